@@ -1,0 +1,1 @@
+"""A rack of emulated BMCs, built on sushy-tools."""

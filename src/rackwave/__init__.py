@@ -1,0 +1,1 @@
+"""Keeps racks of unlike machines in a known, validated state."""

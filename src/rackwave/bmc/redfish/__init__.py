@@ -1,0 +1,1 @@
+"""The Redfish adapter: one node's BMC over redfish.aio."""

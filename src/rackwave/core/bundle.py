@@ -1,0 +1,155 @@
+"""What a bundle is: a manifest of elements and the payloads they need (system.md, 114 and 134–174).
+
+A bundle replaces the current one of its lineage completely. Its manifest says what each element
+changes, which bytes it needs, how the change becomes effective and how one gets back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, TypeAlias, TypeVar
+
+from attrs import field, frozen
+
+from .identity import BundleId, ComponentName, Digest
+
+AttributeValue: TypeAlias = str | int | bool | None
+"""A BIOS attribute's value, as the Redfish attribute registry types it."""
+
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+def frozen_map(mapping: Mapping[K, V]) -> Mapping[K, V]:
+    """Return a read-only copy of *mapping* (an attrs converter)."""
+    return MappingProxyType(dict(mapping))
+
+
+class ElementKind(StrEnum):
+    """What an element changes on a machine (claims 5 and 6)."""
+
+    BIOS_IMAGE = "bios-image"
+    BIOS_SETTINGS = "bios-settings"
+    BMC_FIRMWARE = "bmc-firmware"
+    DEVICE_FIRMWARE = "device-firmware"
+    DRIVER = "driver"
+    PATCH = "patch"
+    APPLICATION = "application"
+    SWITCH_CONFIG = "switch-config"
+    STORAGE_CONFIG = "storage-config"
+    CONTROL = "control"
+
+    @property
+    def is_image(self) -> bool:
+        """Whether the element is one firmware image written to one component."""
+        return self in (ElementKind.BIOS_IMAGE, ElementKind.BMC_FIRMWARE, ElementKind.DEVICE_FIRMWARE)
+
+
+class Activation(StrEnum):
+    """What must happen before a change that was written is what runs."""
+
+    IMMEDIATE = "immediate"
+    HOST_RESET = "host-reset"
+    BMC_RESET = "bmc-reset"
+
+
+class Reversibility(StrEnum):
+    """How one gets back from an element."""
+
+    BANK_SWITCH = "bank-switch"
+    REFLASH = "reflash"
+    AC_CYCLE = "ac-cycle"
+    ONE_WAY = "one-way"
+
+
+class PayloadRole(StrEnum):
+    """What a payload is for (202, 204 and 206; claim 9)."""
+
+    EXECUTABLE = "executable"
+    DATA = "data"
+    METADATA = "metadata"
+
+
+@frozen
+class Payload:
+    """Some bytes that the bundle carries. *size* is in bytes; *name* is a bare file name."""
+
+    name: str
+    role: PayloadRole
+    digest: Digest
+    size: int
+
+
+@frozen
+class AppliesTo:
+    """Which machines a bundle is for: shell-style patterns over vendor and model; ``*`` is any."""
+
+    vendor: str = "*"
+    model: str = "*"
+
+
+@frozen
+class Element:
+    """One change to one machine.
+
+    An image element writes *payload* to *component* until it reports *version*. A settings element
+    brings the BIOS attributes to *attributes*. *accepts* lists the versions one may come from
+    (shell-style patterns; empty is any); *after* names elements that must be done first. *time_limit*
+    is the longest that a write may take, in seconds: until it has passed, a write whose outcome is
+    not known counts as still running. *extra* keeps what a newer rackwave wrote and we do not know.
+    """
+
+    name: str
+    kind: ElementKind
+    activation: Activation
+    reversibility: Reversibility
+    component: ComponentName | None = None
+    version: str | None = None
+    payload: str | None = None
+    attributes: Mapping[str, AttributeValue] = field(factory=dict, converter=frozen_map)
+    accepts: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    time_limit: float = 1800.0
+    extra: Mapping[str, Any] = field(factory=dict, converter=frozen_map)
+
+
+@frozen
+class Manifest:
+    """A bundle's description of itself; *elements* stand in the order in which they are applied."""
+
+    id: BundleId
+    purpose: str
+    elements: tuple[Element, ...]
+    payloads: tuple[Payload, ...] = ()
+    applies_to: AppliesTo = AppliesTo()
+    extra: Mapping[str, Any] = field(factory=dict, converter=frozen_map)
+
+    def element(self, name: str) -> Element:
+        """Return the element called *name* (KeyError where there is none)."""
+        for element in self.elements:
+            if element.name == name:
+                return element
+        raise KeyError(name)
+
+    def payload(self, name: str) -> Payload:
+        """Return the payload called *name* (KeyError where there is none)."""
+        for payload in self.payloads:
+            if payload.name == name:
+                return payload
+        raise KeyError(name)
+
+
+@frozen
+class Bundle:
+    """A verified manifest together with the digest that names the bundle in its repository."""
+
+    manifest: Manifest
+    digest: Digest
+
+    @property
+    def id(self) -> BundleId:
+        """The manifest's own id."""
+        return self.manifest.id

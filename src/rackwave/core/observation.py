@@ -1,0 +1,157 @@
+"""What was seen of a node at one moment. ``Unknown`` is a value: not "no", not "old", not "yes".
+
+An observation answers a ``Look``: what was not asked for is ``NOT_ASKED``, what was asked for and
+could not be read is ``Unknown`` with the reason. Code that meets ``Unknown`` may look again or
+stop; it may not act.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from attrs import field, frozen
+
+from .bundle import AttributeValue, frozen_map
+from .identity import ComponentName
+
+
+@frozen
+class Unknown:
+    """It could not be read, for this reason."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return f"unknown ({self.reason})"
+
+
+NOT_ASKED = Unknown("not looked at")
+
+
+class Power(StrEnum):
+    """Whether the host has power; CHANGING covers PoweringOn and PoweringOff."""
+
+    ON = "on"
+    OFF = "off"
+    CHANGING = "changing"
+
+
+class Post(StrEnum):
+    """How far the host has come since its last reset."""
+
+    NOT_RUNNING = "not-running"
+    RUNNING = "running"
+    COMPLETE = "complete"
+    FAILED = "failed"
+
+
+class Health(StrEnum):
+    """Redfish Status.Health of the system."""
+
+    OK = "ok"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+class TaskPhase(StrEnum):
+    """A task's state reduced to what decides: VANISHED is a task the BMC no longer knows (P01, P03)."""
+
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    VANISHED = "vanished"
+
+
+@frozen
+class TaskSeen:
+    """One task as the BMC tells it. *image* is the image URI or file name that the task names, where it does.
+
+    *percent* is 0–100. *transfer_failed* is set when the BMC says that it could not fetch or receive
+    the image, so that nothing was written.
+    """
+
+    uri: str
+    phase: TaskPhase
+    percent: int | None = None
+    message: str = ""
+    image: str | None = None
+    transfer_failed: bool = False
+
+
+@frozen
+class Component:
+    """One updateable part. *staged* is the version that waits for a reset; None: none waits."""
+
+    name: ComponentName
+    installed: str | Unknown
+    staged: str | Unknown | None = NOT_ASKED
+
+
+@frozen
+class Identity:
+    """Who the machine says it is."""
+
+    vendor: str | Unknown = NOT_ASKED
+    model: str | Unknown = NOT_ASKED
+    serial: str | Unknown = NOT_ASKED
+
+
+@frozen
+class Look:
+    """What to read this time; each flag costs the BMC requests, so ask only for what decides.
+
+    *components* names what is decided on; an empty set reads no inventory. *task* is the URI of a
+    task to follow; *tasks* asks for every task that the BMC knows.
+    """
+
+    system: bool = True
+    components: frozenset[ComponentName] = frozenset()
+    settings: bool = False
+    task: str | None = None
+    tasks: bool = False
+
+
+@frozen
+class Observation:
+    """What one look saw. *at* is epoch seconds by our clock.
+
+    *boot* and *bmc_boot* are opaque markers that change at each reset of the host and of the BMC
+    (Redfish LastResetTime). A component that the BMC does not list is Unknown, never "old".
+    """
+
+    at: float
+    power: Power | Unknown = NOT_ASKED
+    post: Post | Unknown = NOT_ASKED
+    health: Health | Unknown = NOT_ASKED
+    boot: str | Unknown = NOT_ASKED
+    bmc_boot: str | Unknown = NOT_ASKED
+    identity: Identity = Identity()
+    components: Mapping[ComponentName, Component] = field(factory=dict, converter=frozen_map)
+    settings: Mapping[str, AttributeValue] | Unknown = NOT_ASKED
+    staged_settings: Mapping[str, AttributeValue] | Unknown = NOT_ASKED
+    task: TaskSeen | Unknown = NOT_ASKED
+    tasks: tuple[TaskSeen, ...] | Unknown = NOT_ASKED
+
+    def component(self, name: ComponentName) -> Component:
+        """Return what is known of *name*, which may be only that nothing is."""
+        return self.components.get(name, Component(name, NOT_ASKED))
+
+    @classmethod
+    def blank(cls, at: float, reason: str, look: Look) -> Observation:
+        """The observation of a BMC of which nothing could be read."""
+        unknown = Unknown(reason)
+        return cls(
+            at=at,
+            power=unknown,
+            post=unknown,
+            health=unknown,
+            boot=unknown,
+            bmc_boot=unknown,
+            identity=Identity(unknown, unknown, unknown),
+            components={name: Component(name, unknown, unknown) for name in look.components},
+            settings=unknown if look.settings else NOT_ASKED,
+            staged_settings=unknown if look.settings else NOT_ASKED,
+            task=unknown if look.task else NOT_ASKED,
+            tasks=unknown if look.tasks else NOT_ASKED,
+        )

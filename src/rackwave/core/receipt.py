@@ -1,0 +1,41 @@
+"""What came back from one act: taken, refused, or nobody knows."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from attrs import frozen
+
+
+@frozen
+class Accepted:
+    """The BMC took the request. *task* is the URI to follow, None where the BMC gave none.
+
+    *way* says through which door it went (``SimpleUpdate``, ``MultipartHttpPush``, ``Settings``, …).
+    """
+
+    task: str | None = None
+    way: str = ""
+
+
+@frozen
+class Refused:
+    """The BMC said no before anything began. *retry_after* is in seconds where it gave one."""
+
+    reason: str
+    retry_after: float | None = None
+
+
+@frozen
+class Ambiguous:
+    """Sent, and no answer that can be read: it may or may not have begun (P12).
+
+    *body_complete* is False when we know that the BMC cannot hold the whole image, because our
+    upload broke off.
+    """
+
+    reason: str
+    body_complete: bool = True
+
+
+Receipt: TypeAlias = Accepted | Refused | Ambiguous

@@ -1,0 +1,1 @@
+"""Durable turns: journal, leases and the embedded engine."""

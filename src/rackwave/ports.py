@@ -1,0 +1,154 @@
+"""What the inner layers ask of the world, in their own words. Adapters implement these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from attrs import field, frozen
+
+from .core.bundle import AttributeValue
+from .core.identity import AttemptId, ComponentName, Digest, NodeName
+from .core.observation import Look, Observation
+from .core.receipt import Receipt
+
+
+class Clock(Protocol):
+    """Time, passed in. Logic never asks the system for it."""
+
+    def now(self) -> float:
+        """Seconds since the epoch. It may jump; it is for dates, not for deadlines within one process."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that never go back; for deadlines."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait *seconds* of this clock's time."""
+        ...
+
+
+class ResetKind(StrEnum):
+    """How to change a host's power; the BMC adapter maps it to a ResetType the service allows."""
+
+    ON = "on"
+    FORCE_OFF = "force-off"
+    FORCE_RESTART = "force-restart"
+
+
+@frozen
+class Image:
+    """An image to be written: verified bytes on disk and, where the BMC may pull it, a URL.
+
+    *url* grants access, so it is kept out of every repr and log.
+    """
+
+    component: ComponentName
+    version: str
+    digest: Digest
+    size: int
+    path: Path
+    file_name: str
+    url: str | None = field(default=None, repr=False)
+
+
+class Bmc(Protocol):
+    """One node's management device (590), in the domain's words.
+
+    Reads never raise for a BMC that is silent or talks nonsense: what could not be read is Unknown.
+    Acts are sent once and never repeated by the adapter; their receipt says what is known. Both raise
+    BmcLoginError or BmcCertificateError where a person must act first.
+    """
+
+    @property
+    def node(self) -> NodeName: ...
+
+    async def observe(self, look: Look) -> Observation:
+        """Read what *look* asks for, now, from the BMC."""
+        ...
+
+    async def write(self, image: Image) -> Receipt:
+        """Hand *image* to the BMC for its component, once."""
+        ...
+
+    async def configure(self, attributes: Mapping[str, AttributeValue]) -> Receipt:
+        """Stage BIOS attributes for the next host reset, once."""
+        ...
+
+    async def reset_host(self, kind: ResetKind) -> Receipt:
+        """Change the host's power, once."""
+        ...
+
+    async def reset_bmc(self) -> Receipt:
+        """Restart the BMC, once. It is away afterwards; one good answer does not mean it is back (P36)."""
+        ...
+
+    async def park(self) -> None:
+        """Let go of the connection, keep the session: nothing is to be done here for a while."""
+        ...
+
+    async def close(self) -> None:
+        """End the session on the BMC and let go of everything."""
+        ...
+
+
+class BlobStore(Protocol):
+    """Bytes by digest, verified."""
+
+    def path(self, digest: Digest) -> Path:
+        """Return where the blob lies, after its bytes were verified against *digest*.
+
+        Raises:
+            DigestMismatchError: the bytes on disk are not the bytes named.
+            BundleNotFoundError: no such blob.
+        """
+        ...
+
+
+@frozen
+class Fetch:
+    """What the image server saw of one grant: how many requests came, and the bytes sent so far."""
+
+    requests: int
+    sent: int
+    size: int
+
+    @property
+    def complete(self) -> bool:
+        """Whether the BMC can hold the whole image."""
+        return self.sent >= self.size
+
+
+class ImageServer(Protocol):
+    """What BMCs pull images from: expiring per-node grants, every fetch logged before its first byte."""
+
+    async def grant(self, *, node: NodeName, attempt: AttemptId, digest: Digest, path: Path, file_name: str) -> str:
+        """Return a URL under which *node*, and within its life nobody else, may fetch the file."""
+        ...
+
+    async def fetched(self, *, node: NodeName, attempt: AttemptId, digest: Digest) -> Fetch:
+        """Return what was fetched under the grants of this attempt; durable over a kill -9."""
+        ...
+
+
+@frozen
+class Credentials:
+    """A user and a password; the password is in no repr."""
+
+    username: str
+    password: str = field(repr=False)
+
+
+class Secrets(Protocol):
+    """Turns a reference such as ``env:LAB`` into credentials, at the edge, at the last moment."""
+
+    def resolve(self, reference: str) -> Credentials:
+        """Look *reference* up.
+
+        Raises:
+            SecretError: it does not resolve; the message names the reference, never a value.
+        """
+        ...

@@ -1,0 +1,1 @@
+"""The bundle repository (116): current bundles, archive, store and trust."""

@@ -1,4 +1,4 @@
-"""What a bundle is: a manifest of elements and the payloads they need (system.md, 114 and 134–174).
+"""What a bundle is: a manifest of elements and the payloads they need (system.md, 114 and 134-174).
 
 A bundle replaces the current one of its lineage completely. Its manifest says what each element
 changes, which bytes it needs, how the change becomes effective and how one gets back.

@@ -1,4 +1,4 @@
-"""A managed machine as the planner sees it: a name, what it is, and where it stands (130–170)."""
+"""A managed machine as the planner sees it: a name, what it is, and where it stands (130-170)."""
 
 from __future__ import annotations
 

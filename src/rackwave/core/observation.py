@@ -67,7 +67,7 @@ class TaskPhase(StrEnum):
 class TaskSeen:
     """One task as the BMC tells it. *image* is the image URI or file name that the task names, where it does.
 
-    *percent* is 0–100. *transfer_failed* is set when the BMC says that it could not fetch or receive
+    *percent* is 0 to 100. *transfer_failed* is set when the BMC says that it could not fetch or receive
     the image, so that nothing was written.
     """
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from enum import StrEnum
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -13,6 +12,20 @@ from .core.bundle import AttributeValue
 from .core.identity import AttemptId, ComponentName, Digest, NodeName
 from .core.observation import Look, Observation
 from .core.receipt import Receipt
+from .core.step import ResetKind
+
+
+__all__ = [
+    "Bmc",
+    "BlobStore",
+    "Clock",
+    "Credentials",
+    "Fetch",
+    "Image",
+    "ImageServer",
+    "ResetKind",
+    "Secrets",
+]
 
 
 class Clock(Protocol):
@@ -29,14 +42,6 @@ class Clock(Protocol):
     async def sleep(self, seconds: float) -> None:
         """Wait *seconds* of this clock's time."""
         ...
-
-
-class ResetKind(StrEnum):
-    """How to change a host's power; the BMC adapter maps it to a ResetType the service allows."""
-
-    ON = "on"
-    FORCE_OFF = "force-off"
-    FORCE_RESTART = "force-restart"
 
 
 @frozen
@@ -70,8 +75,13 @@ class Bmc(Protocol):
         """Read what *look* asks for, now, from the BMC."""
         ...
 
-    async def write(self, image: Image) -> Receipt:
-        """Hand *image* to the BMC for its component, once."""
+    async def write(self, image: Image, *, completing: Callable[[], Awaitable[None]]) -> Receipt:
+        """Hand *image* to the BMC for its component, once.
+
+        An upload awaits *completing* before it sends the bytes that make the image whole. A killed
+        upload whose *completing* was never journalled is thereby known to be incomplete. A pull
+        never calls it: there the image server's log says the same.
+        """
         ...
 
     async def configure(self, attributes: Mapping[str, AttributeValue]) -> Receipt:
@@ -127,6 +137,10 @@ class ImageServer(Protocol):
 
     async def grant(self, *, node: NodeName, attempt: AttemptId, digest: Digest, path: Path, file_name: str) -> str:
         """Return a URL under which *node*, and within its life nobody else, may fetch the file."""
+        ...
+
+    async def revoke(self, *, node: NodeName, attempt: AttemptId, digest: Digest) -> None:
+        """End every grant of this attempt, so that a late BMC can no longer begin to fetch."""
         ...
 
     async def fetched(self, *, node: NodeName, attempt: AttemptId, digest: Digest) -> Fetch:

@@ -1,0 +1,282 @@
+"""What happened, as the journal keeps it. State is a fold over these (core/history.py).
+
+Intent before act, outcome after: ``Intended`` is durable before a request leaves, ``Acted`` holds
+its receipt. An intent without a receipt is in doubt.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TypeAlias
+
+from attrs import field, frozen
+
+from .goal import Goal
+from .identity import AttemptId, BundleId, Digest, NodeName, RolloutId
+from .policy import Policy
+from .receipt import Receipt
+from .step import Step
+
+
+class Outcome(StrEnum):
+    """How a step that was once open ended."""
+
+    DONE = "done"
+    FAILED = "failed"
+    NEVER_STARTED = "never-started"
+
+
+class AttemptResult(StrEnum):
+    """How an attempt ended. NOTHING_WRITTEN: it failed and the node is provably as before."""
+
+    LEVEL = "level"
+    FAILED = "failed"
+    NOTHING_WRITTEN = "nothing-written"
+    DEAD = "dead"
+    LOST = "lost"
+
+
+class RolloutResult(StrEnum):
+    """How a rollout ended."""
+
+    DONE = "done"
+    STOPPED = "stopped"
+    ABORTED = "aborted"
+
+
+class NodeResult(StrEnum):
+    """Where a rollout left one node."""
+
+    ON_NEW = "on-new"
+    ROLLED_BACK = "rolled-back"
+    QUARANTINED = "quarantined"
+    NOT_STARTED = "not-started"
+
+
+@frozen
+class RolloutStarted:
+    """A bundle is to go to these nodes, in these waves."""
+
+    rollout: RolloutId
+    bundle: BundleId
+    digest: Digest
+    waves: tuple[tuple[NodeName, ...], ...]
+    policy: Policy
+    by: str
+
+
+@frozen
+class WaveStarted:
+    """The nodes of wave *wave* (from 0) may begin."""
+
+    rollout: RolloutId
+    wave: int
+
+
+@frozen
+class NodeFinished:
+    """The rollout is done with this node."""
+
+    rollout: RolloutId
+    node: NodeName
+    result: NodeResult
+    reason: str = ""
+
+
+@frozen
+class RolloutFinished:
+    """The rollout is over."""
+
+    rollout: RolloutId
+    result: RolloutResult
+    reason: str = ""
+
+
+@frozen
+class AttemptStarted:
+    """One journalled try to bring *node* to *goal*. *rung* is the step of the recovery ladder, if any."""
+
+    node: NodeName
+    attempt: AttemptId
+    goal: Goal
+    rollout: RolloutId | None = None
+    rung: int | None = None
+
+
+@frozen
+class Intended:
+    """*step* is about to be sent. *known_tasks* are the BMC's tasks just before it."""
+
+    node: NodeName
+    attempt: AttemptId
+    number: int
+    step: Step
+    known_tasks: tuple[str, ...] = ()
+
+
+@frozen
+class Completing:
+    """The bytes that make an upload whole are about to be sent."""
+
+    node: NodeName
+    attempt: AttemptId
+    number: int
+
+
+@frozen
+class Acted:
+    """What came back from step *number*."""
+
+    node: NodeName
+    attempt: AttemptId
+    number: int
+    receipt: Receipt
+
+
+@frozen
+class Reading:
+    """A fresh reading of a component whose write is in doubt, taken after its activating reset."""
+
+    node: NodeName
+    attempt: AttemptId
+    number: int
+    installed: str
+
+
+@frozen
+class Resolved:
+    """How step *number* really ended, and what shows it."""
+
+    node: NodeName
+    attempt: AttemptId
+    number: int
+    outcome: Outcome
+    evidence: str
+
+
+@frozen
+class AttemptEnded:
+    """The attempt is over; *evidence* says on what that rests."""
+
+    node: NodeName
+    attempt: AttemptId
+    result: AttemptResult
+    evidence: tuple[str, ...]
+
+
+@frozen
+class Assigned:
+    """*bundle* is committed on *node*: from now on it is what recovery and drift speak of."""
+
+    node: NodeName
+    bundle: BundleId
+    digest: Digest
+    attempt: AttemptId
+
+
+@frozen
+class RecoveryRequested:
+    """*node* failed, or somebody says so; *policy* names the ladder, *failed* the bundle to blame, if any."""
+
+    node: NodeName
+    policy: str
+    bundle: BundleId
+    failed: BundleId | None
+    evidence: tuple[str, ...]
+    by: str
+
+
+@frozen
+class RecoveryEnded:
+    """The ladder for *node* ended well: it is level with *bundle*."""
+
+    node: NodeName
+    bundle: BundleId
+    evidence: tuple[str, ...]
+
+
+@frozen
+class Quarantined:
+    """Nothing more is done to *node* until a person has looked; *evidence* is what that person reads."""
+
+    node: NodeName
+    evidence: tuple[str, ...]
+
+
+@frozen
+class Released:
+    """A person took *node* out of quarantine."""
+
+    node: NodeName
+    reason: str
+    by: str
+
+
+@frozen
+class SessionOpened:
+    """A session on the BMC exists; its URI, never its token, so that a later run can close it."""
+
+    node: NodeName
+    uri: str
+
+
+@frozen
+class SessionClosed:
+    """That session is gone."""
+
+    node: NodeName
+    uri: str
+
+
+@frozen
+class ImageFetched:
+    """The image server sent bytes of an image to a node's BMC."""
+
+    node: NodeName
+    attempt: AttemptId
+    digest: Digest
+    sent: int
+    size: int
+
+
+@frozen
+class Identified:
+    """Who the machine said it is when it was first met (P40: it may have to be found again)."""
+
+    node: NodeName
+    vendor: str = ""
+    model: str = ""
+    serial: str = ""
+
+
+Event: TypeAlias = (
+    RolloutStarted
+    | WaveStarted
+    | NodeFinished
+    | RolloutFinished
+    | AttemptStarted
+    | Intended
+    | Completing
+    | Acted
+    | Reading
+    | Resolved
+    | AttemptEnded
+    | Assigned
+    | RecoveryRequested
+    | RecoveryEnded
+    | Quarantined
+    | Released
+    | SessionOpened
+    | SessionClosed
+    | ImageFetched
+    | Identified
+)
+
+
+@frozen
+class Recorded:
+    """An event with its place in the journal (from 1) and the time it was written (epoch seconds)."""
+
+    number: int
+    at: float
+    event: Event = field()

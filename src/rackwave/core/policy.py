@@ -1,0 +1,50 @@
+"""How patient we are, how bold, and how much may fail: every number with its reason."""
+
+from __future__ import annotations
+
+from attrs import field, frozen, validators
+
+_seconds = validators.and_(validators.instance_of((int, float)), validators.ge(0))
+_count = validators.and_(validators.instance_of(int), validators.ge(0))
+
+
+@frozen(kw_only=True)
+class Policy:
+    """The knobs of a rollout; times in seconds.
+
+    Attributes:
+        poll: Between two looks at a task or a booting host. BMCs answer in 50 to 1,000 ms; 2 s keeps
+            their web server free.
+        settle: How long a write that nobody saw begin must stay unseen before it may count as never
+            begun. BMCs queue a pull for up to half a minute.
+        reading_gap: Between the two fresh readings that such a verdict needs.
+        write_limit: Upper bound on any element's own time limit.
+        reset_timeout: From a reset to a completed POST. Memory training on large machines takes
+            10 minutes; BMCs took 90 to over 200 s to come back (P36).
+        effect_timeout: From a completed POST to the new version in the inventory, which lags by
+            minutes on some (P46).
+        unknown_timeout: How long something that decides may stay unreadable.
+        busy_timeout: How long a stranger's task, or a BMC that says "busy", is waited for (P22, P23).
+        retries: New attempts with the same bundle after one in which provably nothing was written.
+        canary: Nodes in the first wave, alone. 0: no canary.
+        waves: Waves after the canary, of equal size.
+        failure_budget: Nodes that may fail because of the bundle before the rollout stops. A canary
+            that fails always stops it.
+        recovery: The policy for failures not related to a bundle; names in ``core.recovery``.
+        watch: Between two looks at a node that waits for its wave.
+    """
+
+    poll: float = field(default=2.0, validator=_seconds)
+    settle: float = field(default=60.0, validator=_seconds)
+    reading_gap: float = field(default=10.0, validator=_seconds)
+    write_limit: float = field(default=7200.0, validator=_seconds)
+    reset_timeout: float = field(default=1200.0, validator=_seconds)
+    effect_timeout: float = field(default=300.0, validator=_seconds)
+    unknown_timeout: float = field(default=600.0, validator=_seconds)
+    busy_timeout: float = field(default=1800.0, validator=_seconds)
+    retries: int = field(default=2, validator=_count)
+    canary: int = field(default=1, validator=_count)
+    waves: int = field(default=2, validator=validators.and_(_count, validators.ge(1)))
+    failure_budget: int = field(default=1, validator=_count)
+    recovery: str = "resend-then-prior"
+    watch: float = field(default=15.0, validator=_seconds)

@@ -1,0 +1,86 @@
+"""The acts a plan is made of. Each carries what it expects to find; anything else makes it stale."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import TypeAlias
+
+from attrs import field, frozen
+
+from .bundle import Activation, AttributeValue, frozen_map
+from .identity import ComponentName, Digest
+from .observation import Power, Unknown
+
+
+class ResetKind(StrEnum):
+    """How to change a host's power; the BMC adapter maps it to a ResetType that the service allows."""
+
+    ON = "on"
+    FORCE_OFF = "force-off"
+    FORCE_RESTART = "force-restart"
+
+
+@frozen
+class WriteImage:
+    """Write the image *digest* to *component*, which is *expects* now; the one step that flashes.
+
+    *time_limit* (seconds) is how long a write of unknown outcome counts as still running.
+    """
+
+    element: str
+    component: ComponentName
+    version: str
+    payload: str
+    digest: Digest
+    size: int
+    activation: Activation
+    time_limit: float
+    expects: str
+
+
+@frozen
+class StageSettings:
+    """Stage BIOS *attributes* for the next host reset; they read *expects* now."""
+
+    element: str
+    attributes: Mapping[str, AttributeValue] = field(converter=frozen_map)
+    expects: Mapping[str, AttributeValue] = field(converter=frozen_map)
+
+
+@frozen
+class ResetHost:
+    """Restart the host, or give it power, so that *elements* become effective (none: to revive it).
+
+    *boot* is the marker of the boot that this reset ends: seeing another one proves the reset.
+    """
+
+    kind: ResetKind
+    elements: tuple[str, ...]
+    expects: Power
+    boot: str | Unknown
+
+
+@frozen
+class ResetBmc:
+    """Restart the BMC so that *elements* become effective; *boot* is the BMC's marker before it."""
+
+    elements: tuple[str, ...]
+    boot: str | Unknown
+
+
+Step: TypeAlias = WriteImage | StageSettings | ResetHost | ResetBmc
+
+
+def describe(step: Step) -> str:
+    """Say in one line what *step* does."""
+    match step:
+        case WriteImage():
+            return f"write {step.component} {step.expects} -> {step.version}"
+        case StageSettings():
+            return f"stage {', '.join(f'{name}={value}' for name, value in sorted(step.attributes.items()))}"
+        case ResetHost():
+            what = "power the host on" if step.kind is ResetKind.ON else "restart the host"
+            return f"{what} for {', '.join(step.elements)}" if step.elements else what
+        case ResetBmc():
+            return f"restart the BMC for {', '.join(step.elements)}"

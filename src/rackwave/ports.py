@@ -14,10 +14,9 @@ from .core.observation import Look, Observation
 from .core.receipt import Receipt
 from .core.step import ResetKind
 
-
 __all__ = [
-    "Bmc",
     "BlobStore",
+    "Bmc",
     "Clock",
     "Credentials",
     "Fetch",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 from attrs import field, frozen
 
@@ -19,12 +19,8 @@ AttributeValue: TypeAlias = str | int | bool | None
 """A BIOS attribute's value, as the Redfish attribute registry types it."""
 
 
-K = TypeVar("K")
-V = TypeVar("V")
-
-
-def frozen_map(mapping: Mapping[K, V]) -> Mapping[K, V]:
-    """Return a read-only copy of *mapping* (an attrs converter)."""
+def frozen_map(mapping: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    """Return a read-only copy of *mapping*: an attrs converter (mypy cannot infer a generic one)."""
     return MappingProxyType(dict(mapping))
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from attrs import field, frozen, validators
 
-_seconds = validators.and_(validators.instance_of((int, float)), validators.ge(0))
-_count = validators.and_(validators.instance_of(int), validators.ge(0))
+_seconds = [validators.instance_of((int, float)), validators.ge(0)]
+_count = [validators.instance_of(int), validators.ge(0)]
 
 
 @frozen(kw_only=True)
@@ -44,7 +44,7 @@ class Policy:
     busy_timeout: float = field(default=1800.0, validator=_seconds)
     retries: int = field(default=2, validator=_count)
     canary: int = field(default=1, validator=_count)
-    waves: int = field(default=2, validator=validators.and_(_count, validators.ge(1)))
+    waves: int = field(default=2, validator=[*_count, validators.ge(1)])
     failure_budget: int = field(default=1, validator=_count)
     recovery: str = "resend-then-prior"
     watch: float = field(default=15.0, validator=_seconds)

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from attrs import field, frozen, validators
+import math
+from typing import Any
 
-_seconds = [validators.instance_of((int, float)), validators.ge(0)]
-_count = [validators.instance_of(int), validators.ge(0)]
+from attrs import Attribute, field, frozen
+
+from ..errors import UsageError
+
+
+def _check(_policy: Policy, attribute: Attribute[Any], value: object) -> None:
+    """Refuse what is not a number, negative, or no whole number where one is counted."""
+    counted = attribute.type in (int, "int")
+    kinds = int if counted else (int, float)
+    if not isinstance(value, kinds) or isinstance(value, bool) or not math.isfinite(value) or value < 0:
+        what = "a whole number" if counted else "a number of seconds"
+        raise UsageError(f"policy {attribute.name} is {value!r}", advice=f"It takes {what}, 0 or more.")
 
 
 @frozen(kw_only=True)
@@ -27,24 +38,24 @@ class Policy:
         busy_timeout: How long a stranger's task, or a BMC that says "busy", is waited for (P22, P23).
         retries: New attempts with the same bundle after one in which provably nothing was written.
         canary: Nodes in the first wave, alone. 0: no canary.
-        waves: Waves after the canary, of equal size.
+        waves: Waves after the canary, of equal size; 0 counts as 1.
         failure_budget: Nodes that may fail because of the bundle before the rollout stops. A canary
             that fails always stops it.
         recovery: The policy for failures not related to a bundle; names in ``core.recovery``.
         watch: Between two looks at a node that waits for its wave.
     """
 
-    poll: float = field(default=2.0, validator=_seconds)
-    settle: float = field(default=60.0, validator=_seconds)
-    reading_gap: float = field(default=10.0, validator=_seconds)
-    write_limit: float = field(default=7200.0, validator=_seconds)
-    reset_timeout: float = field(default=1200.0, validator=_seconds)
-    effect_timeout: float = field(default=300.0, validator=_seconds)
-    unknown_timeout: float = field(default=600.0, validator=_seconds)
-    busy_timeout: float = field(default=1800.0, validator=_seconds)
-    retries: int = field(default=2, validator=_count)
-    canary: int = field(default=1, validator=_count)
-    waves: int = field(default=2, validator=[*_count, validators.ge(1)])
-    failure_budget: int = field(default=1, validator=_count)
+    poll: float = field(default=2.0, validator=_check)
+    settle: float = field(default=60.0, validator=_check)
+    reading_gap: float = field(default=10.0, validator=_check)
+    write_limit: float = field(default=7200.0, validator=_check)
+    reset_timeout: float = field(default=1200.0, validator=_check)
+    effect_timeout: float = field(default=300.0, validator=_check)
+    unknown_timeout: float = field(default=600.0, validator=_check)
+    busy_timeout: float = field(default=1800.0, validator=_check)
+    retries: int = field(default=2, validator=_check)
+    canary: int = field(default=1, validator=_check)
+    waves: int = field(default=2, validator=_check)
+    failure_budget: int = field(default=1, validator=_check)
     recovery: str = "resend-then-prior"
-    watch: float = field(default=15.0, validator=_seconds)
+    watch: float = field(default=15.0, validator=_check)

@@ -249,12 +249,10 @@ class Identified:
     serial: str = ""
 
 
-Event: TypeAlias = (
-    RolloutStarted
-    | WaveStarted
-    | NodeFinished
-    | RolloutFinished
-    | AttemptStarted
+RolloutEvent: TypeAlias = RolloutStarted | WaveStarted | NodeFinished | RolloutFinished
+
+NodeEvent: TypeAlias = (
+    AttemptStarted
     | Intended
     | Completing
     | Acted
@@ -271,6 +269,8 @@ Event: TypeAlias = (
     | ImageFetched
     | Identified
 )
+
+Event: TypeAlias = RolloutEvent | NodeEvent
 
 
 @frozen

@@ -102,10 +102,11 @@ class Look:
     """What to read this time; each flag costs the BMC requests, so ask only for what decides.
 
     *components* names what is decided on; an empty set reads no inventory. *task* is the URI of a
-    task to follow; *tasks* asks for every task that the BMC knows.
+    task to follow; *tasks* asks for every task that the BMC knows; *bmc* for the BMC's own boot marker.
     """
 
     system: bool = True
+    bmc: bool = False
     components: frozenset[ComponentName] = frozenset()
     settings: bool = False
     task: str | None = None
@@ -147,7 +148,7 @@ class Observation:
             post=unknown,
             health=unknown,
             boot=unknown,
-            bmc_boot=unknown,
+            bmc_boot=unknown if look.bmc else NOT_ASKED,
             identity=Identity(unknown, unknown, unknown),
             components={name: Component(name, unknown, unknown) for name in look.components},
             settings=unknown if look.settings else NOT_ASKED,

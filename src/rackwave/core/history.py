@@ -1,0 +1,288 @@
+"""The fold from events to where each node and rollout stands.
+
+Rules:
+- An intent without a receipt is open: it may or may not have happened.
+- A write stays open until it is resolved; an accepted one only says that the BMC took it.
+- *assigned* moves only by ``Assigned``; what was assigned before becomes *prior*.
+- *touched* are the components that may hold something else than the assigned bundle's image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import assert_never
+
+from attrs import evolve, field, frozen
+
+from . import event as ev
+from .bundle import frozen_map
+from .goal import Goal
+from .identity import AttemptId, BundleId, ComponentName, Digest, Lineage, NodeName, RolloutId
+from .receipt import Accepted, Ambiguous, Receipt, Refused
+from .step import ResetBmc, ResetHost, Step, WriteImage
+
+
+@frozen
+class StepRecord:
+    """One step of an attempt: intent, receipt and, for writes, how it really ended."""
+
+    attempt: AttemptId
+    number: int
+    at: float
+    step: Step
+    known_tasks: tuple[str, ...] = ()
+    completing: bool = False
+    receipt: Receipt | None = None
+    acted_at: float | None = None
+    outcome: ev.Outcome | None = None
+    evidence: str = ""
+    readings: tuple[tuple[float, str], ...] = ()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nobody can say yet how it ended."""
+        if self.outcome is not None or isinstance(self.receipt, Refused):
+            return False
+        if isinstance(self.step, WriteImage):
+            return True
+        return self.receipt is None or isinstance(self.receipt, Ambiguous)
+
+    @property
+    def was_accepted(self) -> bool:
+        """Whether the BMC said that it took it."""
+        return isinstance(self.receipt, Accepted)
+
+    @property
+    def last_at(self) -> float:
+        """When we last knew something new of it (epoch seconds)."""
+        return self.acted_at if self.acted_at is not None else self.at
+
+
+@frozen
+class Attempt:
+    """A journalled try that has not ended."""
+
+    id: AttemptId
+    goal: Goal
+    started: float
+    rollout: RolloutId | None = None
+    rung: int | None = None
+    steps: tuple[StepRecord, ...] = ()
+
+    @property
+    def last_at(self) -> float:
+        """When its last step was sent or answered, or the attempt started (epoch seconds)."""
+        return max((self.started, *(record.last_at for record in self.steps)))
+
+    @property
+    def open_steps(self) -> tuple[StepRecord, ...]:
+        """Steps in doubt or under way, oldest first."""
+        return tuple(record for record in self.steps if record.is_open)
+
+    def last_write(self, component: ComponentName) -> StepRecord | None:
+        """Return the last write of *component* that the BMC did not refuse."""
+        for record in reversed(self.steps):
+            if (
+                isinstance(record.step, WriteImage)
+                and record.step.component == component
+                and not isinstance(record.receipt, Refused)
+            ):
+                return record
+        return None
+
+    def resets_after(self, number: int) -> tuple[StepRecord, ...]:
+        """Return the resets of the host or the BMC that were sent after step *number* and not refused."""
+        return tuple(
+            record
+            for record in self.steps
+            if record.number > number
+            and isinstance(record.step, (ResetHost, ResetBmc))
+            and not isinstance(record.receipt, Refused)
+            and record.outcome is not ev.Outcome.NEVER_STARTED
+        )
+
+
+@frozen
+class Assignment:
+    """A bundle that was committed on a node."""
+
+    bundle: BundleId
+    digest: Digest
+    at: float
+
+
+@frozen
+class Recovery:
+    """A ladder that a node is on; *rung* is the next one to take."""
+
+    policy: str
+    bundle: BundleId
+    failed: BundleId | None
+    evidence: tuple[str, ...]
+    rung: int = 0
+
+
+@frozen
+class EndedAttempt:
+    """What is kept of an attempt that is over."""
+
+    goal: Goal
+    result: ev.AttemptResult
+    evidence: tuple[str, ...]
+    at: float
+
+
+@frozen
+class NodeHistory:
+    """All that the journal says of one node."""
+
+    node: NodeName
+    assigned: Mapping[Lineage, Assignment] = field(factory=dict, converter=frozen_map)
+    prior: Mapping[Lineage, Assignment] = field(factory=dict, converter=frozen_map)
+    attempt: Attempt | None = None
+    last: EndedAttempt | None = None
+    touched: frozenset[ComponentName] = frozenset()
+    retries: int = 0
+    recovery: Recovery | None = None
+    recoveries: int = 0
+    quarantined: tuple[str, ...] | None = None
+    sessions: frozenset[str] = frozenset()
+    identity: ev.Identified | None = None
+
+
+@frozen
+class RolloutState:
+    """All that the journal says of one rollout. *wave* is the one under way, -1 before the first."""
+
+    id: RolloutId
+    bundle: BundleId
+    digest: Digest
+    waves: tuple[tuple[NodeName, ...], ...]
+    policy: ev.Policy
+    by: str
+    started: float
+    wave: int = -1
+    results: Mapping[NodeName, ev.NodeFinished] = field(factory=dict, converter=frozen_map)
+    finished: ev.RolloutFinished | None = None
+    finished_at: float | None = None
+
+    @property
+    def nodes(self) -> tuple[NodeName, ...]:
+        """Every node of every wave, in order."""
+        return tuple(node for wave in self.waves for node in wave)
+
+
+class Ledger:
+    """The journal folded: values for every node and rollout, kept up to date event by event."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[NodeName, NodeHistory] = {}
+        self.rollouts: dict[RolloutId, RolloutState] = {}
+
+    def node(self, name: NodeName) -> NodeHistory:
+        """Return the history of *name*, empty where nothing was ever recorded."""
+        return self.nodes.get(name) or NodeHistory(name)
+
+    def unfinished(self) -> tuple[RolloutState, ...]:
+        """Return the rollouts that have begun and not ended, oldest first."""
+        return tuple(rollout for rollout in self.rollouts.values() if rollout.finished is None)
+
+    def apply(self, recorded: ev.Recorded) -> None:
+        """Fold one event in."""
+        match recorded.event:
+            case ev.RolloutStarted() as e:
+                self.rollouts[e.rollout] = RolloutState(
+                    e.rollout, e.bundle, e.digest, e.waves, e.policy, e.by, recorded.at
+                )
+            case ev.WaveStarted(rollout, wave):
+                self.rollouts[rollout] = evolve(self.rollouts[rollout], wave=wave)
+            case ev.NodeFinished(rollout, node) as e:
+                state = self.rollouts[rollout]
+                self.rollouts[rollout] = evolve(state, results={**state.results, node: e})
+            case ev.RolloutFinished(rollout) as e:
+                self.rollouts[rollout] = evolve(self.rollouts[rollout], finished=e, finished_at=recorded.at)
+            case node_event:
+                self.nodes[node_event.node] = apply_to_node(self.node(node_event.node), node_event, recorded.at)
+
+
+def apply_to_node(history: NodeHistory, event: ev.NodeEvent, at: float) -> NodeHistory:
+    """Return *history* with one more event about its node."""
+    match event:
+        case ev.Intended() | ev.Completing() | ev.Acted() | ev.Reading() | ev.Resolved():
+            return _apply_to_attempt(history, event, at)
+        case ev.AttemptStarted(_, attempt, goal, rollout, rung):
+            recovery = history.recovery
+            if recovery is not None and rung is not None:
+                recovery = evolve(recovery, rung=rung + 1)
+            return evolve(history, attempt=Attempt(attempt, goal, at, rollout, rung), recovery=recovery)
+        case ev.AttemptEnded(_, _, result, evidence):
+            return _end_attempt(history, result, evidence, at)
+        case ev.Assigned(_, bundle, digest):
+            return _assign(history, bundle, digest, at)
+        case ev.RecoveryRequested(_, policy, bundle, failed, evidence):
+            return evolve(
+                history,
+                recovery=Recovery(policy, bundle, failed, evidence),
+                recoveries=history.recoveries + 1,
+            )
+        case ev.RecoveryEnded():
+            return evolve(history, recovery=None)
+        case ev.Quarantined(_, evidence):
+            return evolve(history, quarantined=evidence, attempt=None, recovery=None)
+        case ev.Released():
+            return evolve(history, quarantined=None, retries=0)
+        case ev.SessionOpened(_, uri):
+            return evolve(history, sessions=history.sessions | {uri})
+        case ev.SessionClosed(_, uri):
+            return evolve(history, sessions=history.sessions - {uri})
+        case ev.Identified():
+            return evolve(history, identity=event)
+        case ev.ImageFetched():
+            return history
+        case _:
+            assert_never(event)
+
+
+def _end_attempt(history: NodeHistory, result: ev.AttemptResult, evidence: tuple[str, ...], at: float) -> NodeHistory:
+    if history.attempt is None:
+        return history
+    goal = history.attempt.goal
+    retries = history.retries + 1 if result is ev.AttemptResult.NOTHING_WRITTEN else 0
+    return evolve(history, attempt=None, last=EndedAttempt(goal, result, evidence, at), retries=retries)
+
+
+def _assign(history: NodeHistory, bundle: BundleId, digest: Digest, at: float) -> NodeHistory:
+    before = history.assigned.get(bundle.lineage)
+    prior = history.prior
+    if before is not None and before.bundle != bundle:
+        prior = {**prior, bundle.lineage: before}
+    assigned = {**history.assigned, bundle.lineage: Assignment(bundle, digest, at)}
+    return evolve(history, assigned=assigned, prior=prior, touched=frozenset(), retries=0)
+
+
+def _apply_to_attempt(
+    history: NodeHistory, event: ev.Intended | ev.Completing | ev.Acted | ev.Reading | ev.Resolved, at: float
+) -> NodeHistory:
+    attempt = history.attempt
+    if attempt is None or attempt.id != event.attempt:
+        return history
+    touched = history.touched
+    match event:
+        case ev.Intended(_, attempt_id, number, step, known_tasks):
+            steps = (*attempt.steps, StepRecord(attempt_id, number, at, step, known_tasks))
+            if isinstance(step, WriteImage):
+                touched = touched | {step.component}
+        case ev.Completing(_, _, number):
+            steps = tuple(evolve(r, completing=True) if r.number == number else r for r in attempt.steps)
+        case ev.Acted(_, _, number, receipt):
+            steps = tuple(evolve(r, receipt=receipt, acted_at=at) if r.number == number else r for r in attempt.steps)
+        case ev.Reading(_, _, number, installed):
+            steps = tuple(
+                evolve(r, readings=(*r.readings, (at, installed))) if r.number == number else r for r in attempt.steps
+            )
+        case ev.Resolved(_, _, number, outcome, evidence):
+            steps = tuple(
+                evolve(r, outcome=outcome, evidence=evidence, acted_at=at) if r.number == number else r
+                for r in attempt.steps
+            )
+    return evolve(history, attempt=evolve(attempt, steps=steps), touched=touched)

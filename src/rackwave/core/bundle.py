@@ -77,6 +77,7 @@ class Payload:
     role: PayloadRole
     digest: Digest
     size: int
+    extra: Mapping[str, Any] = field(factory=dict, converter=frozen_map, hash=False)
 
 
 @frozen
@@ -85,6 +86,7 @@ class AppliesTo:
 
     vendor: str = "*"
     model: str = "*"
+    extra: Mapping[str, Any] = field(factory=dict, converter=frozen_map, hash=False)
 
 
 @frozen

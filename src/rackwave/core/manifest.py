@@ -1,0 +1,267 @@
+"""Reads and writes a bundle's manifest document, strictly.
+
+A document is plain JSON::
+
+    {"lineage": "A", "seq": 2, "purpose": "BIOS 2.0.0: fixes CVE-2024-0001",
+     "applies_to": {"vendor": "Lab*", "model": "*"},
+     "elements": [{"name": "bios", "kind": "bios-image", "component": "BIOS", "version": "2.0.0",
+                   "payload": "bios.bin", "activation": "host-reset", "reversibility": "reflash"}],
+     "payloads": [{"name": "bios.bin", "role": "data", "digest": "sha256:…", "size": 1048576}]}
+
+Rules:
+
+- Every error names the path of the field that is wrong: ``elements[2].kind: …``.
+- A field that we do not know is kept in ``extra`` and written back (a newer rackwave wrote it). A
+  value that we do not know of a field that we know, such as a new kind, is refused: half a bundle
+  is not applied.
+- Whatever two parts of a manifest could contradict each other about is checked here, once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+from .bundle import (
+    Activation,
+    AppliesTo,
+    Element,
+    ElementKind,
+    Manifest,
+    Payload,
+    PayloadRole,
+    Reversibility,
+)
+from .canonical import canonical_json, check_json
+from .identity import BundleId, ComponentName, Digest, Lineage
+from .record import Record, bad_field
+
+__all__ = ["canonical_json", "check_manifest", "manifest_from_document", "manifest_to_document"]
+
+MAX_ELEMENTS = 256
+MAX_PAYLOADS = 1024
+MAX_PAYLOAD_SIZE = 2**40  # 1 TiB; a software image of a whole machine is some tens of GiB
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+# A bare file name that is the same in a URL, on a FAT stick and on every disk: BMCs are picky (P20).
+_FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,126}")
+
+
+def manifest_from_document(document: Any) -> Manifest:
+    """Read a manifest from parsed JSON.
+
+    Raises:
+        ManifestError: a field is missing, of a wrong type, or contradicts another; the message
+            names its path. Nothing else is raised, whatever *document* is.
+    """
+    check_json(document, what="manifest")
+    record = Record(document, "")
+    manifest = Manifest(
+        id=BundleId(record.named("lineage", Lineage), record.integer("seq", highest=10**12 - 1)),
+        purpose=record.text("purpose", may_be_empty=True),
+        elements=tuple(_element(item) for item in record.records("elements", most=MAX_ELEMENTS)),
+        payloads=tuple(_payload(item) for item in record.records("payloads", most=MAX_PAYLOADS, optional=True)),
+        applies_to=_applies_to(record),
+        extra=record.rest(),
+    )
+    check_manifest(manifest)
+    return manifest
+
+
+def manifest_to_document(manifest: Manifest) -> dict[str, Any]:
+    """Write *manifest* as plain JSON values; what has its default is left out.
+
+    Raises:
+        ManifestError: an ``extra`` holds a field that has a meaning of its own.
+    """
+    applies = manifest.applies_to
+    document: dict[str, Any] = {
+        "lineage": str(manifest.id.lineage),
+        "seq": manifest.id.seq,
+        "purpose": manifest.purpose,
+        "applies_to": _with_extra({"vendor": applies.vendor, "model": applies.model}, applies.extra, "applies_to"),
+        "elements": [_element_document(item, index) for index, item in enumerate(manifest.elements)],
+    }
+    if manifest.payloads:
+        document["payloads"] = [_payload_document(item, index) for index, item in enumerate(manifest.payloads)]
+    return _with_extra(document, manifest.extra, "", reserved=("payloads",))
+
+
+def check_manifest(manifest: Manifest) -> None:
+    """Refuse a manifest whose parts contradict one another.
+
+    Raises:
+        ManifestError: names the element or payload, and what is wrong with it.
+    """
+    if not manifest.elements:
+        raise bad_field("elements", "must hold at least one element", "A bundle that changes nothing is not a bundle.")
+    _check_unique("elements", "name", [element.name for element in manifest.elements])
+    _check_unique("payloads", "name", [payload.name for payload in manifest.payloads])
+    payloads = {payload.name: payload for payload in manifest.payloads}
+    for index, element in enumerate(manifest.elements):
+        path = f"elements[{index}]"
+        if element.kind.is_image:
+            _check_image(element, path)
+        elif element.kind is ElementKind.BIOS_SETTINGS:
+            _check_settings(element, path)
+        if element.payload is not None:
+            payload = payloads.get(element.payload)
+            if payload is None:
+                raise bad_field(f"{path}.payload", f"there is no payload {element.payload!r} in this bundle")
+            if element.kind.is_image and payload.size == 0:
+                raise bad_field(f"{path}.payload", f"the image {payload.name!r} is empty")
+    _check_targets(manifest)
+    _check_order(manifest)
+
+
+def _check_image(element: Element, path: str) -> None:
+    for name, value in (
+        ("component", element.component),
+        ("version", element.version),
+        ("payload", element.payload),
+    ):
+        if not value:
+            raise bad_field(f"{path}.{name}", f"is missing: an element of kind {element.kind} needs it")
+    if element.attributes:
+        raise bad_field(f"{path}.attributes", f"an element of kind {element.kind} has no attributes")
+
+
+def _check_settings(element: Element, path: str) -> None:
+    if not element.attributes:
+        raise bad_field(f"{path}.attributes", f"is missing: an element of kind {element.kind} sets at least one")
+    for name, value in (
+        ("component", element.component),
+        ("version", element.version),
+        ("payload", element.payload),
+    ):
+        if value is not None:
+            raise bad_field(f"{path}.{name}", f"an element of kind {element.kind} has no {name}")
+
+
+def _check_targets(manifest: Manifest) -> None:
+    """One component, one attribute: one element. Else the order of two writes would decide."""
+    components: dict[ComponentName, str] = {}
+    attributes: dict[str, str] = {}
+    for index, element in enumerate(manifest.elements):
+        if element.component is not None:
+            other = components.setdefault(element.component, element.name)
+            if other != element.name:
+                raise bad_field(f"elements[{index}].component", f"{element.component} is written by {other!r} already")
+        for attribute in element.attributes:
+            other = attributes.setdefault(attribute, element.name)
+            if other != element.name:
+                raise bad_field(f"elements[{index}].attributes.{attribute}", f"is set by {other!r} already")
+
+
+def _check_order(manifest: Manifest) -> None:
+    names = {element.name for element in manifest.elements}
+    for index, element in enumerate(manifest.elements):
+        for place, name in enumerate(element.after):
+            if name not in names:
+                raise bad_field(f"elements[{index}].after[{place}]", f"there is no element {name!r} in this bundle")
+    try:
+        TopologicalSorter({element.name: element.after for element in manifest.elements}).prepare()
+    except CycleError as error:
+        circle = " after ".join(repr(name) for name in reversed(error.args[1]))
+        raise bad_field("elements", f"they wait for one another in a circle: {circle}") from error
+
+
+def _check_unique(path: str, key: str, names: list[str]) -> None:
+    first: dict[str, int] = {}
+    for index, name in enumerate(names):
+        earlier = first.setdefault(name, index)
+        if earlier != index:
+            raise bad_field(f"{path}[{index}].{key}", f"{name!r} is the name of {path}[{earlier}] already")
+
+
+# -- reading --------------------------------------------------------------------------------
+
+
+def _element(record: Record) -> Element:
+    component = record.optional("component")
+    return Element(
+        name=record.matching("name", _NAME, "an element's name"),
+        kind=record.one_of("kind", ElementKind),
+        activation=record.one_of("activation", Activation),
+        reversibility=record.one_of("reversibility", Reversibility),
+        component=record.named("component", ComponentName) if component else None,
+        version=record.version("version") if record.optional("version") else None,
+        payload=record.matching("payload", _FILE_NAME, "a bare file name") if record.optional("payload") else None,
+        attributes=record.attributes("attributes"),
+        accepts=record.texts("accepts"),
+        after=record.texts("after"),
+        time_limit=record.seconds("time_limit", default=1800.0),
+        extra=record.rest(),
+    )
+
+
+def _payload(record: Record) -> Payload:
+    return Payload(
+        name=record.matching("name", _FILE_NAME, "a bare file name"),
+        role=record.one_of("role", PayloadRole),
+        digest=record.named("digest", Digest),
+        size=record.integer("size", highest=MAX_PAYLOAD_SIZE),
+        extra=record.rest(),
+    )
+
+
+def _applies_to(outer: Record) -> AppliesTo:
+    if not outer.optional("applies_to"):
+        return AppliesTo()
+    record = Record(outer.take("applies_to"), "applies_to")
+    return AppliesTo(
+        vendor=record.text("vendor") if record.optional("vendor") else "*",
+        model=record.text("model") if record.optional("model") else "*",
+        extra=record.rest(),
+    )
+
+
+# -- writing --------------------------------------------------------------------------------
+
+
+def _element_document(element: Element, index: int) -> dict[str, Any]:
+    optional: dict[str, Any] = {
+        "component": None if element.component is None else str(element.component),
+        "version": element.version,
+        "payload": element.payload,
+        "attributes": dict(element.attributes) or None,
+        "accepts": list(element.accepts) or None,
+        "after": list(element.after) or None,
+        "time_limit": None if element.time_limit == 1800.0 else _plain_number(element.time_limit),
+    }
+    document = {
+        "name": element.name,
+        "kind": element.kind.value,
+        "activation": element.activation.value,
+        "reversibility": element.reversibility.value,
+        **{key: value for key, value in optional.items() if value is not None},
+    }
+    return _with_extra(document, element.extra, f"elements[{index}]", reserved=tuple(optional))
+
+
+def _payload_document(payload: Payload, index: int) -> dict[str, Any]:
+    document = {
+        "name": payload.name,
+        "role": payload.role.value,
+        "digest": str(payload.digest),
+        "size": payload.size,
+    }
+    return _with_extra(document, payload.extra, f"payloads[{index}]")
+
+
+def _with_extra(
+    document: dict[str, Any], extra: Mapping[str, Any], path: str, *, reserved: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    clash = sorted(key for key in extra if key in document or key in reserved)
+    if clash:
+        raise bad_field(
+            f"{path}.{clash[0]}" if path else clash[0], "stands in 'extra' though it has a meaning of its own"
+        )
+    return {**document, **extra}
+
+
+def _plain_number(value: float) -> int | float:
+    """Write 30.0 as 30, so that reading and writing a document does not change it."""
+    return int(value) if value.is_integer() else value

@@ -1,0 +1,191 @@
+"""Clocks for the lab: one that runs faster than the world, one that only tests move.
+
+Both implement ``rackwave.ports.Clock``. ``VirtualClock.run`` drives an asyncio program on a loop whose
+own time is the clock's: when nothing is ready to run, time jumps to the next sleeper or timer, so
+that an hour of waiting takes no time at all. The rules of a jump:
+
+1. Never while a callback is ready, a file descriptor is readable or a worker thread is busy.
+2. To the earliest of all sleepers and loop timers, and never beyond; equal deadlines wake in the
+   order in which they went to sleep. The same program therefore always runs in the same order.
+3. Nothing to jump to: wait for the world (a socket, another thread), and after *stuck_after* real
+   seconds say that the program is stuck instead of hanging the test run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import selectors
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar, TypeVarTuple
+
+from rackwave.errors import RackwaveError, UsageError
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+LAB_EPOCH = 1_767_225_600.0
+"""2026-01-01T00:00:00Z: where virtual time starts, so that dates in tests are the same every day."""
+
+
+class StuckError(RackwaveError):
+    """A program on virtual time waits for something that cannot happen any more."""
+
+
+class ScaledClock:
+    """Time that runs *scale* times as fast as the world's; scale 1 is the system clock itself.
+
+    *anchor* is the moment, in real epoch seconds, at which both clocks agreed. Processes that are to
+    share one accelerated time (lab and orchestrator) pass the same anchor.
+    """
+
+    def __init__(self, scale: float = 1.0, *, anchor: float | None = None) -> None:
+        if not 0 < scale < float("inf"):
+            raise UsageError(f"time cannot run at {scale} times its speed", advice="Give a scale above 0.")
+        self.scale = scale
+        self.anchor = time.time() if anchor is None else anchor
+
+    def now(self) -> float:
+        """Seconds since the epoch, on this clock."""
+        real = time.time()
+        return real if self.scale == 1 else self.anchor + (real - self.anchor) * self.scale
+
+    def monotonic(self) -> float:
+        """Seconds that never go back, on this clock."""
+        return time.monotonic() * self.scale
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait *seconds* of this clock's time."""
+        await asyncio.sleep(max(seconds, 0.0) / self.scale)
+
+
+class VirtualClock:
+    """Time that stands still until it is told to move.
+
+    Belongs to one event loop at a time and to no thread but that loop's.
+    """
+
+    def __init__(self, start: float = LAB_EPOCH) -> None:
+        self._start = start
+        self._elapsed = 0.0
+        self._order = itertools.count()
+        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return self._start + self._elapsed
+
+    def monotonic(self) -> float:
+        """Seconds since this clock was made."""
+        return self._elapsed
+
+    async def sleep(self, seconds: float) -> None:
+        """Park the caller until the clock has been moved by *seconds*; 0 only lets others run."""
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
+        future = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._sleepers, (self._elapsed + seconds, next(self._order), future))
+        await future
+
+    def advance(self, seconds: float) -> None:
+        """Move time on and wake, in order, everyone whose time has come.
+
+        The woken run when the loop next does; they then all see the time moved to.
+        """
+        if seconds < 0:
+            raise UsageError("time does not run back", advice="Advance by 0 or more seconds.")
+        self.advance_to(self._elapsed + seconds)
+
+    def advance_to(self, monotonic: float) -> None:
+        """Move time on to *monotonic*; earlier than now changes nothing."""
+        while (due := self.next_due()) is not None and due <= monotonic:
+            _, _, future = heapq.heappop(self._sleepers)
+            self._elapsed = max(self._elapsed, due)
+            future.set_result(None)
+        self._elapsed = max(self._elapsed, monotonic)
+
+    def next_due(self) -> float | None:
+        """When the next sleeper wakes, on the monotonic scale; None: nobody sleeps."""
+        while self._sleepers and self._sleepers[0][2].done():  # cancelled while it slept
+            heapq.heappop(self._sleepers)
+        return self._sleepers[0][0] if self._sleepers else None
+
+    def run(self, main: Coroutine[Any, Any, T], *, settle: float = 0.0, stuck_after: float = 20.0) -> T:
+        """Run *main* to its end on a fresh loop whose time jumps whenever nothing is ready.
+
+        Args:
+            main: The program.
+            settle: Real seconds in which sockets may still speak before time jumps. 0 is right for
+                programs without sockets; peers in other threads or processes need some milliseconds.
+            stuck_after: Real seconds after which a program that waits for nothing known is given up.
+
+        Raises:
+            StuckError: no sleeper, no timer, and nothing came from outside either.
+        """
+        with asyncio.Runner(loop_factory=lambda: _VirtualLoop(self, settle, stuck_after)) as runner:
+            return runner.run(main)
+
+
+class _JumpingSelector(selectors.DefaultSelector):
+    """Asks the operating system without waiting and moves the clock instead of sleeping."""
+
+    def __init__(self, clock: VirtualClock, settle: float, stuck_after: float) -> None:
+        super().__init__()
+        self._clock = clock
+        self._settle = settle
+        self._stuck_after = stuck_after
+        self.threads_busy = 0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is not None and timeout <= 0:
+            return super().select(0)
+        if self.threads_busy:
+            # A thread is part of the program: time stands still until it is done. Its end is announced
+            # through the loop's own pipe, so this wakes at once; the bound only guards against a lost one.
+            return super().select(0.05)
+        if ready := super().select(self._settle):
+            return ready
+        now = self._clock.monotonic()
+        timer = None if timeout is None else now + timeout
+        due = [moment for moment in (timer, self._clock.next_due()) if moment is not None]
+        if due:
+            self._clock.advance_to(min(due))
+            return []
+        if ready := super().select(self._stuck_after):
+            return ready
+        raise StuckError(
+            f"nothing is left to happen at {now:.3f} s of virtual time",
+            advice="Some task awaits a future that nobody completes; look at asyncio.all_tasks().",
+        )
+
+
+class _VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop that lives on a VirtualClock, its timers and timeouts included."""
+
+    def __init__(self, clock: VirtualClock, settle: float, stuck_after: float) -> None:
+        self._clock = clock
+        self._jumper = _JumpingSelector(clock, settle, stuck_after)
+        super().__init__(self._jumper)
+
+    def time(self) -> float:
+        return self._clock.monotonic()
+
+    def run_in_executor(self, executor: Any, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
+        future = super().run_in_executor(executor, func, *args)
+        self._jumper.threads_busy += 1
+        future.add_done_callback(self._thread_done)
+        return future
+
+    def _thread_done(self, _: asyncio.Future[Any]) -> None:
+        self._jumper.threads_busy -= 1
+
+    async def shutdown_default_executor(self, *timeout: float | None) -> None:
+        # Joining the threads takes real time; from Python 3.12 a virtual timeout would strike at once.
+        self._jumper.threads_busy += 1
+        try:
+            await super().shutdown_default_executor(*timeout)
+        finally:
+            self._jumper.threads_busy -= 1

@@ -1,0 +1,177 @@
+"""What differs between makes of BMC, as data: ``personalities/*.toml``, every rule with its reason.
+
+A personality file holds:
+
+* ``name``, ``story``, and ``[identity]`` with ``vendor`` and ``model``.
+* ``[timing]``: how long things take, in seconds (see ``Timing``).
+* ``[[components]]``: ``name``, ``version``, ``activation`` (what makes a written image run:
+  ``immediate``, ``host-reset`` or ``bmc-reset``) and ``spare_bank`` (an interrupted write then leaves
+  the old image as it was; without one it leaves neither).
+* ``[rules.NAME]``: ``value``, ``why`` and ``source`` for every rule of ``Rules`` that differs from its default.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from enum import StrEnum
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import attrs
+import cattrs
+from attrs import field, frozen
+
+from rackwave.core.bundle import Activation, frozen_map
+from rackwave.core.identity import ComponentName
+from rackwave.errors import UsageError
+
+
+class PersonalityError(UsageError):
+    """A personality file has a missing, unknown or wrongly typed key."""
+
+
+class WhenBusy(StrEnum):
+    """What a BMC does with a request that would disturb a running update."""
+
+    REFUSE = "refuse"
+    ACCEPT = "accept"
+
+
+@frozen
+class Timing:
+    """How long things take, in seconds of the lab's clock.
+
+    *apply* is how far into POST a staged BIOS image is applied; it is never longer than *post*.
+    """
+
+    update: float = 60.0
+    post: float = 60.0
+    apply: float = 20.0
+    bmc_reset: float = 90.0
+    power: float = 2.0
+    shutdown: float = 10.0
+
+
+@frozen
+class ComponentSpec:
+    """One updateable part as it leaves the factory."""
+
+    name: ComponentName
+    version: str
+    activation: Activation
+    spare_bank: bool = False
+
+
+@frozen
+class Rules:
+    """How this make of BMC behaves. The defaults are what most do; a file says why it differs."""
+
+    pull: bool = True
+    push: bool = True
+    push_names_component: bool = True
+    second_write: WhenBusy = WhenBusy.REFUSE
+    reset_while_writing: WhenBusy = WhenBusy.ACCEPT
+    busy_status: int = 503
+    busy_retry_after: float | None = None
+    tasks_survive_bmc_reset: bool = True
+    task_ids_restart: bool = False
+    task_names_image: bool = True
+    shows_staged: bool = True
+    boot_progress: bool = True
+    last_reset_time: bool = True
+    bios_attributes: bool = True
+
+
+@frozen
+class Reason:
+    """Why a rule is as it is, and who saw it."""
+
+    why: str
+    source: str
+
+
+@frozen
+class Personality:
+    """One make of BMC and the machine around it."""
+
+    name: str
+    story: str
+    vendor: str
+    model: str
+    components: tuple[ComponentSpec, ...]
+    timing: Timing = Timing()
+    rules: Rules = Rules()
+    reasons: Mapping[str, Reason] = field(factory=dict, converter=frozen_map)
+
+    def component(self, name: str) -> ComponentSpec | None:
+        """Return the component called *name*, None where this machine has none."""
+        return next((spec for spec in self.components if spec.name == name), None)
+
+
+_converter = cattrs.Converter(forbid_extra_keys=True)
+_converter.register_structure_hook(ComponentName, lambda text, _: ComponentName(text))
+
+
+def _strictly(kind: type) -> Any:
+    def check(value: object, _: Any) -> Any:
+        if isinstance(value, bool) is not (kind is bool) or not isinstance(
+            value, kind | int if kind is float else kind
+        ):
+            raise PersonalityError(f"{value!r} is not of type {kind.__name__}")
+        return value
+
+    return check
+
+
+for _kind in (bool, int, float, str):
+    _converter.register_structure_hook(_kind, _strictly(_kind))
+
+
+def parse_personality(text: str, *, origin: str) -> Personality:
+    """Read a personality file's *text*; *origin* names it in errors.
+
+    Raises:
+        PersonalityError: it is not TOML, or a key is missing, unknown or of a wrong type.
+    """
+    try:
+        table = tomllib.loads(text)
+        rules = table.pop("rules", {})
+        identity = table.pop("identity")
+        reasons = {
+            name: _converter.structure({"why": r["why"], "source": r["source"]}, Reason) for name, r in rules.items()
+        }
+        values = {name: rule["value"] for name, rule in rules.items()}
+        return attrs.evolve(_converter.structure({**table, **identity, "rules": values}, Personality), reasons=reasons)
+    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError, UsageError, cattrs.BaseValidationError) as error:
+        told = "; ".join(cattrs.transform_error(error)) if isinstance(error, cattrs.BaseValidationError) else str(error)
+        raise PersonalityError(f"{origin}: {told}", advice="personality.py lists every key.") from error
+
+
+@cache
+def personalities() -> Mapping[str, Personality]:
+    """The personalities that the lab ships with, by name."""
+    folder = resources.files(__package__).joinpath("personalities")
+    files = sorted((file for file in folder.iterdir() if file.name.endswith(".toml")), key=lambda file: file.name)
+    known = [parse_personality(file.read_text("utf-8"), origin=file.name) for file in files]
+    return frozen_map({personality.name: personality for personality in known})
+
+
+def load_personality(name: str) -> Personality:
+    """Return the personality called *name*, or the one in the file at that path if it ends in ``.toml``.
+
+    Raises:
+        PersonalityError: there is none of that name, or the file cannot be used.
+    """
+    if name.endswith(".toml"):
+        try:
+            return parse_personality(Path(name).read_text("utf-8"), origin=name)
+        except OSError as error:
+            raise PersonalityError(f"{name} cannot be read: {error.strerror}") from error
+    if name not in personalities():
+        raise PersonalityError(
+            f"there is no personality {name!r}", advice=f"Known are {', '.join(personalities())}, or give a .toml file."
+        )
+    return personalities()[name]

@@ -18,6 +18,7 @@ from . import event as ev
 from .bundle import frozen_map
 from .goal import Goal
 from .identity import AttemptId, BundleId, ComponentName, Digest, Lineage, NodeName, RolloutId
+from .policy import Policy
 from .receipt import Accepted, Ambiguous, Receipt, Refused
 from .step import ResetBmc, ResetHost, Step, WriteImage
 
@@ -78,6 +79,17 @@ class Attempt:
     def open_steps(self) -> tuple[StepRecord, ...]:
         """Steps in doubt or under way, oldest first."""
         return tuple(record for record in self.steps if record.is_open)
+
+    @property
+    def touched(self) -> frozenset[ComponentName]:
+        """Components that may hold another image than before: written, or not provably left alone."""
+        return frozenset(
+            record.step.component
+            for record in self.steps
+            if isinstance(record.step, WriteImage)
+            and not isinstance(record.receipt, Refused)
+            and record.outcome is not ev.Outcome.NEVER_STARTED
+        )
 
     def last_write(self, component: ComponentName) -> StepRecord | None:
         """Return the last write of *component* that the BMC did not refuse."""
@@ -158,7 +170,7 @@ class RolloutState:
     bundle: BundleId
     digest: Digest
     waves: tuple[tuple[NodeName, ...], ...]
-    policy: ev.Policy
+    policy: Policy
     by: str
     started: float
     wave: int = -1
@@ -247,8 +259,11 @@ def _end_attempt(history: NodeHistory, result: ev.AttemptResult, evidence: tuple
     if history.attempt is None:
         return history
     goal = history.attempt.goal
+    touched = history.touched | history.attempt.touched
     retries = history.retries + 1 if result is ev.AttemptResult.NOTHING_WRITTEN else 0
-    return evolve(history, attempt=None, last=EndedAttempt(goal, result, evidence, at), retries=retries)
+    return evolve(
+        history, attempt=None, last=EndedAttempt(goal, result, evidence, at), touched=touched, retries=retries
+    )
 
 
 def _assign(history: NodeHistory, bundle: BundleId, digest: Digest, at: float) -> NodeHistory:
@@ -266,12 +281,9 @@ def _apply_to_attempt(
     attempt = history.attempt
     if attempt is None or attempt.id != event.attempt:
         return history
-    touched = history.touched
     match event:
         case ev.Intended(_, attempt_id, number, step, known_tasks):
             steps = (*attempt.steps, StepRecord(attempt_id, number, at, step, known_tasks))
-            if isinstance(step, WriteImage):
-                touched = touched | {step.component}
         case ev.Completing(_, _, number):
             steps = tuple(evolve(r, completing=True) if r.number == number else r for r in attempt.steps)
         case ev.Acted(_, _, number, receipt):
@@ -285,4 +297,4 @@ def _apply_to_attempt(
                 evolve(r, outcome=outcome, evidence=evidence, acted_at=at) if r.number == number else r
                 for r in attempt.steps
             )
-    return evolve(history, attempt=evolve(attempt, steps=steps), touched=touched)
+    return evolve(history, attempt=evolve(attempt, steps=steps))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 
-from attrs import field, frozen
+from attrs import evolve, field, fields, frozen
 
 from .bundle import AttributeValue, frozen_map
 from .identity import ComponentName
@@ -138,6 +138,13 @@ class Observation:
         """Return what is known of *name*, which may be only that nothing is."""
         return self.components.get(name, Component(name, NOT_ASKED))
 
+    def with_more(self, more: Observation) -> Observation:
+        """Return this observation completed and, where both looked, replaced by *more*."""
+        news = {name: value for name in _FIELDS if (value := getattr(more, name)) is not NOT_ASKED}
+        if more.identity == Identity():
+            news["identity"] = self.identity
+        return evolve(self, **{**news, "at": more.at, "components": {**self.components, **more.components}})
+
     @classmethod
     def blank(cls, at: float, reason: str, look: Look) -> Observation:
         """The observation of a BMC of which nothing could be read."""
@@ -156,3 +163,6 @@ class Observation:
             task=unknown if look.task else NOT_ASKED,
             tasks=unknown if look.tasks else NOT_ASKED,
         )
+
+
+_FIELDS = tuple(a.name for a in fields(Observation) if a.name not in ("at", "components"))

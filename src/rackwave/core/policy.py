@@ -32,6 +32,7 @@ class Policy:
         write_limit: Upper bound on any element's own time limit.
         reset_timeout: From a reset to a completed POST. Memory training on large machines takes
             10 minutes; BMCs took 90 to over 200 s to come back (P36).
+        steady: How long a BMC must be back before it is trusted: it flaps (P36).
         effect_timeout: From a completed POST to the new version in the inventory, which lags by
             minutes on some (P46).
         unknown_timeout: How long something that decides may stay unreadable.
@@ -50,6 +51,7 @@ class Policy:
     reading_gap: float = field(default=10.0, validator=_check)
     write_limit: float = field(default=7200.0, validator=_check)
     reset_timeout: float = field(default=1200.0, validator=_check)
+    steady: float = field(default=10.0, validator=_check)
     effect_timeout: float = field(default=300.0, validator=_check)
     unknown_timeout: float = field(default=600.0, validator=_check)
     busy_timeout: float = field(default=1800.0, validator=_check)

@@ -1,0 +1,60 @@
+"""Is the node well? A verdict from witnesses, never from one word (system.md, "What the field has taught")."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from attrs import frozen
+
+from .observation import Health, Observation, Post, Power, Unknown
+
+
+@frozen
+class Well:
+    """Every witness that was asked speaks for it."""
+
+    evidence: tuple[str, ...]
+
+
+@frozen
+class NotYet:
+    """On the way: look again."""
+
+    why: str
+
+
+@frozen
+class NotKnown:
+    """A witness could not be read: look again or stop, never act."""
+
+    why: str
+
+
+@frozen
+class Ill:
+    """A witness speaks against it."""
+
+    why: str
+
+
+Verdict: TypeAlias = Well | NotYet | NotKnown | Ill
+
+
+def judge(seen: Observation) -> Verdict:
+    """Judge the host by power, POST and health. A warning is no failure; a critical health is."""
+    unknown = [
+        f"{name} is {value}"
+        for name, value in (("power", seen.power), ("POST", seen.post), ("health", seen.health))
+        if isinstance(value, Unknown)
+    ]
+    if seen.post is Post.FAILED:
+        return Ill("the host does not come through POST")
+    if seen.power is Power.OFF:
+        return Ill("the host is off")
+    if unknown:
+        return NotKnown(", ".join(unknown))
+    if seen.power is Power.CHANGING or seen.post is not Post.COMPLETE:
+        return NotYet("the host is starting")
+    if seen.health is Health.CRITICAL:
+        return Ill("the system's health is critical")
+    return Well((f"power {seen.power}", f"POST {seen.post}", f"health {seen.health}"))

@@ -1,0 +1,333 @@
+"""What it takes to bring one node level with one bundle, and why not where it does not.
+
+Rules:
+- Elements are taken in the manifest's order, each after those it names in ``after``.
+- An element that is level is skipped, unless its component is to be reasserted.
+- Elements that the same reset makes effective share it; the BMC's reset comes before the host's.
+- ``Unknown`` plans nothing: the element is blocked, and the plan with it.
+- What this attempt has written already is not planned again, only what still makes it effective.
+"""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import TypeAlias, assert_never
+
+from attrs import frozen
+
+from .bundle import Activation, Bundle, Element, ElementKind
+from .event import Outcome
+from .goal import Goal
+from .history import Attempt, StepRecord
+from .identity import NodeName
+from .observation import NOT_ASKED, Observation, Power, Unknown
+from .receipt import Refused
+from .step import ResetBmc, ResetHost, ResetKind, StageSettings, Step, WriteImage
+
+EXECUTABLE_KINDS = frozenset(
+    {ElementKind.BIOS_IMAGE, ElementKind.BIOS_SETTINGS, ElementKind.BMC_FIRMWARE, ElementKind.DEVICE_FIRMWARE}
+)
+"""The kinds that an executor exists for; others are refused at planning, by name."""
+
+
+@frozen
+class Level:
+    """Nothing is to be done; *evidence* says what was seen."""
+
+    evidence: str
+
+
+@frozen
+class Wants:
+    """This step would bring it closer."""
+
+    step: WriteImage | StageSettings
+
+
+@frozen
+class Staged:
+    """It is written and waits for a reset."""
+
+    activation: Activation
+
+
+@frozen
+class Coming:
+    """The reset that makes it effective was sent; the effect is not seen yet. *since* is epoch seconds."""
+
+    since: float
+    why: str
+
+
+@frozen
+class Blocked:
+    """Something that decides could not be read."""
+
+    why: str
+
+
+@frozen
+class Impossible:
+    """It cannot be brought level by this bundle."""
+
+    why: str
+
+
+Standing: TypeAlias = Level | Wants | Staged | Coming | Blocked | Impossible
+
+
+@frozen
+class Note:
+    """One line of the plan's report: why *element* has no step, or what stands in the way."""
+
+    element: str
+    text: str
+    blocks: bool = False
+
+
+@frozen
+class NodePlan:
+    """The steps for one node, in order, and the report of what is not done and why."""
+
+    node: NodeName
+    goal: Goal
+    steps: tuple[Step, ...]
+    notes: tuple[Note, ...]
+
+    @property
+    def blocked(self) -> bool:
+        """Whether something must be cleared before the plan can be carried out."""
+        return any(note.blocks for note in self.notes)
+
+    @property
+    def is_level(self) -> bool:
+        """Whether there is nothing to do, and nothing in the way of saying so."""
+        return not self.steps and not self.blocked
+
+    @property
+    def resets(self) -> int:
+        """How often the host is restarted."""
+        return sum(isinstance(step, ResetHost) for step in self.steps)
+
+
+def plan_node(
+    node: NodeName, goal: Goal, bundle: Bundle, seen: Observation, *, attempt: Attempt | None = None
+) -> NodePlan:
+    """Plan the way of *node* to *goal* from what was *seen* and what *attempt* did already."""
+    steps: list[Step] = []
+    notes: list[Note] = []
+    waiting: dict[str, Activation] = {}
+    for element in in_order(bundle):
+        if any(name in waiting for name in element.after):
+            steps.extend(_resets(waiting, seen))
+            waiting = {}
+        match standing(element, bundle, goal, seen, attempt):
+            case Level(evidence):
+                notes.append(Note(element.name, evidence))
+            case Wants(step):
+                if not goal.writes:
+                    notes.append(Note(element.name, "not level, and this goal writes nothing", blocks=True))
+                    continue
+                steps.append(step)
+                if element.activation is not Activation.IMMEDIATE:
+                    waiting[element.name] = element.activation
+            case Staged(activation):
+                waiting[element.name] = activation
+            case Coming(_, why):
+                notes.append(Note(element.name, why))
+            case Blocked(why) | Impossible(why):
+                notes.append(Note(element.name, why, blocks=True))
+            case other:
+                assert_never(other)
+    steps.extend(_resets(waiting, seen))
+    return NodePlan(node, goal, tuple(steps), tuple(notes))
+
+
+def in_order(bundle: Bundle) -> tuple[Element, ...]:
+    """Return the elements so that each stands after those it names, otherwise in the manifest's order."""
+    left = list(bundle.manifest.elements)
+    done: set[str] = set()
+    order: list[Element] = []
+    while left:
+        ready = next((e for e in left if all(name in done for name in e.after)), left[0])
+        left.remove(ready)
+        done.add(ready.name)
+        order.append(ready)
+    return tuple(order)
+
+
+def standing(element: Element, bundle: Bundle, goal: Goal, seen: Observation, attempt: Attempt | None) -> Standing:
+    """Say how far *element* is on this node."""
+    if element.kind not in EXECUTABLE_KINDS:
+        return Impossible(f"no executor for elements of kind {element.kind}")
+    if element.kind is ElementKind.BIOS_SETTINGS:
+        return _settings_standing(element, seen, attempt)
+    return _image_standing(element, bundle, goal, seen, attempt)
+
+
+def _image_standing(
+    element: Element, bundle: Bundle, goal: Goal, seen: Observation, attempt: Attempt | None
+) -> Standing:
+    component, version, payload_name = element.component, element.version, element.payload
+    if component is None or version is None or payload_name is None:
+        return Impossible("the manifest names no component, version or payload")
+    installed = seen.component(component).installed
+    write = attempt.last_write(component) if attempt is not None else None
+    if attempt is not None and write is not None:
+        return _written_standing(element, write, attempt, seen, reassert=component in goal.reassert)
+    if isinstance(installed, Unknown) and component not in goal.reassert:
+        return Blocked(f"{component} is {installed}")
+    if installed == version and component not in goal.reassert:
+        return Level(f"{component} has {version}")
+    found = installed if isinstance(installed, str) else ""
+    may_follow = not element.accepts or any(fnmatchcase(found, p) for p in (*element.accepts, version))
+    if not may_follow and component not in goal.reassert:
+        return Impossible(f"{component} has {found}; this image may only follow {', '.join(element.accepts)} (P17)")
+    payload = bundle.manifest.payload(payload_name)
+    return Wants(
+        WriteImage(
+            element=element.name,
+            component=component,
+            version=version,
+            payload=payload_name,
+            digest=payload.digest,
+            size=payload.size,
+            activation=element.activation,
+            time_limit=element.time_limit,
+            expects=found,
+        )
+    )
+
+
+def _written_standing(
+    element: Element, write: StepRecord, attempt: Attempt, seen: Observation, *, reassert: bool
+) -> Standing:
+    """Where an image stands that this attempt has handed over."""
+    if write.outcome is None:
+        return Blocked("its write is not resolved")
+    if write.outcome is not Outcome.DONE:
+        return Impossible(write.evidence)
+    assert element.component is not None  # noqa: S101 - an image element has one; told to the type checker
+    installed = seen.component(element.component).installed
+    return _effect_standing(
+        element,
+        write,
+        attempt,
+        seen,
+        has_it=installed if isinstance(installed, Unknown) else installed == element.version,
+        # A new version that is there proves itself; the same version again does not.
+        proves_itself=not reassert,
+        name=str(element.component),
+        found=str(installed),
+    )
+
+
+def _settings_standing(element: Element, seen: Observation, attempt: Attempt | None) -> Standing:
+    if isinstance(seen.settings, Unknown):
+        return Blocked(f"BIOS settings are {seen.settings}")
+    settings = seen.settings
+    missing = sorted(name for name in element.attributes if name not in settings)
+    if missing:
+        return Impossible(f"this BIOS has no attribute {', '.join(missing)}")
+    now = {name: settings[name] for name in element.attributes}
+    wrong = sorted(name for name, value in element.attributes.items() if now[name] != value)
+    if not wrong:
+        return Level(f"{len(now)} BIOS settings as wanted")
+    staged = next(
+        (
+            record
+            for record in reversed(attempt.steps if attempt is not None else ())
+            if isinstance(record.step, StageSettings)
+            and record.step.element == element.name
+            and not isinstance(record.receipt, Refused)
+            and record.outcome is not Outcome.NEVER_STARTED
+        ),
+        None,
+    )
+    if attempt is not None and staged is not None:
+        return _effect_standing(
+            element,
+            staged,
+            attempt,
+            seen,
+            has_it=False,
+            proves_itself=True,
+            name="BIOS settings",
+            found=", ".join(f"{name}={now[name]}" for name in wrong),
+        )
+    pending = seen.staged_settings
+    if not isinstance(pending, Unknown) and all(
+        pending.get(n) == v for n, v in element.attributes.items() if n in wrong
+    ):
+        return Staged(element.activation)
+    return Wants(StageSettings(element.name, element.attributes, now))
+
+
+def _effect_standing(
+    element: Element,
+    record: StepRecord,
+    attempt: Attempt,
+    seen: Observation,
+    *,
+    has_it: bool | Unknown,
+    proves_itself: bool,
+    name: str,
+    found: str,
+) -> Standing:
+    """Where a change stands that was taken over: waiting for its reset, coming, or there."""
+    if has_it is True and proves_itself:
+        return Level(f"{name} has {element.version}" if element.version else f"{name} as wanted")
+    if element.activation is Activation.IMMEDIATE:
+        return Level(f"{name} was written again") if has_it is True else Coming(record.last_at, f"{name} reads {found}")
+    resets = [
+        reset
+        for reset in attempt.resets_after(record.number)
+        if isinstance(reset.step, ResetHost if element.activation is Activation.HOST_RESET else ResetBmc)
+    ]
+    if not resets:
+        return Staged(element.activation)
+    if not any(was_effective(reset, seen) for reset in resets):
+        return Coming(resets[-1].last_at, "its reset has not been seen to happen")
+    if has_it is True:
+        return Level(f"{name} has {element.version}, written again and restarted")
+    return Coming(resets[-1].last_at, f"{name} reads {found}")
+
+
+def was_effective(reset: StepRecord, seen: Observation) -> bool:
+    """Whether *seen* shows another boot than the one that *reset* was to end.
+
+    Where the BMC has no such marker, an accepted reset must do as proof.
+    """
+    if reset.outcome is not None:
+        return reset.outcome is Outcome.DONE
+    if isinstance(reset.step, ResetHost):
+        before, after = reset.step.boot, seen.boot
+    elif isinstance(reset.step, ResetBmc):
+        before, after = reset.step.boot, seen.bmc_boot
+    else:
+        return False
+    if isinstance(before, Unknown):
+        return reset.was_accepted
+    if after is NOT_ASKED or isinstance(after, Unknown):
+        return False
+    return after != before
+
+
+def host_reset(seen: Observation, elements: tuple[str, ...]) -> ResetHost:
+    """Return the reset that fits the host's power: on where it is off, else a forced restart."""
+    if seen.power is Power.OFF:
+        return ResetHost(ResetKind.ON, elements, Power.OFF, seen.boot)
+    power = seen.power if isinstance(seen.power, Power) else Power.ON
+    return ResetHost(ResetKind.FORCE_RESTART, elements, power, seen.boot)
+
+
+def _resets(waiting: dict[str, Activation], seen: Observation) -> list[Step]:
+    """Return the resets that make *waiting* effective, the BMC's first: the host needs a BMC that is back."""
+    steps: list[Step] = []
+    bmc = tuple(name for name, activation in waiting.items() if activation is Activation.BMC_RESET)
+    host = tuple(name for name, activation in waiting.items() if activation is Activation.HOST_RESET)
+    if bmc:
+        steps.append(ResetBmc(bmc, seen.bmc_boot))
+    if host:
+        steps.append(host_reset(seen, host))
+    return steps

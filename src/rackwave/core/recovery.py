@@ -1,0 +1,159 @@
+"""Which bundle a failed node gets next: the policies of system.md as data.
+
+A policy is a ladder of rungs. Each rung is one attempt with its own goal; the ladder ends when an
+attempt leaves the node level and well, and in quarantine when the rungs are used up.
+
+    rollback            the bundle failed, or the machine failed because of it   prior
+    resend-then-prior   a failure not related to the bundle (the default)        restart, assigned, prior
+    prior-at-once       as above, known-good first                               restart, prior
+    prior-then-resend   as above, the claims read literally                      restart, prior, assigned
+
+"Prior" to a bundle that was never committed is the one that is: a failed deployment of A.2 goes
+back to the assigned A.1. Images that the failed attempts touched are written again even though
+their component reports the right version, for a corrupt image can report it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import TypeAlias
+
+from attrs import frozen
+
+from .bundle import Bundle
+from .event import AttemptResult
+from .goal import Cause, Goal
+from .history import Assignment, EndedAttempt, NodeHistory, Recovery
+from .identity import BundleId, ComponentName, Lineage
+from .policy import Policy
+
+
+class Rung(StrEnum):
+    """One step of a ladder."""
+
+    RESTART = "restart"
+    ASSIGNED = "assigned"
+    PRIOR = "prior"
+
+
+POLICIES: Mapping[str, tuple[Rung, ...]] = MappingProxyType(
+    {
+        "rollback": (Rung.PRIOR,),
+        "resend-then-prior": (Rung.RESTART, Rung.ASSIGNED, Rung.PRIOR),
+        "prior-at-once": (Rung.RESTART, Rung.PRIOR),
+        "prior-then-resend": (Rung.RESTART, Rung.PRIOR, Rung.ASSIGNED),
+    }
+)
+
+
+@frozen
+class Retry:
+    """Nothing was written: the same goal again, as a new attempt."""
+
+    goal: Goal
+
+
+@frozen
+class Recover:
+    """Start this ladder; *failed* is the bundle to blame, if any."""
+
+    policy: str
+    failed: BundleId | None
+    evidence: tuple[str, ...]
+
+
+@frozen
+class Quarantine:
+    """A person must look; this is what they read."""
+
+    evidence: tuple[str, ...]
+
+
+Answer: TypeAlias = Retry | Recover | Quarantine
+
+
+def after_failure(history: NodeHistory, ended: EndedAttempt, policy: Policy) -> Answer:
+    """Say what follows an attempt outside any recovery that did not leave the node level.
+
+    A host that was found dead before anything was sent failed on its own; anything that fails after
+    we began counts as the bundle's ("undecided counts as the bundle's").
+    """
+    if ended.result is AttemptResult.LOST:
+        return Quarantine(ended.evidence)
+    if ended.result is AttemptResult.DEAD:
+        return Recover(policy.recovery, None, ended.evidence)
+    if ended.result is AttemptResult.NOTHING_WRITTEN and history.retries <= policy.retries:
+        goal = ended.goal
+        return Retry(Goal(goal.bundle, goal.digest, Cause.RETRY, goal.reassert))
+    return Recover("rollback", ended.goal.bundle, ended.evidence)
+
+
+@frozen
+class NextRung:
+    """The next goal of a ladder and the place of its rung."""
+
+    goal: Goal
+    rung: int
+
+
+def next_rung(history: NodeHistory, lineage: Lineage, images: frozenset[ComponentName]) -> NextRung | Quarantine:
+    """Return the next rung of the ladder that *history* is on; quarantine where none is left.
+
+    *images* are the components that the lineage's bundles write. A rung without a bundle to send
+    (nothing was ever committed) is skipped.
+    """
+    recovery = history.recovery
+    if recovery is None:
+        return Quarantine(("no recovery was asked for",))
+    if history.last is not None and history.last.result is AttemptResult.LOST:
+        return Quarantine((*recovery.evidence, *history.last.evidence))
+    ladder = POLICIES[recovery.policy]
+    for index in range(recovery.rung, len(ladder)):
+        goal = _goal(ladder[index], history, recovery, lineage, images)
+        if goal is not None:
+            return NextRung(goal, index)
+    tried = history.last.evidence if history.last is not None else ()
+    why = "the ladder is used up" if recovery.rung else "there is no bundle to go back to"
+    return Quarantine((*recovery.evidence, *tried, f"{recovery.policy}: {why}"))
+
+
+def way_back(history: NodeHistory, bundle: BundleId) -> Assignment | None:
+    """Return what *bundle* would be rolled back to on this node: None where there is no way back."""
+    assigned = history.assigned.get(bundle.lineage)
+    if assigned is not None and assigned.bundle != bundle:
+        return assigned
+    return history.prior.get(bundle.lineage)
+
+
+def _goal(
+    rung: Rung, history: NodeHistory, recovery: Recovery, lineage: Lineage, images: frozenset[ComponentName]
+) -> Goal | None:
+    assigned = history.assigned.get(lineage)
+    match rung:
+        case Rung.RESTART:
+            if assigned is None:
+                return None
+            return Goal(assigned.bundle, assigned.digest, Cause.RESTART, restart=True, writes=False)
+        case Rung.ASSIGNED:
+            if assigned is None:
+                return None
+            return Goal(assigned.bundle, assigned.digest, Cause.RESEND, reassert=images)
+        case Rung.PRIOR:
+            target = way_back(history, recovery.failed or recovery.bundle)
+            if target is None:
+                return None
+            # After a failed deployment only what it touched is suspect; after any other failure, everything.
+            suspect = history.touched if recovery.failed is not None else images
+            return Goal(target.bundle, target.digest, Cause.ROLLBACK, reassert=suspect)
+
+
+def images_of(*bundles: Bundle) -> frozenset[ComponentName]:
+    """Return the components that *bundles* write images to."""
+    return frozenset(
+        element.component
+        for bundle in bundles
+        for element in bundle.manifest.elements
+        if element.kind.is_image and element.component is not None
+    )

@@ -1,0 +1,433 @@
+"""One turn of a node's deployment: from what is known and seen to the one next thing to do.
+
+The order of questions:
+1. Is a step of ours open? Then nothing else counts until it is resolved (doubt.py).
+2. Is the host well enough to begin? A recovery does not ask: reviving the host is its business.
+3. Is an element not level? Write it, if nobody else is writing and nothing unknown decides.
+4. Is something written and not effective? Reset, if nothing is being written; then wait for it.
+5. Is the host well? Then the node is level.
+
+Nothing here reads a clock or a socket: ``decide`` may ask for a wider look (``See``) and is then
+called again with it.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias, assert_never
+
+from attrs import frozen
+
+from .bundle import Activation, Bundle, ElementKind
+from .doubt import (
+    Ended,
+    GiveUp,
+    Holding,
+    StillOpen,
+    WantsLook,
+    WantsReading,
+    WantsReset,
+    first_look,
+    resolve,
+)
+from .event import AttemptResult, Outcome
+from .gate import Ill, NotKnown, NotYet, Well, judge
+from .history import Attempt, StepRecord
+from .identity import NodeName
+from .observation import NOT_ASKED, Look, Observation, Post, TaskPhase, Unknown
+from .planner import Blocked, Coming, Impossible, Level, host_reset, in_order, plan_node, standing, was_effective
+from .policy import Policy
+from .receipt import Refused
+from .step import ResetBmc, ResetHost, StageSettings, Step, WriteImage
+
+
+@frozen
+class See:
+    """Look at this, then decide again, in the same turn."""
+
+    look: Look
+
+
+@frozen
+class Act:
+    """Journal the intent, send *step* once, journal the receipt. *known_tasks* go into the intent."""
+
+    step: Step
+    known_tasks: tuple[str, ...] = ()
+
+
+@frozen
+class Wait:
+    """Come back after *seconds*."""
+
+    seconds: float
+    why: str
+
+
+@frozen
+class Resolve:
+    """Journal how step *number* ended."""
+
+    number: int
+    outcome: Outcome
+    evidence: str
+
+
+@frozen
+class Read:
+    """Journal a reading for the write *number* that is in doubt."""
+
+    number: int
+    installed: str
+
+
+@frozen
+class Finish:
+    """The attempt is over."""
+
+    result: AttemptResult
+    evidence: tuple[str, ...]
+
+
+Decision: TypeAlias = See | Act | Wait | Resolve | Read | Finish
+
+
+@frozen
+class Situation:
+    """Everything a turn decides from. *holding* is None until somebody asked the image server."""
+
+    node: NodeName
+    attempt: Attempt
+    bundle: Bundle
+    policy: Policy
+    now: float
+    seen: Observation
+    holding: Holding | None = None
+
+
+def opening_look(attempt: Attempt, bundle: Bundle) -> Look:
+    """Return the cheapest look with which the turn can begin."""
+    for record in attempt.open_steps:
+        if isinstance(record.step, WriteImage):
+            return first_look(record, record.step)
+    if any(isinstance(record.step, (ResetHost, ResetBmc)) for record in attempt.steps):
+        # Booting: the host's own word comes first, the inventory once POST is through.
+        return Look(bmc=_needs_bmc(bundle))
+    return full_look(bundle)
+
+
+def full_look(bundle: Bundle) -> Look:
+    """Return the look that shows every element of *bundle*."""
+    components = {e.component for e in bundle.manifest.elements if e.kind.is_image and e.component is not None}
+    settings = any(e.kind is ElementKind.BIOS_SETTINGS for e in bundle.manifest.elements)
+    return Look(bmc=_needs_bmc(bundle), components=frozenset(components), settings=settings)
+
+
+def decide(situation: Situation) -> Decision:
+    """Return the one next thing to do for the node."""
+    for record in situation.attempt.open_steps:
+        decision = _decide_open(record, situation)
+        if decision is not None:
+            return decision
+    failed = _failed_write(situation)
+    if failed is not None:
+        return failed
+    unwell = _decide_host_before(situation)
+    if unwell is not None:
+        return unwell
+    return _decide_elements(situation)
+
+
+# -- 1. what is open ------------------------------------------------------------------------
+
+
+def _decide_open(record: StepRecord, situation: Situation) -> Decision | None:
+    match record.step:
+        case WriteImage() as write:
+            return _decide_open_write(record, write, situation)
+        case StageSettings():
+            return _decide_open_settings(record, situation)
+        case ResetHost() | ResetBmc():
+            return _decide_open_reset(record, situation)
+        case _:
+            assert_never(record.step)
+
+
+def _decide_open_write(record: StepRecord, write: WriteImage, situation: Situation) -> Decision | None:
+    doubt = resolve(
+        record,
+        write,
+        attempt=situation.attempt,
+        seen=situation.seen,
+        holding=situation.holding,
+        policy=situation.policy,
+        now=situation.now,
+    )
+    match doubt:
+        case Ended(outcome, evidence):
+            return Resolve(record.number, outcome, evidence)
+        case StillOpen(seconds, why):
+            return Wait(seconds, f"{write.component}: {why}")
+        case WantsLook(look):
+            return See(look)
+        case WantsReading(installed):
+            return Read(record.number, installed)
+        case GiveUp(evidence):
+            return Finish(AttemptResult.LOST, (f"{write.component}: {evidence}",))
+        case WantsReset(activation, why):
+            if isinstance(situation.seen.power, Unknown):
+                return _patience(situation, f"{why}, but power is {situation.seen.power}", AttemptResult.LOST)
+            elements = (write.element,)
+            is_bmc = activation is Activation.BMC_RESET
+            step = ResetBmc(elements, situation.seen.bmc_boot) if is_bmc else host_reset(situation.seen, elements)
+            decision = _unless_refused(situation, Act(step))
+            return Finish(AttemptResult.LOST, decision.evidence) if isinstance(decision, Finish) else decision
+        case _:
+            assert_never(doubt)
+
+
+def _decide_open_settings(record: StepRecord, situation: Situation) -> Decision:
+    """Staging settings again is harmless, so all that counts is whether it is still to be done."""
+    seen = situation.seen
+    if seen.settings is NOT_ASKED:
+        return See(full_look(situation.bundle))
+    if isinstance(seen.settings, Unknown):
+        return _patience(situation, f"BIOS settings are {seen.settings}", AttemptResult.FAILED)
+    assert isinstance(record.step, StageSettings)  # noqa: S101 - the caller matched it
+    wanted = record.step.attributes.items()
+    staged = seen.staged_settings
+    there = all(seen.settings.get(name) == value for name, value in wanted) or (
+        not isinstance(staged, Unknown)
+        and all(value in (staged.get(name), seen.settings.get(name)) for name, value in wanted)
+    )
+    if there:
+        return Resolve(record.number, Outcome.DONE, "the settings are staged")
+    return Resolve(record.number, Outcome.NEVER_STARTED, "the settings are not staged")
+
+
+def _decide_open_reset(record: StepRecord, situation: Situation) -> Decision | None:
+    """A reset whose answer was lost: another boot proves it; the same one after a while disproves it."""
+    seen, policy = situation.seen, situation.policy
+    before = record.step.boot if isinstance(record.step, (ResetHost, ResetBmc)) else NOT_ASKED
+    is_host = isinstance(record.step, ResetHost)
+    marker = seen.boot if is_host else seen.bmc_boot
+    if marker is NOT_ASKED:
+        return See(Look(system=is_host, bmc=not is_host))
+    if was_effective(record, seen):
+        return Resolve(record.number, Outcome.DONE, "another boot is seen")
+    if situation.now - record.at < min(policy.settle, policy.reset_timeout):
+        return Wait(policy.poll, "whether the reset was taken is not known yet")
+    if isinstance(marker, Unknown) and not isinstance(before, Unknown):
+        return _patience(situation, f"the boot marker is {marker}", AttemptResult.LOST)
+    if seen.post in (Post.COMPLETE, Post.NOT_RUNNING, Post.FAILED):
+        return Resolve(record.number, Outcome.NEVER_STARTED, "the host is where it was: no reset was seen")
+    return Wait(policy.poll, "the host is starting")
+
+
+def _failed_write(situation: Situation) -> Decision | None:
+    """A write that failed ends the attempt: a second write of one digest is for another attempt."""
+    for record in situation.attempt.steps:
+        if not isinstance(record.step, WriteImage):
+            continue
+        if record.outcome is Outcome.FAILED:
+            return Finish(AttemptResult.FAILED, (f"{record.step.component}: {record.evidence}",))
+        if record.outcome is Outcome.NEVER_STARTED:
+            return _end_unharmed(situation, f"{record.step.component}: {record.evidence}")
+    return None
+
+
+# -- 2. the host before anything is done ------------------------------------------------------
+
+
+def _decide_host_before(situation: Situation) -> Decision | None:
+    attempt, seen = situation.attempt, situation.seen
+    was_reset = any(isinstance(record.step, (ResetHost, ResetBmc)) for record in attempt.steps)
+    if attempt.goal.restart and not was_reset:
+        if isinstance(seen.power, Unknown):
+            return _patience(situation, f"power is {seen.power}", AttemptResult.LOST)
+        return _when_idle(situation, host_reset(seen, ()))
+    if was_reset:
+        return None
+    if attempt.goal.revives:
+        # An earlier attempt's reset may still be applying an image during POST: do not write or reset into it.
+        starting = seen.post is Post.RUNNING and situation.now - attempt.started <= situation.policy.reset_timeout
+        return Wait(situation.policy.poll, "the host is starting") if starting else None
+    match judge(seen):
+        case Well():
+            return None
+        case Ill(why):
+            return Finish(AttemptResult.DEAD, (why,))
+        case NotYet(why):
+            if situation.now - attempt.last_at > situation.policy.reset_timeout:
+                return Finish(AttemptResult.DEAD, (f"{why}, for {situation.policy.reset_timeout:.0f} s",))
+            return Wait(situation.policy.poll, why)
+        case NotKnown(why):
+            return _patience(situation, why, AttemptResult.LOST)
+
+
+# -- 3 to 5. elements, resets, the gate --------------------------------------------------------
+
+
+def _decide_elements(situation: Situation) -> Decision:
+    attempt, bundle, seen, policy = situation.attempt, situation.bundle, situation.seen, situation.policy
+    booting = _decide_booting(situation)
+    if booting is not None:
+        return booting
+    missing = _missing(full_look(bundle), seen)
+    if missing is not None:
+        return See(missing)
+    coming: list[Coming] = []
+    for element in in_order(bundle):
+        match standing(element, bundle, attempt.goal, seen, attempt):
+            case Impossible(why):
+                return _end_unharmed(situation, f"{element.name}: {why}")
+            case Blocked(why):
+                return _patience(situation, f"{element.name}: {why}", AttemptResult.LOST)
+            case Coming() as standing_:
+                coming.append(standing_)
+            case _:
+                pass
+    plan = plan_node(situation.node, attempt.goal, bundle, seen, attempt=attempt)
+    if plan.blocked:
+        return _end_unharmed(situation, "; ".join(f"{n.element}: {n.text}" for n in plan.notes if n.blocks))
+    for step in plan.steps:
+        if isinstance(step, StageSettings):
+            return _unless_refused(situation, Act(step))
+        return _when_idle(situation, step)
+    if coming:
+        if _effect_is_overdue(situation):
+            return Finish(AttemptResult.FAILED, tuple(c.why for c in coming))
+        return Wait(policy.poll, "; ".join(c.why for c in coming))
+    return _decide_gate(situation)
+
+
+def _decide_booting(situation: Situation) -> Decision | None:
+    """While a reset has not been seen through, only the host's own word is of use."""
+    attempt, seen, policy = situation.attempt, situation.seen, situation.policy
+    resets = [r for r in attempt.steps if isinstance(r.step, (ResetHost, ResetBmc)) and r.was_accepted]
+    if not resets:
+        return None
+    last = resets[-1]
+    waited = situation.now - last.last_at
+    if last.outcome is not None:
+        if isinstance(last.step, ResetBmc) and waited < policy.steady:
+            return Wait(policy.steady - waited, "the BMC is back; one good answer proves nothing (P36)")
+        return None
+    why = ""
+    if isinstance(last.step, ResetBmc) and seen.bmc_boot is NOT_ASKED:
+        return See(Look(system=False, bmc=True))
+    if not was_effective(last, seen):
+        why = "its reset has not been seen to happen"
+    elif isinstance(last.step, ResetHost) and seen.post in (Post.RUNNING, Post.NOT_RUNNING):
+        why = "the host is starting"
+    elif isinstance(last.step, ResetHost) and isinstance(seen.post, Unknown):
+        why = f"POST is {seen.post}"
+    if not why:
+        return Resolve(last.number, Outcome.DONE, f"restarted; POST {seen.post}")
+    if waited > policy.reset_timeout:
+        return Finish(AttemptResult.FAILED, (f"{why}, for {policy.reset_timeout:.0f} s",))
+    return Wait(policy.poll, why)
+
+
+def _decide_gate(situation: Situation) -> Decision:
+    """Everything reports the right version: is the node well with it?"""
+    attempt, policy, seen = situation.attempt, situation.policy, situation.seen
+    verdict = judge(seen)
+    waited = situation.now - attempt.last_at
+    match verdict:
+        case Well(evidence):
+            levels = tuple(
+                state.evidence
+                for element in in_order(situation.bundle)
+                if isinstance(state := standing(element, situation.bundle, attempt.goal, seen, attempt), Level)
+            )
+            return Finish(AttemptResult.LEVEL, (*levels, *evidence))
+        case Ill(why):
+            if _may_revive(situation):
+                return _when_idle(situation, host_reset(seen, ()))
+            if seen.post is not Post.FAILED and waited <= policy.effect_timeout:
+                return Wait(policy.poll, f"{why}; it may pass")
+            return Finish(AttemptResult.FAILED, (why,))
+        case NotYet(why):
+            if waited <= policy.reset_timeout:
+                return Wait(policy.poll, why)
+            return Finish(AttemptResult.FAILED, (f"{why}, for {policy.reset_timeout:.0f} s",))
+        case NotKnown(why):
+            return _patience(situation, why, AttemptResult.FAILED)
+        case _:
+            assert_never(verdict)
+
+
+def _may_revive(situation: Situation) -> bool:
+    """A recovery that had nothing to write has not restarted the host yet."""
+    attempt = situation.attempt
+    return attempt.goal.revives and not any(isinstance(record.step, ResetHost) for record in attempt.steps)
+
+
+def _effect_is_overdue(situation: Situation) -> bool:
+    """POST is through, and the inventory has had its time to catch up (P46)."""
+    waited = situation.now - situation.attempt.last_at
+    return situation.seen.post is Post.FAILED or waited > situation.policy.effect_timeout
+
+
+def _when_idle(situation: Situation, step: Step) -> Decision:
+    """Act only when the BMC is seen to work on nothing: never write over a write, never reset under one."""
+    seen, policy = situation.seen, situation.policy
+    if isinstance(step, (ResetHost, ResetBmc)) and isinstance(seen.power, Unknown):
+        return _patience(situation, f"power is {seen.power}", AttemptResult.LOST)
+    if seen.tasks is NOT_ASKED:
+        return See(Look(system=False, tasks=True))
+    if isinstance(seen.tasks, Unknown):
+        return _patience(situation, f"the BMC's tasks are {seen.tasks}", AttemptResult.LOST)
+    running = [task for task in seen.tasks if task.phase is TaskPhase.RUNNING]
+    if running:
+        if situation.now - situation.attempt.last_at > policy.busy_timeout:
+            return _end_unharmed(situation, f"the BMC is busy with {running[0].uri}, which is not ours")
+        return Wait(policy.poll, f"the BMC is busy with {running[0].uri}")
+    return _unless_refused(situation, Act(step, tuple(task.uri for task in seen.tasks)))
+
+
+def _unless_refused(situation: Situation, act: Act) -> Decision:
+    """Hold back a step that the BMC just refused: for good, or until it said to come back."""
+    attempt, policy = situation.attempt, situation.policy
+    last = attempt.steps[-1] if attempt.steps else None
+    if last is None or not isinstance(last.receipt, Refused) or type(last.step) is not type(act.step):
+        return act
+    receipt = last.receipt
+    if receipt.retry_after is None:
+        return _end_unharmed(situation, f"the BMC refused: {receipt.reason}")
+    first = next(record for record in attempt.steps if isinstance(record.receipt, Refused))
+    if situation.now - first.at > policy.busy_timeout:
+        return _end_unharmed(situation, f"the BMC refused for {policy.busy_timeout:.0f} s: {receipt.reason}")
+    due = last.last_at + max(receipt.retry_after, policy.poll) - situation.now
+    return act if due <= 0 else Wait(due, f"the BMC said to come back: {receipt.reason}")
+
+
+def _end_unharmed(situation: Situation, why: str) -> Finish:
+    """End the attempt as failed, and say so where the node is provably as it was before."""
+    touched = situation.attempt.touched
+    return Finish(AttemptResult.FAILED if touched else AttemptResult.NOTHING_WRITTEN, (why,))
+
+
+def _patience(situation: Situation, why: str, result: AttemptResult) -> Decision:
+    """Wait for what cannot be read, and give up after the policy's time."""
+    policy = situation.policy
+    waited = situation.now - situation.attempt.last_at
+    if waited <= policy.unknown_timeout:
+        # A silent BMC is asked less and less often: it may be the one that is rebooting.
+        return Wait(min(policy.poll * (1 + waited / 30), 30.0), why)
+    return Finish(result, (f"{why}, for {policy.unknown_timeout:.0f} s",))
+
+
+def _missing(look: Look, seen: Observation) -> Look | None:
+    """Return what *look* asks for and *seen* does not hold; None where nothing is missing."""
+    missing = Look(
+        system=look.system and seen.power is NOT_ASKED,
+        bmc=look.bmc and seen.bmc_boot is NOT_ASKED,
+        components=frozenset(n for n in look.components if seen.component(n).installed is NOT_ASKED),
+        settings=look.settings and seen.settings is NOT_ASKED,
+    )
+    return None if missing == Look(system=False) else missing
+
+
+def _needs_bmc(bundle: Bundle) -> bool:
+    return any(element.activation is Activation.BMC_RESET for element in bundle.manifest.elements)

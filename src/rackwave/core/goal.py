@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from attrs import field, frozen
+from attrs import frozen
 
 from .identity import BundleId, ComponentName, Digest
 
@@ -31,7 +31,7 @@ class Goal:
     bundle: BundleId
     digest: Digest
     cause: Cause
-    reassert: frozenset[ComponentName] = field(default=frozenset(), converter=frozenset)
+    reassert: frozenset[ComponentName] = frozenset()
     restart: bool = False
     writes: bool = True
 

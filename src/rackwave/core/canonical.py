@@ -35,7 +35,7 @@ def canonical_json(value: Any) -> bytes:
         raise ManifestError(f"this cannot be written as JSON: {error}") from error
 
 
-def parse_json(data: bytes, *, what: str) -> Any:
+def parse_json(data: bytes, *, what: str, most: int = MAX_VALUES) -> Any:
     """Read *data*, which the caller has bounded in size; *what* names it in errors.
 
     Raises:
@@ -45,23 +45,23 @@ def parse_json(data: bytes, *, what: str) -> Any:
         value = json.loads(data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:  # JSONDecodeError and UnicodeDecodeError are ValueErrors
         raise ManifestError(f"{what} is not JSON that can be read: {error or 'nested too deeply'}") from error
-    check_json(value, what=what)
+    check_json(value, what=what, most=most)
     return value
 
 
-def check_json(value: object, *, what: str) -> None:
+def check_json(value: object, *, what: str, most: int = MAX_VALUES) -> None:
     """Refuse whatever is not plain, bounded JSON.
 
     Raises:
         ManifestError: it is nested too deeply, too large, or holds something that JSON cannot.
     """
-    left = MAX_VALUES
+    left = most
     pending: list[tuple[object, int]] = [(value, 0)]
     while pending:
         item, depth = pending.pop()
         left -= 1
         if left < 0:
-            raise ManifestError(f"{what}: holds more than {MAX_VALUES} values")
+            raise ManifestError(f"{what}: holds more than {most} values")
         if depth > MAX_DEPTH:
             raise ManifestError(f"{what}: is nested more than {MAX_DEPTH} deep")
         if isinstance(item, dict):

@@ -1,0 +1,42 @@
+"""The bundle manager (112): makes new bundles and puts them into the repository."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .errors import TrustError
+from .repository.keys import BundleSigner
+from .repository.repository import BundleRepository, Publication
+from .repository.source import BuiltBundle, build
+
+
+class BundleManager:
+    """Builds bundles from sources and publishes them, with the reason why."""
+
+    def __init__(self, repository: BundleRepository, signer: BundleSigner | None = None) -> None:
+        self._repository = repository
+        self._signer = signer
+
+    def build(self, source: Path, out: Path) -> BuiltBundle:
+        """Build the bundle that *source* describes into *out*, signed.
+
+        Raises:
+            TrustError: there is no key to sign it with.
+            ManifestError: the source is not right; the message names the field.
+            BundleError: a payload cannot be read, or *out* holds something else.
+        """
+        if self._signer is None:
+            raise TrustError(
+                "there is no key to sign the bundle with", advice="Make one with 'rackwave bundle key', then name it."
+            )
+        return build(source, out, self._signer)
+
+    def publish(self, built: BuiltBundle | Path, reason: str = "") -> Publication:
+        """Make a bundle that was built its lineage's current one; *reason* is kept beside its date.
+
+        Raises:
+            TrustError: unsigned, altered, or by a key that may not sign this lineage.
+            DigestMismatchError: what was built is damaged.
+            BundleError: the id is taken by other content, or its seq is not above the current one's.
+        """
+        return self._repository.publish(built if isinstance(built, Path) else built.directory, reason)

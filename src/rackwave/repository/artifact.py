@@ -1,0 +1,196 @@
+"""One bundle as OCI artifacts: written, and opened again without believing any of it.
+
+::
+
+    index ─┬─ payload manifest   config = the rackwave manifest document, layers = the payloads
+           └─ signature manifest subject = the payload manifest, layer = a DSSE envelope around
+                                 the payload manifest's raw bytes
+
+A bundle's digest is that of its payload manifest: it covers all that the bundle is, and stays the
+same when another key signs it. Dates are fixed and JSON is canonical, so two builds are bit-identical.
+https://github.com/opencontainers/image-spec/blob/v1.1.0/manifest.md#guidelines-for-artifact-usage
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import frozen
+
+from ..core.bundle import Bundle, Manifest, Payload
+from ..core.canonical import canonical_json, parse_json
+from ..core.identity import BundleId
+from ..core.manifest import manifest_from_document, manifest_to_document
+from ..errors import DigestMismatchError, ManifestError, TrustError
+from .keys import ENVELOPE_TYPE, BundleSigner
+from .layout import CREATED, EMPTY_TYPE, INDEX_TYPE, MANIFEST_TYPE, TITLE, Descriptor, ImageLayout
+from .trust import MAX_ENVELOPE, Trust, unsigned
+
+BUNDLE_TYPE = "application/vnd.rackwave.bundle.v1"
+DOCUMENT_TYPE = "application/vnd.rackwave.bundle.manifest.v1+json"
+PAYLOAD_TYPE = "application/octet-stream"
+MAX_DOCUMENT = 4 * 1024 * 1024  # what registries accept as a manifest
+
+_FIXED_DATE = {CREATED: "1970-01-01T00:00:00Z"}
+_MOVED = "Do not use it. Publish each bundle from the layout that was built for it."
+
+
+@frozen
+class OpenedBundle:
+    """A bundle whose signature, documents and sizes were verified; *blobs* is all that it consists of."""
+
+    bundle: Bundle
+    index: Descriptor
+    blobs: tuple[Descriptor, ...]
+
+
+def write_bundle(layout: ImageLayout, manifest: Manifest, signer: BundleSigner) -> OpenedBundle:
+    """Write everything but the payloads, which are there already; ``index.json`` is left alone."""
+    config = _add(layout, DOCUMENT_TYPE, canonical_json(manifest_to_document(manifest)))
+    empty = _add(layout, EMPTY_TYPE, b"{}")
+    layers = [_layer(payload) for payload in manifest.payloads]
+    payload_bytes = canonical_json(_image_manifest(BUNDLE_TYPE, config, layers or [empty]))
+    payload = _add(layout, MANIFEST_TYPE, payload_bytes, artifact_type=BUNDLE_TYPE)
+    envelope = _add(layout, ENVELOPE_TYPE, signer.sign(payload_bytes, payload_type=MANIFEST_TYPE))
+    signature_document = _image_manifest(ENVELOPE_TYPE, empty, [envelope])
+    signature_document["subject"] = payload.document()
+    signature = _add(layout, MANIFEST_TYPE, canonical_json(signature_document), artifact_type=ENVELOPE_TYPE)
+    document = {
+        "schemaVersion": 2,
+        "mediaType": INDEX_TYPE,
+        "artifactType": BUNDLE_TYPE,
+        "manifests": [payload.document(), signature.document()],
+        "annotations": _FIXED_DATE,
+    }
+    index = _add(layout, INDEX_TYPE, canonical_json(document), artifact_type=BUNDLE_TYPE)
+    blobs = (index, payload, signature, config, empty, envelope, *layers)
+    return OpenedBundle(Bundle(manifest, payload.digest), index, tuple({blob.digest: blob for blob in blobs}.values()))
+
+
+def open_bundle(layout: ImageLayout, index: Descriptor, trust: Trust, *, bundle_id: BundleId) -> OpenedBundle:
+    """Open what is offered as *bundle_id*, verifying the signature and every document on the way.
+
+    Payloads are only looked at for their size, so that opening a bundle does not read gigabytes;
+    whoever hands their bytes out verifies them (``BlobFolder.path``).
+
+    Raises:
+        TrustError: unsigned, altered, signed by the wrong key, or another bundle than *bundle_id*.
+        DigestMismatchError: a blob holds other bytes than its digest says.
+        BundleNotFoundError: a blob is missing.
+        ManifestError: the documents contradict one another.
+    """
+    payload, signature = _parts(_read(layout, index, "the bundle's index"))
+    payload_bytes = _bytes(layout, payload, MAX_DOCUMENT)
+    if signature is None:
+        raise unsigned()
+    signature_document = _read(layout, signature, "the bundle's signature manifest")
+    subject = Descriptor.from_document(signature_document.get("subject"), "the bundle's signature manifest: subject")
+    envelope = _single_layer(signature_document)
+    signed = trust.verify(bundle_id.lineage, _bytes(layout, envelope, MAX_ENVELOPE))
+    if signed != payload_bytes or subject.digest != payload.digest:
+        raise TrustError("the signature beside the bundle was made for another bundle", advice=_MOVED)
+    document = _object(payload_bytes, "the bundle's payload manifest")
+    config = Descriptor.from_document(document.get("config"), "the bundle's payload manifest: config")
+    if config.media_type != DOCUMENT_TYPE:
+        raise ManifestError(f"this is no bundle that this rackwave knows, but {config.media_type!r}")
+    manifest = manifest_from_document(_read(layout, config, "the bundle's manifest"))
+    if manifest.id != bundle_id:
+        raise TrustError(f"what is offered as {bundle_id} was signed as {manifest.id}", advice=_MOVED)
+    layers = _layers(document)
+    _check_layers(manifest, layers)
+    _check_sizes(layout, layers)
+    blobs = (index, payload, signature, config, envelope, *layers, *_empty_config(signature_document))
+    return OpenedBundle(Bundle(manifest, payload.digest), index, tuple({blob.digest: blob for blob in blobs}.values()))
+
+
+def _add(layout: ImageLayout, media_type: str, data: bytes, *, artifact_type: str = "") -> Descriptor:
+    digest, size = layout.blobs.add_bytes(data)
+    return Descriptor(media_type, digest, size, artifact_type)
+
+
+def _layer(payload: Payload) -> Descriptor:
+    return Descriptor(PAYLOAD_TYPE, payload.digest, payload.size, annotations={TITLE: payload.name})
+
+
+def _image_manifest(artifact_type: str, config: Descriptor, layers: list[Descriptor]) -> dict[str, Any]:
+    return {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST_TYPE,
+        "artifactType": artifact_type,
+        "config": config.document(),
+        "layers": [layer.document() for layer in layers],
+        "annotations": _FIXED_DATE,
+    }
+
+
+def _read(layout: ImageLayout, descriptor: Descriptor, what: str) -> dict[str, Any]:
+    return _object(_bytes(layout, descriptor, MAX_DOCUMENT), what)
+
+
+def _bytes(layout: ImageLayout, descriptor: Descriptor, limit: int) -> bytes:
+    data = layout.blobs.read(descriptor.digest, limit)
+    if len(data) != descriptor.size:
+        raise ManifestError(f"{descriptor.digest} has {len(data)} bytes, not the {descriptor.size} that are told of it")
+    return data
+
+
+def _object(data: bytes, what: str) -> dict[str, Any]:
+    document = parse_json(data, what=what)
+    if not isinstance(document, dict):
+        raise ManifestError(f"{what} is not a JSON object")
+    return document
+
+
+def _descriptors(document: dict[str, Any], key: str, what: str) -> list[Descriptor]:
+    values = document.get(key)
+    if not isinstance(values, list):
+        raise ManifestError(f"{what} has no list of {key}")
+    return [Descriptor.from_document(value, f"{what}: {key}[{place}]") for place, value in enumerate(values)]
+
+
+def _parts(index: dict[str, Any]) -> tuple[Descriptor, Descriptor | None]:
+    """Return the payload manifest and, if there is one, the signature. A runnable image may stand beside them."""
+    parts = _descriptors(index, "manifests", "the bundle's index")
+    payloads = [part for part in parts if part.artifact_type == BUNDLE_TYPE]
+    signatures = [part for part in parts if part.artifact_type == ENVELOPE_TYPE]
+    if len(payloads) != 1 or len(signatures) > 1:
+        found = f"{len(payloads)} bundles and {len(signatures)} signatures"
+        raise ManifestError(f"the bundle's index names {found}; one of each is expected")
+    return payloads[0], signatures[0] if signatures else None
+
+
+def _single_layer(document: dict[str, Any]) -> Descriptor:
+    layers = _descriptors(document, "layers", "the bundle's signature manifest")
+    if len(layers) != 1 or layers[0].media_type != ENVELOPE_TYPE:
+        raise unsigned()
+    return layers[0]
+
+
+def _empty_config(document: dict[str, Any]) -> list[Descriptor]:
+    return [Descriptor.from_document(document.get("config"), "the bundle's signature manifest: config")]
+
+
+def _layers(document: dict[str, Any]) -> list[Descriptor]:
+    return _descriptors(document, "layers", "the bundle's payload manifest")
+
+
+def _check_layers(manifest: Manifest, layers: list[Descriptor]) -> None:
+    named = sorted((payload.name, payload.digest, payload.size) for payload in manifest.payloads)
+    carried = sorted(
+        (layer.annotations.get(TITLE, ""), layer.digest, layer.size)
+        for layer in layers
+        if layer.media_type != EMPTY_TYPE
+    )
+    if named != carried:
+        raise ManifestError("the payloads that the manifest names are not the ones that the bundle carries")
+
+
+def _check_sizes(layout: ImageLayout, layers: list[Descriptor]) -> None:
+    for layer in layers:
+        size = layout.blobs.size(layer.digest)
+        if size != layer.size:
+            raise DigestMismatchError(
+                f"the payload {layer.annotations.get(TITLE, layer.digest)!r} has {size} bytes instead of {layer.size}",
+                expected=str(layer.size),
+                found=str(size),
+            )

@@ -1,0 +1,112 @@
+"""What a layout's ``index.json`` says about a bundle, as annotations beside the bundle's digest.
+
+Annotations are not signed. They say what is current and when and why it was published; whatever a
+bundle *does* is read from its signed manifest alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from attrs import evolve, frozen
+
+from ..core.bundle import Bundle
+from ..core.identity import BundleId, Digest, Lineage
+from ..errors import StateError, UsageError
+from .artifact import BUNDLE_TYPE
+from .layout import INDEX_TYPE, REF_NAME, Descriptor
+
+LINEAGE = "vnd.rackwave.bundle.lineage"
+SEQ = "vnd.rackwave.bundle.seq"
+DIGEST = "vnd.rackwave.bundle.digest"
+PURPOSE = "vnd.rackwave.bundle.purpose"
+STATE = "vnd.rackwave.bundle.state"
+PUBLISHED_AT = "vnd.rackwave.bundle.published-at"
+REASON = "vnd.rackwave.bundle.reason"
+
+_LONGEST_TEXT = 1000  # index.json is read whole on every load; the manifest has the full purpose
+
+
+class State(StrEnum):
+    """Whether new rollouts aim at a bundle (118) or it is kept for the way back (120)."""
+
+    CURRENT = "current"
+    ARCHIVE = "archive"
+
+
+@frozen
+class Entry:
+    """One published bundle. *digest* is the bundle's own (its signed content); *published_at* is epoch seconds."""
+
+    id: BundleId
+    state: State
+    digest: Digest
+    published_at: float
+    purpose: str
+    reason: str
+
+
+def offer(index: Descriptor, bundle: Bundle) -> Descriptor:
+    """Return *index* annotated as the one bundle of a layout that was built; no dates, so that builds are alike."""
+    annotations = {
+        REF_NAME: str(bundle.id),
+        LINEAGE: str(bundle.id.lineage),
+        SEQ: str(bundle.id.seq),
+        DIGEST: str(bundle.digest),
+        PURPOSE: bundle.manifest.purpose[:_LONGEST_TEXT],
+    }
+    return Descriptor(INDEX_TYPE, index.digest, index.size, BUNDLE_TYPE, annotations)
+
+
+def offered_id(descriptor: Descriptor) -> BundleId | None:
+    """Return which bundle a descriptor claims to be; None for what is no bundle of ours."""
+    try:
+        return _id(descriptor.annotations)
+    except (KeyError, ValueError, UsageError):
+        return None
+
+
+def publish(offered: Descriptor, *, at: float, reason: str) -> Descriptor:
+    """Return the descriptor of a bundle that becomes current."""
+    date = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    added = {STATE: State.CURRENT.value, PUBLISHED_AT: date, REASON: reason[:_LONGEST_TEXT]}
+    return evolve(offered, annotations={**offered.annotations, **added})
+
+
+def archive(descriptor: Descriptor) -> Descriptor:
+    """Return the descriptor of a bundle that was current and is no more."""
+    return evolve(descriptor, annotations={**descriptor.annotations, STATE: State.ARCHIVE.value})
+
+
+def is_published(descriptor: Descriptor) -> bool:
+    """Whether a descriptor is a published bundle, not something that somebody else keeps in the same layout."""
+    return STATE in descriptor.annotations
+
+
+def read_entry(descriptor: Descriptor) -> Entry:
+    """Read what is said about a published bundle.
+
+    Raises:
+        StateError: the annotations are damaged.
+    """
+    said = descriptor.annotations
+    try:
+        return Entry(
+            id=_id(said),
+            state=State(said[STATE]),
+            digest=Digest(said[DIGEST]),
+            published_at=datetime.fromisoformat(said[PUBLISHED_AT]).timestamp(),
+            purpose=said.get(PURPOSE, ""),
+            reason=said.get(REASON, ""),
+        )
+    except (KeyError, ValueError, UsageError) as error:
+        raise StateError(
+            f"index.json says something about {said.get(REF_NAME, descriptor.digest)!r} that cannot be read: {error}",
+            advice="Restore the repository's index.json from a backup.",
+        ) from error
+
+
+def _id(said: Mapping[str, str]) -> BundleId:
+    return BundleId(Lineage(said[LINEAGE]), int(said[SEQ]))

@@ -1,0 +1,234 @@
+"""The bundle repository (116): the current bundle of each lineage (118) and the archive (120).
+
+Publishing A.2 makes it current and moves A.1 to the archive in one step, the replacement of
+``index.json``. Every blob is durable before that, so a ``kill -9`` at any moment leaves the
+repository as it was before or as it is after.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from attrs import evolve, frozen
+
+from ..core.bundle import Bundle
+from ..core.identity import BundleId, Lineage
+from ..errors import BundleError, BundleNotFoundError, DigestMismatchError, RackwaveError, StateError
+from .artifact import OpenedBundle, open_bundle
+from .entry import Entry, State, archive, is_published, offer, offered_id, publish, read_entry
+from .layout import Descriptor, ImageLayout, LayoutIndex
+from .trust import Trust
+
+
+@frozen
+class Publication:
+    """What publishing did. *archived* is the bundle that was current before, if there was one."""
+
+    entry: Entry
+    archived: BundleId | None = None
+    was_published: bool = False
+
+
+@frozen
+class Check:
+    """What a deep check of one bundle found; *problem* is None where every byte is as it was signed."""
+
+    id: BundleId
+    problem: RackwaveError | None = None
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether nothing is wrong."""
+        return self.problem is None
+
+
+class BundleRepository:
+    """A folder of published bundles. It need not exist yet; the first publication makes it."""
+
+    def __init__(self, directory: Path, trust: Trust, *, now: Callable[[], float] = time.time) -> None:
+        self._layout = ImageLayout(directory)
+        self._trust = trust
+        self._now = now
+
+    @property
+    def directory(self) -> Path:
+        """Where it lies."""
+        return self._layout.directory
+
+    def publish(self, layout_dir: Path, reason: str = "") -> Publication:
+        """Take in the bundle that was built into *layout_dir* and make it its lineage's current one.
+
+        Publishing the same content again is not an error: a damaged blob is healed by it, and a new
+        signature over the same content takes the place of the old one.
+
+        Raises:
+            TrustError: unsigned, altered, or by a key that may not sign this lineage.
+            DigestMismatchError: a blob in *layout_dir* is damaged.
+            BundleError: the id is taken by other content, or its seq is not above the current one's.
+        """
+        source = ImageLayout(layout_dir)
+        offered, bundle_id = _single_bundle(source)
+        opened = open_bundle(source, offered, self._trust, bundle_id=bundle_id)
+        self._layout.index()  # refuses a folder that is no repository before anything is written to it
+        self._layout.blobs.sweep()
+        for blob in opened.blobs:
+            self._take_in(source, blob)
+        with self._layout.locked() as index:
+            return self._enter(index, opened, reason)
+
+    def get(self, bundle_id: BundleId) -> Bundle:
+        """Load a bundle, current or archived, and verify its signature and documents.
+
+        Payloads are checked for presence and size only; ``payload_path`` and ``verify`` read them.
+
+        Raises:
+            BundleNotFoundError: it is not here.
+            TrustError: its signature does not hold (any more).
+            DigestMismatchError: a document is damaged.
+        """
+        return self._open(bundle_id).bundle
+
+    def current(self, lineage: Lineage) -> Bundle:
+        """Load the bundle that new rollouts of *lineage* aim at.
+
+        Raises:
+            BundleNotFoundError: nothing was published in this lineage.
+        """
+        for entry in self.list():
+            if entry.id.lineage == lineage and entry.state is State.CURRENT:
+                return self.get(entry.id)
+        known = ", ".join(sorted({str(entry.id.lineage) for entry in self.list()})) or "none"
+        raise BundleNotFoundError(f"nothing was published in lineage {lineage}", advice=f"Lineages here: {known}.")
+
+    def archive(self, lineage: Lineage) -> tuple[Entry, ...]:
+        """Return what was current in *lineage* before, the latest first."""
+        entries = [entry for entry in self.list() if entry.id.lineage == lineage and entry.state is State.ARCHIVE]
+        return tuple(sorted(entries, key=lambda entry: entry.id.seq, reverse=True))
+
+    def list(self) -> tuple[Entry, ...]:
+        """Return every published bundle by lineage and seq. It reads ``index.json`` alone."""
+        return tuple(sorted((entry for entry, _ in _entries(self._layout.index())), key=lambda entry: entry.id))
+
+    def verify(self, bundle_id: BundleId | None = None) -> tuple[Check, ...]:
+        """Read and hash every byte of one bundle, or of all, and report on each.
+
+        Raises:
+            BundleNotFoundError: *bundle_id* is not here.
+        """
+        ids = [entry.id for entry in self.list()] if bundle_id is None else [self._find(bundle_id)[0].id]
+        return tuple(self._check(each) for each in ids)
+
+    def payload_path(self, bundle: Bundle, name: str) -> Path:
+        """Return where a payload's bytes lie, verified against the signed manifest.
+
+        Raises:
+            BundleError: the bundle has no such payload.
+            DigestMismatchError: the bytes are damaged.
+            BundleNotFoundError: they are gone.
+        """
+        try:
+            payload = bundle.manifest.payload(name)
+        except KeyError as error:
+            names = ", ".join(payload.name for payload in bundle.manifest.payloads) or "none"
+            raise BundleError(f"{bundle.id} has no payload {name!r}", advice=f"Its payloads: {names}.") from error
+        return self._layout.blobs.path(payload.digest)
+
+    def _take_in(self, source: ImageLayout, blob: Descriptor) -> None:
+        """Copy one blob, unless it is here and sound; what is offered must be sound in any case."""
+        try:
+            self._layout.blobs.path(blob.digest)
+        except (BundleNotFoundError, DigestMismatchError):
+            self._layout.blobs.add_expected(source.blobs.file(blob.digest), digest=blob.digest, size=blob.size)
+        else:
+            source.blobs.verify(blob.digest)
+
+    def _enter(self, index: LayoutIndex, opened: OpenedBundle, reason: str) -> Publication:
+        bundle = opened.bundle
+        known = _entries(index)
+        for entry, descriptor in known:
+            if entry.id == bundle.id:
+                return self._enter_again(index, descriptor, entry, opened)
+        current = [pair for pair in known if pair[0].id.lineage == bundle.id.lineage and pair[0].state is State.CURRENT]
+        if current and bundle.id.seq <= current[0][0].id.seq:
+            latest = current[0][0].id
+            raise BundleError(
+                f"{bundle.id} is not newer than {latest}, which is current",
+                advice=f"Give it a seq above {latest.seq}; to go back, roll nodes back to an archived bundle.",
+            )
+        fresh = publish(offer(opened.index, bundle), at=self._now(), reason=reason)
+        kept = tuple(archive(each) if current and each is current[0][1] else each for each in index.entries)
+        self._layout.swap(index.with_entries((*kept, fresh)))
+        return Publication(read_entry(fresh), archived=current[0][0].id if current else None)
+
+    def _enter_again(
+        self, index: LayoutIndex, descriptor: Descriptor, entry: Entry, opened: OpenedBundle
+    ) -> Publication:
+        if entry.digest != opened.bundle.digest:
+            raise BundleError(
+                f"{entry.id} is already published with other content", advice="Give the new content a new seq."
+            )
+        if descriptor.digest != opened.index.digest:  # the same content under a new signature
+            signed = evolve(descriptor, digest=opened.index.digest, size=opened.index.size)
+            entries = tuple(signed if each is descriptor else each for each in index.entries)
+            self._layout.swap(index.with_entries(entries))
+        return Publication(entry, was_published=True)
+
+    def _find(self, bundle_id: BundleId) -> tuple[Entry, Descriptor]:
+        known = _entries(self._layout.index())
+        for entry, descriptor in known:
+            if entry.id == bundle_id:
+                return entry, descriptor
+        near = ", ".join(str(entry.id) for entry, _ in known if entry.id.lineage == bundle_id.lineage)
+        advice = f"Of lineage {bundle_id.lineage} there are: {near}." if near else "See 'rackwave bundle list'."
+        raise BundleNotFoundError(f"there is no bundle {bundle_id} in {self.directory}", advice=advice)
+
+    def _open(self, bundle_id: BundleId) -> OpenedBundle:
+        entry, descriptor = self._find(bundle_id)
+        opened = open_bundle(self._layout, descriptor, self._trust, bundle_id=bundle_id)
+        if opened.bundle.digest != entry.digest:
+            raise StateError(
+                f"index.json names another content for {bundle_id} than is stored: {entry.digest}",
+                advice="Somebody edited index.json: restore it from a backup.",
+            )
+        return opened
+
+    def _check(self, bundle_id: BundleId) -> Check:
+        try:
+            for blob in self._open(bundle_id).blobs:
+                self._layout.blobs.verify(blob.digest)
+        except (BundleError, StateError) as error:
+            return Check(bundle_id, error)
+        return Check(bundle_id)
+
+
+def _single_bundle(layout: ImageLayout) -> tuple[Descriptor, BundleId]:
+    offers = [(entry, offered_id(entry)) for entry in layout.index().entries]
+    match [(entry, bundle_id) for entry, bundle_id in offers if bundle_id is not None]:
+        case [(descriptor, bundle_id)]:
+            return descriptor, bundle_id
+        case bundles:
+            raise BundleError(
+                f"{layout.directory} holds {len(bundles)} bundles; one is published at a time",
+                advice="Name the folder that 'rackwave bundle build --out' wrote.",
+            )
+
+
+def _entries(index: LayoutIndex) -> tuple[tuple[Entry, Descriptor], ...]:
+    """Read the published bundles and refuse an index in which they cannot all be true."""
+    known = [(read_entry(descriptor), descriptor) for descriptor in index.entries if is_published(descriptor)]
+    seen: set[BundleId] = set()
+    latest: dict[Lineage, int] = {}
+    for entry, _ in known:
+        if entry.id in seen:
+            raise StateError(f"index.json names {entry.id} twice")
+        seen.add(entry.id)
+        latest[entry.id.lineage] = max(entry.id.seq, latest.get(entry.id.lineage, -1))
+    for entry, _ in known:
+        if (entry.state is State.CURRENT) != (entry.id.seq == latest[entry.id.lineage]):
+            raise StateError(
+                f"index.json calls {entry.id} {entry.state}, which does not fit the lineage's other bundles",
+                advice="Restore the repository's index.json from a backup.",
+            )
+    return tuple(known)

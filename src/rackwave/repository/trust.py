@@ -1,0 +1,185 @@
+"""Who may sign which lineage, and whether a signature is theirs.
+
+A bundle is signed with ed25519 over the raw bytes of its payload manifest, in a DSSE envelope
+(https://github.com/secure-systems-lab/dsse). ``Trust`` is the seam: whatever comes to decide about
+trust later (TUF, with thresholds, expiry and roll-back floors) takes the place of ``KeyringTrust``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, Protocol
+
+from attrs import field, frozen
+from securesystemslib.dsse import Envelope
+from securesystemslib.exceptions import VerificationError
+
+from ..core.bundle import frozen_map
+from ..core.canonical import parse_json
+from ..core.identity import Lineage
+from ..errors import ManifestError, TrustError
+from .keys import PublicKey
+from .layout import MANIFEST_TYPE
+from .store import replace_file
+
+MAX_ENVELOPE = 8 * 1024 * 1024  # a manifest of at most 4 MiB, in base64
+MAX_TRUST_FILE = 1024 * 1024
+_MAX_SIGNATURES = 16
+
+_TAMPERED = "Do not use it. Fetch or build the bundle again, and find out who changed it."
+
+
+class Trust(Protocol):
+    """Decides whether what was signed may be used for a lineage."""
+
+    def verify(self, lineage: Lineage, envelope: bytes) -> bytes:
+        """Return the payload of *envelope* if whoever signed it may speak for *lineage*.
+
+        Raises:
+            TrustError: unsigned, altered, by a key that is not known or not allowed for *lineage*.
+        """
+        ...
+
+
+@frozen
+class TrustedKey:
+    """A public key and the lineages that it may sign, as shell-style patterns; *note* says whose it is."""
+
+    key: PublicKey
+    lineages: tuple[str, ...]
+    note: str = ""
+    extra: Mapping[str, Any] = field(factory=dict, converter=frozen_map)
+
+    def may_sign(self, lineage: Lineage) -> bool:
+        """Whether the key is allowed for *lineage*."""
+        return any(fnmatchcase(lineage, pattern) for pattern in self.lineages)
+
+    def document(self) -> dict[str, Any]:
+        """Write it as plain JSON values."""
+        note = {"note": self.note} if self.note else {}
+        return {
+            "keyid": self.key.id,
+            "keytype": "ed25519",
+            "public": self.key.public,
+            "lineages": list(self.lineages),
+            **note,
+            **self.extra,
+        }
+
+
+@frozen
+class KeyringTrust:
+    """Trust by a list of public keys, kept in ``trust.json``. One signature by one allowed key is enough."""
+
+    keys: tuple[TrustedKey, ...]
+    extra: Mapping[str, Any] = field(factory=dict, converter=frozen_map)
+
+    @classmethod
+    def load(cls, path: Path) -> KeyringTrust:
+        """Read ``trust.json``.
+
+        Raises:
+            TrustError: it is not there, or is no list of keys.
+        """
+        try:
+            with path.open("rb") as file:
+                data = file.read(MAX_TRUST_FILE + 1)
+        except OSError as error:
+            raise TrustError(
+                f"the trust file {path} cannot be read: {error.strerror}",
+                advice="Create a key with 'rackwave bundle key', or copy the publisher's trust.json here.",
+            ) from error
+        try:
+            document = parse_json(data[:MAX_TRUST_FILE], what=str(path))
+        except ManifestError as error:
+            raise TrustError(str(error)) from error
+        match document:
+            case {"keys": list(entries), **rest}:
+                keys = tuple(_trusted_key(entry, f"{path}: keys[{place}]") for place, entry in enumerate(entries))
+                return cls(keys, rest)
+            case _:
+                raise TrustError(f"{path} is not a trust file: it has no list of keys")
+
+    def save(self, path: Path) -> None:
+        """Write ``trust.json``, whole or not at all."""
+        document = {**self.extra, "keys": [key.document() for key in self.keys]}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, json.dumps(document, indent=2, ensure_ascii=False).encode() + b"\n", mode=0o644)
+
+    def with_key(self, key: PublicKey, *, lineages: tuple[str, ...], note: str = "") -> KeyringTrust:
+        """Return a trust in which *key* may sign *lineages*, and no others."""
+        others = tuple(trusted for trusted in self.keys if trusted.key.id != key.id)
+        return KeyringTrust((*others, TrustedKey(key, lineages, note)), self.extra)
+
+    def verify(self, lineage: Lineage, envelope: bytes) -> bytes:
+        """Return the payload of *envelope* if one of the keys that may sign *lineage* signed it.
+
+        Raises:
+            TrustError: unsigned, altered, by a key that is not known or not allowed for *lineage*.
+        """
+        opened = open_envelope(envelope)
+        known = [trusted for trusted in self.keys if trusted.key.id in opened.signatures]
+        if not known:
+            signers = ", ".join(keyid[:12] for keyid in opened.signatures)
+            raise TrustError(
+                f"the bundle is signed by a key that is not known here: {signers}",
+                advice="If the publisher is yours, add their public key to trust.json.",
+            )
+        allowed = [trusted for trusted in known if trusted.may_sign(lineage)]
+        if not allowed:
+            signers = ", ".join(f"{trusted.key.id[:12]} ({' '.join(trusted.lineages)})" for trusted in known)
+            raise TrustError(
+                f"the bundle's key may not sign lineage {lineage}; it may sign only its own: {signers}",
+                advice="Sign with a key of this lineage, or allow the key for it in trust.json.",
+            )
+        try:
+            opened.verify([trusted.key.key() for trusted in allowed], threshold=1)
+        except VerificationError as error:
+            raise TrustError(
+                "the bundle was altered after it was signed, or its signature was", advice=_TAMPERED
+            ) from error
+        return opened.payload
+
+
+def open_envelope(data: bytes) -> Envelope:
+    """Read a DSSE envelope over a payload manifest; nothing is verified yet.
+
+    Raises:
+        TrustError: it is none, or nobody signed it.
+    """
+    if len(data) > MAX_ENVELOPE:
+        raise TrustError(f"the bundle's signature is larger than {MAX_ENVELOPE} bytes", advice=_TAMPERED)
+    try:
+        document = parse_json(data, what="the bundle's signature")
+        del document["signatures"][_MAX_SIGNATURES:]  # a bound on the work; nobody signs so often
+        envelope = Envelope.from_dict(document)
+    except (ManifestError, KeyError, TypeError, ValueError, AttributeError) as error:
+        # what from_dict raises on garbage: it takes fields, decodes base64 and calls methods unchecked
+        raise TrustError("the bundle's signature is not a DSSE envelope", advice=_TAMPERED) from error
+    if envelope.payload_type != MANIFEST_TYPE:
+        raise TrustError(f"what was signed is no bundle but {envelope.payload_type!r}", advice=_TAMPERED)
+    if not envelope.signatures:
+        raise unsigned()
+    return envelope
+
+
+def unsigned() -> TrustError:
+    """Return the error for a bundle that nobody signed."""
+    return TrustError("the bundle is not signed", advice="Build it again with a key: 'rackwave bundle build --key'.")
+
+
+def _trusted_key(entry: Any, what: str) -> TrustedKey:
+    match entry:
+        case {"keyid": str(keyid), "keytype": "ed25519", "public": str(public), "lineages": list(lineages), **rest}:
+            note = rest.pop("note", "")
+        case _:
+            raise TrustError(f"{what}: needs keyid, keytype ed25519, public and lineages")
+    if not isinstance(note, str) or not all(isinstance(lineage, str) for lineage in lineages):
+        raise TrustError(f"{what}: lineages and note must be text")
+    key = PublicKey(public)
+    if key.id != keyid:
+        raise TrustError(f"{what}: the keyid is not the id of this key", advice="Copy the entry again, whole.")
+    return TrustedKey(key, tuple(lineages), note, rest)

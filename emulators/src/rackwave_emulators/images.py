@@ -22,8 +22,8 @@ import tomllib
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
-from pathlib import Path
 from io import BufferedReader
+from pathlib import Path
 
 from attrs import frozen
 

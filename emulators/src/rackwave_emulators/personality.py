@@ -12,13 +12,13 @@ A personality file holds:
 
 from __future__ import annotations
 
+import operator
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
-from functools import cache
+from functools import cache, partial
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import attrs
 import cattrs
@@ -115,11 +115,11 @@ _converter = cattrs.Converter(forbid_extra_keys=True)
 _converter.register_structure_hook(ComponentName, lambda text, _: ComponentName(text))
 
 
-def _strictly(kind: type) -> Any:
-    def check(value: object, _: Any) -> Any:
-        if isinstance(value, bool) is not (kind is bool) or not isinstance(
-            value, kind | int if kind is float else kind
-        ):
+def _strictly(kind: type) -> Callable[[object, object], object]:
+    def check(value: object, _: object) -> object:
+        if kind is float and type(value) is int:
+            return float(value)
+        if type(value) is not kind:
             raise PersonalityError(f"{value!r} is not of type {kind.__name__}")
         return value
 
@@ -127,7 +127,8 @@ def _strictly(kind: type) -> Any:
 
 
 for _kind in (bool, int, float, str):
-    _converter.register_structure_hook(_kind, _strictly(_kind))
+    # By identity: a hook registered for str itself would also catch the StrEnums.
+    _converter.register_structure_hook_func(partial(operator.is_, _kind), _strictly(_kind))
 
 
 def parse_personality(text: str, *, origin: str) -> Personality:

@@ -1,0 +1,492 @@
+"""One emulated node: everything that its BMC's faces (Redfish, IPMI, SimBmc) show and change.
+
+A machine has no thread and no timer. Every public method and property first brings it up to its
+clock's time, running what is due in order; so a machine that nobody looks at costs nothing, and an
+hour passes in as long as its few events take. It is not made for several threads at once.
+
+What the lab knows and a BMC would not tell is in ``truth()``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from functools import partial
+from types import MappingProxyType
+
+import attrs
+from attrs import define, frozen
+
+from rackwave.core.bundle import Activation, AttributeValue
+from rackwave.core.identity import ComponentName, Digest, NodeName
+from rackwave.core.observation import Health, Post
+from rackwave.ports import Clock, ResetKind
+
+from .bios import REGISTRY, Attribute, BiosSettings
+from .faults import AnswerLost, Armory, BadHealth, Fault, HostDead, Moment, RequestLost, RevivedBy, fault_as_dict
+from .host import RESET_OF, Host, HostReset, PowerState
+from .images import ImageFacts
+from .ledger import attempt_of
+from .personality import Personality, WhenBusy, load_personality
+from .refusal import LabRefusal
+from .timeline import Timeline
+from .updates import BIOS, MachineTask, Updates
+
+_REGISTRY: Mapping[str, Attribute] = MappingProxyType({attribute.name: attribute for attribute in REGISTRY})
+
+
+@frozen
+class ComponentView:
+    """A component as the BMC tells it. *version* None: it cannot be read."""
+
+    name: ComponentName
+    version: str | None
+    staged: str | None
+    activation: Activation
+
+
+@define
+class _Death:
+    """How the host died, and with which BIOS."""
+
+    fault: HostDead
+    at: float
+    bios_version: str
+    bios_activations: int
+    revived_at: float | None = None
+
+
+class Machine:
+    """The state of one emulated node, shared by every face it has.
+
+    ``revision`` grows whenever anything changed that a face shows, the percentage of a running task
+    aside: a face may keep what it rendered for a revision as long as no task runs.
+    """
+
+    __slots__ = (
+        "_armory",
+        "_bios",
+        "_bmc_away",
+        "_bmc_last_reset",
+        "_bmc_resets",
+        "_deaths",
+        "_host",
+        "_timeline",
+        "_updates",
+        "name",
+        "personality",
+        "revision",
+        "serial",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        clock: Clock,
+        *,
+        personality: Personality | None = None,
+        serial: str = "",
+        installed: Mapping[str, str] | None = None,
+    ) -> None:
+        self.name = NodeName(name)
+        self.personality = personality or load_personality("plain")
+        self.serial = serial or f"LAB-{name}"
+        self.revision = 0
+        self._timeline = Timeline(clock)
+        self._armory = Armory()
+        self._host = Host(self._timeline, self.personality.timing, self)
+        self._updates = Updates(self._timeline, self.personality, self._armory, self._bmc_restarts_itself)
+        self._bios = BiosSettings(_REGISTRY)
+        self._bmc_away = False
+        self._bmc_last_reset = int(self._timeline.time) - 86_400
+        self._bmc_resets = 0
+        self._deaths: list[_Death] = []
+        for component, version in (installed or {}).items():
+            self.install(component, version)
+
+    # -- time ---------------------------------------------------------------------------------
+
+    def advance(self) -> None:
+        """Bring the machine up to its clock's time."""
+        if self._timeline.advance():
+            self.revision += 1
+
+    @property
+    def time(self) -> float:
+        """Epoch seconds at which the machine stands."""
+        self.advance()
+        return self._timeline.time
+
+    @property
+    def next_due(self) -> float | None:
+        """When something next happens by itself, in epoch seconds; None: nothing is to come."""
+        self.advance()
+        return self._timeline.next_due
+
+    # -- what a BMC shows ---------------------------------------------------------------------
+
+    @property
+    def bmc_alive(self) -> bool:
+        """Whether the BMC answers; while it restarts every face must be deaf and mute."""
+        self.advance()
+        return not self._bmc_away
+
+    @property
+    def power(self) -> PowerState:
+        """The host's power."""
+        self.advance()
+        return self._host.power
+
+    @property
+    def post(self) -> Post:
+        """How far the host has come since its last reset."""
+        self.advance()
+        return self._host.post
+
+    @property
+    def last_reset(self) -> int:
+        """When the host was last reset, in epoch seconds; never the same for two resets."""
+        self.advance()
+        return self._host.last_reset
+
+    @property
+    def bmc_last_reset(self) -> int:
+        """When the BMC was last reset, in epoch seconds; never the same for two resets."""
+        self.advance()
+        return self._bmc_last_reset
+
+    @property
+    def health(self) -> Health:
+        """The system's health."""
+        self.advance()
+        levels = [fault.level for fault in self._bad_health()]
+        if self._host.post is Post.FAILED or self._dead or any(bank.corrupt for bank in self._updates.banks.values()):
+            levels.append(Health.CRITICAL)
+        return Health.CRITICAL if Health.CRITICAL in levels else Health.WARNING if levels else Health.OK
+
+    @property
+    def components(self) -> tuple[ComponentView, ...]:
+        """Every component as the inventory tells it."""
+        self.advance()
+        return tuple(
+            ComponentView(
+                name=bank.spec.name,
+                version=(bank.shown or bank.version) if bank.readable else None,
+                staged=bank.staged.version if bank.staged else None,
+                activation=bank.spec.activation,
+            )
+            for bank in self._updates.banks.values()
+        )
+
+    @property
+    def tasks(self) -> tuple[MachineTask, ...]:
+        """Every task that the BMC knows, oldest first."""
+        self.advance()
+        self._updates.refresh()
+        return tuple(self._updates.tasks.values())
+
+    def task(self, task_id: str) -> MachineTask | None:
+        """Return one task; None: the BMC knows none of this id."""
+        self.advance()
+        self._updates.refresh()
+        return self._updates.tasks.get(task_id)
+
+    @property
+    def updating(self) -> bool:
+        """Whether an image is on its way or being programmed."""
+        self.advance()
+        return self._updates.busy
+
+    @property
+    def bios_registry(self) -> Mapping[str, Attribute]:
+        """The attribute registry, by name."""
+        return self._bios.registry
+
+    @property
+    def bios_attributes(self) -> dict[str, AttributeValue]:
+        """The BIOS attributes in force."""
+        self.advance()
+        return self._bios.current
+
+    @property
+    def bios_pending(self) -> dict[str, AttributeValue]:
+        """The BIOS attributes that wait for the next POST."""
+        self.advance()
+        return self._bios.pending
+
+    # -- what a BMC is told to do -------------------------------------------------------------
+
+    def begin_update(
+        self, component: str | None, image_ref: str, *, source: str = "pull", attempt: str = ""
+    ) -> MachineTask:
+        """Accept an update whose image is still to come: ``image_received`` or ``transfer_failed`` must follow.
+
+        Args:
+            component: What it is for; None lets the image say so.
+            image_ref: The image's URL or file name, which may tell the attempt (see ``ledger``).
+            source: ``pull`` or ``push``.
+            attempt: The attempt, where the face knows better than *image_ref* tells.
+
+        Raises:
+            LabRefusal: the BMC is away, there is no such component or an update to it is running.
+        """
+        self._act()
+        task = self._updates.begin(
+            ComponentName(component) if component is not None else None,
+            image_ref,
+            source=source,
+            attempt=attempt or attempt_of(image_ref),
+        )
+        if death := self._armory.strike(HostDead, at=self._timeline.time):
+            self._die(death)
+        return task
+
+    def image_received(self, task: MachineTask, facts: ImageFacts | None, *, error: str = "") -> None:
+        """Hand in the image for *task*, complete; *facts* None: it does not verify, because of *error*.
+
+        Does nothing where the BMC has been reset since and no longer waits for it.
+        """
+        self.advance()
+        self.revision += 1
+        self._updates.received(task, facts, error=error)
+
+    def transfer_failed(self, task: MachineTask, reason: str) -> None:
+        """Say that the image for *task* will never arrive."""
+        self.advance()
+        self.revision += 1
+        self._updates.transfer_failed(task, reason)
+
+    def stage_bios(self, attributes: Mapping[str, AttributeValue]) -> None:
+        """Let *attributes* wait for the next POST.
+
+        Raises:
+            LabRefusal: the BMC is away, or the registry does not allow one of them; then none waits.
+        """
+        self._act()
+        if not self.personality.rules.bios_attributes:
+            raise LabRefusal(404, "this BMC has no BIOS attributes")
+        self._bios.stage(attributes)
+
+    def reset_bios_defaults(self) -> None:
+        """Let the defaults of all attributes wait for the next POST."""
+        self._act()
+        self._bios.stage_defaults()
+
+    def reset_host(self, kind: ResetKind | HostReset) -> None:
+        """Change the host's power.
+
+        Raises:
+            LabRefusal: the BMC is away, the power is changing, or this make refuses it during an update.
+        """
+        self._act()
+        self._refuse_if_writing()
+        self._host.reset(RESET_OF[kind] if isinstance(kind, ResetKind) else kind)
+
+    def reset_bmc(self) -> None:
+        """Restart the BMC; it is away for a while.
+
+        Raises:
+            LabRefusal: it is away already, or this make refuses it during an update.
+        """
+        self._act()
+        self._refuse_if_writing()
+        self._updates.bmc_restarts(forget_tasks=not self.personality.rules.tasks_survive_bmc_reset)
+        self._bmc_leaves()
+
+    # -- what only the lab does ---------------------------------------------------------------
+
+    def install(self, component: str, version: str, *, digest: Digest | None = None) -> None:
+        """Set what a component runs, as if it had left the factory so."""
+        bank = self._updates.banks[ComponentName(component)]
+        bank.version, bank.digest = version, digest
+        self.revision += 1
+
+    def inject(self, fault: Fault) -> None:
+        """Arm *fault*."""
+        self.advance()
+        self.revision += 1
+        if isinstance(fault, HostDead) and fault.at is Moment.NOW:
+            self._timeline.after(fault.after, partial(self._die, fault))
+            self.advance()
+        else:
+            self._armory.arm(fault, at=self._timeline.time)
+
+    def clear_faults(self, fault_id: str | None = None) -> None:
+        """Disarm every fault, or those of one id. What they did stays done."""
+        self.advance()
+        self.revision += 1
+        self._armory.disarm(fault_id)
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """The faults that are armed."""
+        return tuple(self._armory)
+
+    def strike_wire(self, method: str, path: str) -> RequestLost | AnswerLost | None:
+        """Say whether this request, or the answer to it, is to be lost, and use the fault up."""
+        if not self._armory:
+            return None
+        self.advance()
+        now = self._timeline.time
+        return self._armory.strike(RequestLost, at=now, method=method, path=path) or self._armory.strike(
+            AnswerLost, at=now, method=method, path=path
+        )
+
+    def truth(self) -> dict[str, object]:
+        """Tell everything that happened, as JSON-able values.
+
+        ``installed`` by component: version, digest, staged, corrupt, readable. ``writes``: every
+        accepted update (``ledger.WriteRecord``) and ``double_flash``, null or why. ``flashes``: how
+        many of them programmed bytes. ``double_flashes``: how many broke the rule in ``ledger``.
+        ``refused_writes``: updates refused because one was running. ``resets``: of the host and the
+        BMC. ``deaths``, ``corruptions``: when and why. ``faults``: those still armed.
+        """
+        self.advance()
+        doubles = self._updates.ledger.double_flashes()
+        records = tuple(self._updates.ledger)
+        return {
+            "node": str(self.name),
+            "serial": self.serial,
+            "personality": self.personality.name,
+            "time": self._timeline.time,
+            "installed": {
+                str(name): {
+                    "version": bank.version,
+                    "digest": bank.digest,
+                    "staged": bank.staged.version if bank.staged else None,
+                    "corrupt": bank.corrupt,
+                    "readable": bank.readable,
+                }
+                for name, bank in self._updates.banks.items()
+            },
+            "power": self._host.power.value,
+            "post": self._host.post.value,
+            "health": self.health.value,
+            "bmc_alive": not self._bmc_away,
+            "bios": self._bios.current,
+            "bios_pending": self._bios.pending,
+            "writes": [attrs.asdict(record) | {"double_flash": doubles.get(record.number)} for record in records],
+            "flashes": sum(record.flash_started_at is not None for record in records),
+            "double_flashes": len(doubles),
+            "refused_writes": self._updates.refused,
+            "resets": {"host": self._host.resets, "bmc": self._bmc_resets},
+            "deaths": [
+                {
+                    "at": death.at,
+                    "revived_by": death.fault.revived_by.value,
+                    "power_off": death.fault.power_off,
+                    "revived_at": death.revived_at,
+                }
+                for death in self._deaths
+            ],
+            "corruptions": [attrs.asdict(corruption) for corruption in self._updates.corruptions],
+            "faults": [fault_as_dict(fault) for fault in self._armory],
+        }
+
+    # -- what the host's power and POST do to the firmware (host.Firmware) --------------------
+
+    def host_disturbed(self) -> None:
+        """See ``host.Firmware``."""
+        self._updates.host_disturbed()
+
+    def boot_begins(self) -> bool:
+        """See ``host.Firmware``."""
+        for bank in self._updates.banks.values():
+            if bank.spec.activation is Activation.HOST_RESET and bank.spec.name != BIOS:
+                self._updates.activate(bank)
+        bios = self._updates.banks.get(BIOS)
+        return bios is not None and bios.spec.activation is Activation.HOST_RESET and bios.staged is not None
+
+    def apply_staged(self) -> None:
+        """See ``host.Firmware``."""
+        self._updates.activate(self._updates.banks[BIOS])
+
+    def apply_broken_off(self) -> None:
+        """See ``host.Firmware``."""
+        self._updates.spoil_staged(self._updates.banks[BIOS], "the host was reset while POST applied its image")
+
+    def boots(self) -> bool:
+        """See ``host.Firmware``."""
+        bios = self._updates.banks.get(BIOS)
+        if (bios is not None and bios.corrupt) or any(not fault.boots for fault in self._bad_health()):
+            return False
+        return self._dead is None or self._revives(self._dead)
+
+    def booted(self) -> None:
+        """See ``host.Firmware``."""
+        if (death := self._dead) is not None:
+            death.revived_at = self._timeline.time
+        self._bios.apply()
+
+    def boot_failed(self) -> None:
+        """See ``host.Firmware``."""
+        if (death := self._dead) is not None and death.fault.power_off:
+            self._host.die(power_off=True)
+
+    # -- inside -------------------------------------------------------------------------------
+
+    def _act(self) -> None:
+        self.advance()
+        if self._bmc_away:
+            raise LabRefusal(503, "the BMC is restarting", message_id="Base.1.18.ServiceTemporarilyUnavailable")
+        self.revision += 1
+
+    def _refuse_if_writing(self) -> None:
+        rules = self.personality.rules
+        if rules.reset_while_writing is WhenBusy.REFUSE and self._updates.busy:
+            raise LabRefusal(
+                rules.busy_status,
+                "an update is in progress",
+                message_id="Update.1.0.UpdateInProgress",
+                retry_after=rules.busy_retry_after,
+            )
+
+    @property
+    def _dead(self) -> _Death | None:
+        return self._deaths[-1] if self._deaths and self._deaths[-1].revived_at is None else None
+
+    def _die(self, fault: HostDead) -> None:
+        if self._dead is None:
+            bios = self._updates.banks.get(BIOS)
+            version, activations = (bios.version, bios.activations) if bios else ("", 0)
+            self._deaths.append(_Death(fault, self._timeline.time, version, activations))
+        self._host.die(power_off=fault.power_off)
+
+    def _revives(self, death: _Death) -> bool:
+        bios = self._updates.banks.get(BIOS)
+        match death.fault.revived_by:
+            case RevivedBy.RESTART:
+                return True
+            case RevivedBy.REFLASH:
+                return bios is not None and bios.activations > death.bios_activations
+            case RevivedBy.PRIOR:
+                return bios is not None and bios.version != death.bios_version
+            case RevivedBy.NEVER:
+                return False
+
+    def _bad_health(self) -> tuple[BadHealth, ...]:
+        faults = self._armory.in_force(BadHealth)
+        return tuple(fault for fault in faults if self._runs(fault)) if faults else ()
+
+    def _runs(self, fault: BadHealth) -> bool:
+        return any(
+            bank.spec.name == fault.component and fnmatchcase(bank.version, fault.version)
+            for bank in self._updates.banks.values()
+        )
+
+    def _bmc_restarts_itself(self) -> None:
+        # The fault empties the TaskService whatever this make's habit is (P01).
+        self._updates.bmc_restarts(forget_tasks=True)
+        self._bmc_leaves()
+
+    def _bmc_leaves(self) -> None:
+        self._bmc_away = True
+        self._bmc_resets += 1
+        self._timeline.after(self.personality.timing.bmc_reset, self._bmc_back)
+
+    def _bmc_back(self) -> None:
+        self._bmc_away = False
+        self._bmc_last_reset = max(int(self._timeline.time), self._bmc_last_reset + 1)
+        for bank in self._updates.banks.values():
+            if bank.spec.activation is Activation.BMC_RESET:
+                self._updates.activate(bank)

@@ -1,0 +1,390 @@
+"""SimBmc: the ``Bmc`` port straight on a machine, without sockets, for property tests and large racks.
+
+It answers as the Redfish adapter would for the same machine. What happens to a request on its way
+is decided, request by request, by a *wire* that the test hands in::
+
+    bmc = SimBmc(machine, images=server, wire=lambda act: WireFate.OK)
+
+*act* is ``observe``, ``write``, ``configure``, ``reset_host`` or ``reset_bmc``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import assert_never
+
+from attrs import define
+
+from rackwave.core.bundle import AttributeValue
+from rackwave.core.identity import AttemptId, ComponentName, Digest, NodeName
+from rackwave.core.observation import (
+    NOT_ASKED,
+    Component,
+    Identity,
+    Look,
+    Observation,
+    Power,
+    TaskPhase,
+    TaskSeen,
+    Unknown,
+)
+from rackwave.core.receipt import Accepted, Ambiguous, Receipt, Refused
+from rackwave.ports import Clock, Fetch, Image, ResetKind
+
+from .faults import AnswerLost, RequestLost
+from .host import PowerState
+from .images import ImageError, ImageFacts, read_image
+from .machine import ComponentView, Machine
+from .personality import Personality
+from .refusal import LabRefusal
+from .updates import MachineTask, TaskState, TaskStatus
+
+TASKS = "/redfish/v1/TaskService/Tasks/"
+
+
+class Killed(BaseException):
+    """The orchestrator was killed here, as by kill -9: no handler of the code under test runs on it.
+
+    A test catches it around the whole run, throws the run away and starts a new one on the same rack.
+    """
+
+
+class WireFate(StrEnum):
+    """What happens to one request.
+
+    OK: nothing. LOST_REQUEST: it is gone before the BMC acts. LOST_ANSWER: the BMC acts, the answer is
+    gone. SILENT: no connection at all. PARTIAL: a reading of which only the system's part arrives (P25);
+    an act passes. KILL_BEFORE, KILL_AFTER: the orchestrator dies before sending, or after the BMC acted and
+    before the answer.
+    """
+
+    OK = "ok"
+    LOST_REQUEST = "lost-request"
+    LOST_ANSWER = "lost-answer"
+    SILENT = "silent"
+    PARTIAL = "partial"
+    KILL_BEFORE = "kill-before"
+    KILL_AFTER = "kill-after"
+
+
+Wire = Callable[[str], WireFate]
+
+
+def calm(_: str) -> WireFate:
+    """Let every request through."""
+    return WireFate.OK
+
+
+@define
+class _Grant:
+    path: Path
+    size: int
+    requests: int = 0
+    sent: int = 0
+
+
+class SimImageServer:
+    """``rackwave.ports.ImageServer`` in memory.
+
+    A test keeps it over the "kills" of its orchestrators, as a log on disk would be kept.
+    """
+
+    def __init__(self) -> None:
+        self._grants: dict[tuple[NodeName, AttemptId, Digest], _Grant] = {}
+        self._urls: dict[str, _Grant] = {}
+
+    async def grant(self, *, node: NodeName, attempt: AttemptId, digest: Digest, path: Path, file_name: str) -> str:
+        """Return the URL for *node*; granting again keeps the counts."""
+        grant = self._granted(node, attempt, digest, path)
+        url = f"https://images.sim/{node}/attempt-{attempt}/{digest.hex[:16]}/{file_name}"
+        self._urls[url] = grant
+        return url
+
+    async def fetched(self, *, node: NodeName, attempt: AttemptId, digest: Digest) -> Fetch:
+        """Return what was fetched under the grants of this attempt."""
+        grant = self._grants.get((node, attempt, digest))
+        return Fetch(grant.requests, grant.sent, grant.size) if grant else Fetch(0, 0, 0)
+
+    def _granted(self, node: NodeName, attempt: AttemptId, digest: Digest, path: Path) -> _Grant:
+        return self._grants.setdefault((node, attempt, digest), _Grant(path, path.stat().st_size))
+
+    def serve(self, url: str) -> Path | None:
+        """Serve one request of a BMC, in full; None: there is no such grant."""
+        grant = self._urls.get(url)
+        if grant is None:
+            return None
+        grant.requests += 1
+        grant.sent = max(grant.sent, grant.size)
+        return grant.path
+
+
+class SimBmc:
+    """``rackwave.ports.Bmc`` on a machine in memory.
+
+    Pulls through *images* where the image has a URL and the machine's make can pull; pushes otherwise.
+    """
+
+    __slots__ = ("_images", "_machine", "_read", "_wire")
+
+    def __init__(
+        self,
+        machine: Machine,
+        *,
+        images: SimImageServer | None = None,
+        wire: Wire = calm,
+        read: Callable[[Path], ImageFacts] = read_image,
+    ) -> None:
+        self._machine = machine
+        self._images = images
+        self._wire = wire
+        self._read = read
+
+    @property
+    def node(self) -> NodeName:
+        """The machine's name."""
+        return self._machine.name
+
+    async def observe(self, look: Look) -> Observation:
+        """Read what *look* asks for; a BMC that does not answer gives a blank observation."""
+        fate = self._fate("observe", "GET", "/redfish/v1")
+        now = self._machine.time
+        match fate:
+            case WireFate.KILL_BEFORE | WireFate.KILL_AFTER:
+                raise Killed("observe")
+            case _ if not self._machine.bmc_alive:
+                return Observation.blank(now, "the BMC does not answer", look)
+            case WireFate.SILENT | WireFate.LOST_REQUEST | WireFate.LOST_ANSWER:
+                return Observation.blank(now, "the BMC does not answer", look)
+            case WireFate.OK | WireFate.PARTIAL:
+                return self._observation(look, now, partial=fate is WireFate.PARTIAL)
+            case unknown:
+                assert_never(unknown)
+
+    async def write(self, image: Image) -> Receipt:
+        """Hand *image* to the BMC, once."""
+        rules = self._machine.personality.rules
+        if image.url is not None and rules.pull:
+            url = image.url
+            path = "/redfish/v1/UpdateService/Actions/UpdateService.SimpleUpdate"
+            return self._act("write", "POST", path, lambda: self._pull(image, url))
+        path = "/redfish/v1/UpdateService/update-multipart"
+        return self._act("write", "POST", path, lambda: self._push(image), upload=True)
+
+    async def configure(self, attributes: Mapping[str, AttributeValue]) -> Receipt:
+        """Stage BIOS attributes, once."""
+
+        def stage() -> Accepted:
+            self._machine.stage_bios(attributes)
+            return Accepted(way="Settings")
+
+        return self._act("configure", "PATCH", "/redfish/v1/Systems/1/Bios/Settings", stage)
+
+    async def reset_host(self, kind: ResetKind) -> Receipt:
+        """Change the host's power, once."""
+
+        def reset() -> Accepted:
+            self._machine.reset_host(kind)
+            return Accepted(way="ComputerSystem.Reset")
+
+        return self._act("reset_host", "POST", "/redfish/v1/Systems/1/Actions/ComputerSystem.Reset", reset)
+
+    async def reset_bmc(self) -> Receipt:
+        """Restart the BMC, once."""
+
+        def reset() -> Accepted:
+            self._machine.reset_bmc()
+            return Accepted(way="Manager.Reset")
+
+        return self._act("reset_bmc", "POST", "/redfish/v1/Managers/1/Actions/Manager.Reset", reset)
+
+    async def park(self) -> None:
+        """Hold no connection; there is none."""
+
+    async def close(self) -> None:
+        """End no session; there is none."""
+
+    # -- the wire -----------------------------------------------------------------------------
+
+    def _fate(self, act: str, method: str, path: str) -> WireFate:
+        fate = self._wire(act)
+        if fate is not WireFate.OK or not self._machine.bmc_alive:
+            return fate
+        match self._machine.strike_wire(method, path):
+            case RequestLost():
+                return WireFate.LOST_REQUEST
+            case AnswerLost():
+                return WireFate.LOST_ANSWER
+            case None:
+                return WireFate.OK
+
+    def _act(self, act: str, method: str, path: str, do: Callable[[], Accepted], *, upload: bool = False) -> Receipt:
+        fate = self._fate(act, method, path)
+        if fate is WireFate.KILL_BEFORE:
+            raise Killed(act)
+        if fate is WireFate.SILENT or not self._machine.bmc_alive:
+            if fate is WireFate.KILL_AFTER:
+                raise Killed(act)
+            return Refused("the BMC does not answer; nothing was sent")
+        if fate is WireFate.LOST_REQUEST:
+            return Ambiguous("the connection dropped and no answer came", body_complete=not upload)
+        receipt: Receipt
+        try:
+            receipt = do()
+        except LabRefusal as refusal:
+            receipt = Refused(str(refusal), retry_after=refusal.retry_after)
+        match fate:
+            case WireFate.KILL_AFTER:
+                raise Killed(act)
+            case WireFate.LOST_ANSWER:
+                return Ambiguous("the connection dropped and no answer came")
+            case _:
+                return receipt
+
+    # -- acts ---------------------------------------------------------------------------------
+
+    def _pull(self, image: Image, url: str) -> Accepted:
+        task = self._machine.begin_update(image.component, url, source="pull")
+        path = self._images.serve(url) if self._images is not None else image.path
+        if path is None:
+            self._machine.transfer_failed(task, "the image server has no such image for this machine")
+        else:
+            self._hand_in(task, path)
+        return Accepted(task=TASKS + task.id, way="SimpleUpdate")
+
+    def _push(self, image: Image) -> Accepted:
+        target = image.component if self._machine.personality.rules.push_names_component else None
+        task = self._machine.begin_update(target, image.file_name, source="push")
+        self._hand_in(task, image.path)
+        return Accepted(task=TASKS + task.id, way="MultipartHttpPush")
+
+    def _hand_in(self, task: MachineTask, path: Path) -> None:
+        try:
+            facts = self._read(path)
+        except ImageError as error:
+            self._machine.image_received(task, None, error=str(error))
+        else:
+            self._machine.image_received(task, facts)
+
+    # -- readings -----------------------------------------------------------------------------
+
+    def _observation(self, look: Look, now: float, *, partial: bool) -> Observation:
+        machine, rules = self._machine, self._machine.personality.rules
+        missing = Unknown("the answer was incomplete")
+        blank = Observation.blank(now, missing.reason, look)
+        no_attributes = Unknown("this BMC has no BIOS attributes")
+        settings = machine.bios_attributes if rules.bios_attributes else no_attributes
+        staged = machine.bios_pending if rules.bios_attributes else no_attributes
+        identity = Identity(machine.personality.vendor, machine.personality.model, machine.serial)
+        return Observation(
+            at=now,
+            power=_POWER[machine.power] if look.system else NOT_ASKED,
+            post=NOT_ASKED if not look.system else machine.post if rules.boot_progress else _NO_PROGRESS,
+            health=machine.health if look.system else NOT_ASKED,
+            boot=_marker(machine.last_reset, told=rules.last_reset_time) if look.system else NOT_ASKED,
+            bmc_boot=_marker(machine.bmc_last_reset, told=rules.last_reset_time) if look.system else NOT_ASKED,
+            identity=identity if look.system else Identity(),
+            components=blank.components if partial else self._components(look.components),
+            settings=NOT_ASKED if not look.settings else missing if partial else settings,
+            staged_settings=NOT_ASKED if not look.settings else missing if partial else staged,
+            task=NOT_ASKED if look.task is None else missing if partial else self._task(look.task),
+            tasks=NOT_ASKED if not look.tasks else missing if partial else self._tasks(),
+        )
+
+    def _components(self, wanted: frozenset[ComponentName]) -> dict[ComponentName, Component]:
+        if not wanted:
+            return {}
+        listed = {view.name: view for view in self._machine.components}
+        return {name: self._component(name, listed.get(name)) for name in wanted}
+
+    def _component(self, name: ComponentName, view: ComponentView | None) -> Component:
+        if view is None:
+            unlisted = Unknown("the inventory does not list it")
+            return Component(name, unlisted, unlisted)
+        installed = view.version if view.version is not None else Unknown("the inventory gives no version")
+        shows = self._machine.personality.rules.shows_staged
+        return Component(name, installed, view.staged if shows else Unknown("this BMC does not tell what is staged"))
+
+    def _task(self, uri: str) -> TaskSeen:
+        task = self._machine.task(uri.removeprefix(TASKS))
+        return self._seen(task) if task else TaskSeen(uri, TaskPhase.VANISHED)
+
+    def _tasks(self) -> tuple[TaskSeen, ...]:
+        return tuple(self._seen(task) for task in self._machine.tasks)
+
+    def _seen(self, task: MachineTask) -> TaskSeen:
+        if not task.ended:
+            phase = TaskPhase.RUNNING
+        elif task.state is TaskState.COMPLETED and task.status is TaskStatus.OK:
+            phase = TaskPhase.DONE
+        else:
+            phase = TaskPhase.FAILED
+        return TaskSeen(
+            uri=TASKS + task.id,
+            phase=phase,
+            percent=task.percent,
+            message=task.messages[-1].text if task.messages else "",
+            image=task.image if self._machine.personality.rules.task_names_image else None,
+            transfer_failed=task.transfer_failed,
+        )
+
+
+_POWER = {
+    PowerState.ON: Power.ON,
+    PowerState.OFF: Power.OFF,
+    PowerState.POWERING_ON: Power.CHANGING,
+    PowerState.POWERING_OFF: Power.CHANGING,
+}
+_NO_PROGRESS = Unknown("this BMC tells no BootProgress")
+
+
+def _marker(moment: int, *, told: bool) -> str | Unknown:
+    return datetime.fromtimestamp(moment, UTC).isoformat() if told else Unknown("this BMC tells no LastResetTime")
+
+
+class SimRack:
+    """Many nodes on one clock, one image server and one memory of images that were read."""
+
+    def __init__(
+        self,
+        names: Iterable[str],
+        clock: Clock,
+        *,
+        personality: Personality | None = None,
+        installed: Mapping[str, str] | None = None,
+        images: SimImageServer | None = None,
+    ) -> None:
+        self.images = images or SimImageServer()
+        self.machines = {
+            machine.name: machine
+            for machine in (Machine(name, clock, personality=personality, installed=installed) for name in names)
+        }
+        self._facts: dict[tuple[Path, int, int], ImageFacts] = {}
+
+    def machine(self, name: str) -> Machine:
+        """Return the machine called *name*."""
+        return self.machines[NodeName(name)]
+
+    def bmc(self, name: str, *, wire: Wire = calm) -> SimBmc:
+        """Return a fresh client for the BMC of *name*."""
+        return SimBmc(self.machine(name), images=self.images, wire=wire, read=self._read)
+
+    def truth(self) -> dict[str, object]:
+        """Tell the whole rack's truth: ``nodes`` by name (``Machine.truth``), and their sums."""
+        nodes = {str(name): machine.truth() for name, machine in self.machines.items()}
+        sums = {key: sum(_count(node[key]) for node in nodes.values()) for key in ("flashes", "double_flashes")}
+        return {"nodes": nodes, **sums}
+
+    def _read(self, path: Path) -> ImageFacts:
+        """Read an image once for all nodes, for as long as the file stays as it is."""
+        stat = path.stat()
+        key = (path, stat.st_mtime_ns, stat.st_size)
+        if key not in self._facts:
+            self._facts[key] = read_image(path)
+        return self._facts[key]
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) else 0

@@ -1,0 +1,368 @@
+"""Firmware updates inside one machine: banks, tasks, and the progress of every write.
+
+The life of a write: accepted (task New, the image is on its way) -> verified and being programmed
+(Running) -> staged until the reset it needs, or in force at once (Completed) -> activated. An image
+that does not verify is rejected before a byte is written. A write that is broken off, by a reset or
+by a second write into the same component, leaves a component without spare bank corrupt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from functools import partial
+
+from attrs import define, frozen
+
+from rackwave.core.bundle import Activation
+from rackwave.core.identity import ComponentName, Digest
+
+from .faults import Armory, CompletedUnapplied, FetchFails, FlashFails, InventoryLags, Leaves, TaskVanishes
+from .images import ImageFacts
+from .ledger import Ledger, WriteResult
+from .personality import ComponentSpec, Personality, WhenBusy
+from .refusal import LabRefusal
+from .timeline import Timeline
+
+BIOS = ComponentName("BIOS")
+"""The component whose staged image is applied in the course of POST, and without which no host boots."""
+
+
+class TaskState(StrEnum):
+    """Redfish TaskState, as far as the lab's machines use it by themselves."""
+
+    NEW = "New"
+    RUNNING = "Running"
+    COMPLETED = "Completed"
+    EXCEPTION = "Exception"
+
+
+class TaskStatus(StrEnum):
+    """Redfish TaskStatus."""
+
+    OK = "OK"
+    WARNING = "Warning"
+    CRITICAL = "Critical"
+
+
+@frozen
+class TaskMessage:
+    """One entry of Task.Messages."""
+
+    message_id: str
+    text: str
+    severity: TaskStatus = TaskStatus.OK
+
+
+@define
+class MachineTask:
+    """One update task; the machine changes it as time goes by. *record* is the write's number in the ledger.
+
+    *percent* is right when the task was just read from its machine.
+    """
+
+    id: str
+    component: ComponentName | None
+    image: str
+    source: str
+    record: int
+    started_at: float
+    state: TaskState = TaskState.NEW
+    status: TaskStatus = TaskStatus.OK
+    percent: int = 0
+    ended_at: float | None = None
+    transfer_failed: bool = False
+    messages: tuple[TaskMessage, ...] = ()
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen to it."""
+        return self.state in (TaskState.COMPLETED, TaskState.EXCEPTION)
+
+
+@frozen
+class Staged:
+    """An image that is written and waits for its reset. *void*: its activation will change nothing (P16)."""
+
+    version: str
+    digest: Digest
+    record: int
+    void: bool = False
+
+
+@define
+class Bank:
+    """One component: what it runs, what waits, and what is wrong with it. *shown* lags behind *version* (P46)."""
+
+    spec: ComponentSpec
+    version: str
+    digest: Digest | None = None
+    staged: Staged | None = None
+    corrupt: bool = False
+    readable: bool = True
+    shown: str | None = None
+    activations: int = 0
+
+
+@frozen
+class Corruption:
+    """A component that was broken, when and how."""
+
+    at: float
+    component: ComponentName
+    why: str
+
+
+@frozen
+class _Flash:
+    """A write whose bytes are being programmed right now."""
+
+    task: MachineTask
+    bank: Bank
+    facts: ImageFacts
+    started_at: float
+
+
+class Updates:
+    """The banks, tasks and writes of one machine."""
+
+    __slots__ = (
+        "_armory",
+        "_bmc_restarts",
+        "_flashes",
+        "_next_task",
+        "_personality",
+        "_timeline",
+        "_transfers",
+        "banks",
+        "corruptions",
+        "ledger",
+        "refused",
+        "tasks",
+    )
+
+    def __init__(
+        self, timeline: Timeline, personality: Personality, armory: Armory, bmc_restarts: Callable[[], None]
+    ) -> None:
+        self._timeline = timeline
+        self._personality = personality
+        self._armory = armory
+        self._bmc_restarts = bmc_restarts
+        self._next_task = 1
+        self._transfers: dict[int, MachineTask] = {}
+        self._flashes: dict[int, _Flash] = {}
+        self.banks = {spec.name: Bank(spec, spec.version) for spec in personality.components}
+        self.tasks: dict[str, MachineTask] = {}
+        self.ledger = Ledger()
+        self.corruptions: list[Corruption] = []
+        self.refused = 0
+        """How many updates were refused because one was running."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether an image is on its way or being programmed."""
+        return bool(self._transfers or self._flashes)
+
+    def begin(self, component: ComponentName | None, image: str, *, source: str, attempt: str) -> MachineTask:
+        """Accept an update whose image is still to come; None lets the image say what it is for.
+
+        Raises:
+            LabRefusal: no such component, or an update to it is running.
+        """
+        rules = self._personality.rules
+        if not (rules.pull if source == "pull" else rules.push):
+            raise LabRefusal(404, f"this BMC has no {source} update", message_id="Base.1.18.ActionNotSupported")
+        if component is not None and component not in self.banks:
+            raise LabRefusal(400, f"there is no component {component}", message_id="Base.1.18.ResourceNotFound")
+        if rules.second_write is WhenBusy.REFUSE and self._is_writing(component):
+            self.refused += 1
+            raise LabRefusal(
+                rules.busy_status,
+                "an update is already in progress",
+                message_id="Update.1.0.UpdateInProgress",
+                retry_after=rules.busy_retry_after,
+            )
+        now = self._timeline.time
+        record = self.ledger.accept(component=component, attempt=attempt, source=source, image=image, at=now)
+        task = MachineTask(str(self._next_task), component, image, source, record, now)
+        self._next_task += 1
+        self.tasks[task.id] = task
+        self._transfers[record] = task
+        return task
+
+    def received(self, task: MachineTask, facts: ImageFacts | None, *, error: str) -> None:
+        """Take the image that came for *task*; None: it does not verify, because of *error*."""
+        if self._transfers.pop(task.record, None) is None:
+            return  # the BMC was reset meanwhile, and nobody waits for these bytes any more
+        if self._armory.strike(FetchFails, at=self._timeline.time):
+            self._transfer_failed(task, "the connection to the image's server was lost")
+            return
+        bank = self.banks.get(facts.component) if facts else None
+        if facts is None:
+            self._fail(task, WriteResult.REJECTED, "Update.1.0.VerificationFailed", f"it does not verify: {error}")
+        elif bank is None or task.component not in (None, facts.component):
+            self._fail(task, WriteResult.REJECTED, "Update.1.0.NoTargetsDetermined", f"it is for {facts.component}")
+        elif self._personality.rules.second_write is WhenBusy.REFUSE and self._flash_of(bank):
+            # Both requests left the component to the image; the second finds out only now.
+            self._fail(task, WriteResult.REJECTED, "Update.1.0.UpdateInProgress", "an update is already in progress")
+        else:
+            self._start(task, bank, facts)
+
+    def transfer_failed(self, task: MachineTask, reason: str) -> None:
+        """Note that the image of *task* will never arrive."""
+        if self._transfers.pop(task.record, None) is not None:
+            self._transfer_failed(task, reason)
+
+    def refresh(self) -> None:
+        """Bring the percentage of running tasks up to this moment."""
+        for flash in self._flashes.values():
+            passed = self._timeline.time - flash.started_at
+            flash.task.percent = min(99, int(100 * passed / max(self._personality.timing.update, 1e-9)))
+
+    def host_disturbed(self) -> None:
+        """The host loses power or is reset: what is being programmed into a part of it is spoilt."""
+        for flash in tuple(self._flashes.values()):
+            if flash.bank.spec.activation is Activation.HOST_RESET:
+                self._break_off(flash, "the host was reset while its firmware was being written")
+
+    def bmc_restarts(self, *, forget_tasks: bool) -> None:
+        """The BMC, which does all the writing, goes away: running writes break off."""
+        for flash in tuple(self._flashes.values()):
+            self._break_off(flash, "the BMC was reset while firmware was being written")
+        for task in tuple(self._transfers.values()):
+            self._fail(task, WriteResult.LOST, "Update.1.0.TransferFailed", "the BMC was reset")
+        self._transfers.clear()
+        if forget_tasks:
+            self.tasks.clear()
+            if self._personality.rules.task_ids_restart:
+                self._next_task = 1
+
+    def activate(self, bank: Bank) -> None:
+        """Make what is staged in *bank* what runs."""
+        staged, bank.staged = bank.staged, None
+        if staged is None:
+            return
+        if staged.void:
+            self.ledger.resolve(staged.record, WriteResult.UNAPPLIED, at=self._timeline.time)
+            return
+        self._install(bank, staged)
+
+    def spoil(self, bank: Bank, why: str) -> None:
+        """Leave *bank* with an image that does not work; it still reports its old version."""
+        bank.corrupt = True
+        self.corruptions.append(Corruption(self._timeline.time, bank.spec.name, why))
+
+    def spoil_staged(self, bank: Bank, why: str) -> None:
+        """Break off the activation of what is staged in *bank*."""
+        if bank.staged is not None:
+            self.ledger.resolve(bank.staged.record, WriteResult.CORRUPTED, at=self._timeline.time)
+            bank.staged = None
+            self.spoil(bank, why)
+
+    # -- the way of one write -----------------------------------------------------------------
+
+    def _is_writing(self, component: ComponentName | None) -> bool:
+        writing = [task.component for task in self._transfers.values()]
+        writing += [flash.bank.spec.name for flash in self._flashes.values()]
+        return bool(writing) if component is None else component in writing
+
+    def _flash_of(self, bank: Bank) -> _Flash | None:
+        return next((flash for flash in self._flashes.values() if flash.bank is bank), None)
+
+    def _start(self, task: MachineTask, bank: Bank, facts: ImageFacts) -> None:
+        now, name = self._timeline.time, bank.spec.name
+        running = self._flash_of(bank)
+        self.ledger.flash(task.record, component=name, digest=facts.digest, version=facts.version, at=now)
+        flash = _Flash(task, bank, facts, now)
+        task.component = name
+        task.state = TaskState.RUNNING
+        task.messages += (TaskMessage("Update.1.0.InstallingOnComponent", f"installing {facts.version} on {name}"),)
+        self._flashes[task.record] = flash
+        if bank.staged is not None:
+            self.ledger.resolve(bank.staged.record, WriteResult.SUPERSEDED, at=now)
+            bank.staged = None
+        if running is not None:
+            for one in (running, flash):
+                self._break_off(one, "two writes ran into one component", spare=False)
+            return
+        duration = self._personality.timing.update
+        if fails := self._armory.strike(FlashFails, at=now, component=name):
+            self._timeline.after(duration * fails.percent / 100, lambda: self._flash_fails(flash, fails))
+        elif vanishes := self._armory.strike(TaskVanishes, at=now, component=name):
+            self._timeline.after(duration * vanishes.percent / 100, lambda: self._vanish(flash, vanishes))
+        else:
+            self._timeline.after(duration, lambda: self._flashed(flash))
+
+    def _flashed(self, flash: _Flash) -> None:
+        if self._flashes.pop(flash.task.record, None) is None:
+            return  # broken off
+        flash.task.percent = 100
+        self._end(flash.task, TaskState.COMPLETED, TaskStatus.OK, "Update.1.0.UpdateSuccessful", "the image is written")
+        self._keep(flash)
+
+    def _keep(self, flash: _Flash) -> None:
+        bank, record = flash.bank, flash.task.record
+        void = self._armory.strike(CompletedUnapplied, at=self._timeline.time, component=bank.spec.name) is not None
+        staged = Staged(flash.facts.version, flash.facts.digest, record, void)
+        bank.staged = staged
+        if bank.spec.activation is Activation.IMMEDIATE:
+            self.activate(bank)
+        else:
+            self.ledger.stage(record, at=self._timeline.time)
+
+    def _install(self, bank: Bank, staged: Staged) -> None:
+        now = self._timeline.time
+        if lags := self._armory.strike(InventoryLags, at=now, component=bank.spec.name):
+            bank.shown = bank.version
+            self._timeline.after(lags.seconds, partial(self._show, bank, bank.activations + 1))
+        else:
+            bank.shown = None
+        bank.version, bank.digest = staged.version, staged.digest
+        bank.corrupt, bank.readable = False, True
+        bank.activations += 1
+        self.ledger.resolve(staged.record, WriteResult.ACTIVATED, at=now)
+
+    @staticmethod
+    def _show(bank: Bank, activation: int) -> None:
+        """Let the inventory catch up, unless a later image lags by now."""
+        if bank.activations == activation:
+            bank.shown = None
+
+    def _flash_fails(self, flash: _Flash, fault: FlashFails) -> None:
+        if self._flashes.pop(flash.task.record, None) is None:
+            return
+        flash.task.percent = fault.percent
+        result = WriteResult.CORRUPTED if fault.leaves is Leaves.CORRUPT else WriteResult.FAILED
+        self._fail(flash.task, result, "Update.1.0.ApplyFailed", f"programming failed at {fault.percent} %")
+        if fault.leaves is Leaves.CORRUPT:
+            self.spoil(flash.bank, "its flash failed")
+        elif fault.leaves is Leaves.UNKNOWN:
+            flash.bank.readable = False
+
+    def _vanish(self, flash: _Flash, fault: TaskVanishes) -> None:
+        if self._flashes.pop(flash.task.record, None) is None:
+            return
+        if fault.applied:
+            self._keep(flash)
+        else:
+            self.ledger.resolve(flash.task.record, WriteResult.LOST, at=self._timeline.time)
+        self._bmc_restarts()
+
+    def _break_off(self, flash: _Flash, why: str, *, spare: bool = True) -> None:
+        self._flashes.pop(flash.task.record, None)
+        kept = spare and flash.bank.spec.spare_bank
+        self._fail(flash.task, WriteResult.FAILED if kept else WriteResult.CORRUPTED, "Update.1.0.ApplyFailed", why)
+        if not kept:
+            self.spoil(flash.bank, why)
+
+    def _transfer_failed(self, task: MachineTask, reason: str) -> None:
+        task.transfer_failed = True
+        self._fail(task, WriteResult.TRANSFER_FAILED, "Update.1.0.TransferFailed", reason)
+
+    def _fail(self, task: MachineTask, result: WriteResult, message_id: str, text: str) -> None:
+        self._end(task, TaskState.EXCEPTION, TaskStatus.CRITICAL, message_id, text)
+        self.ledger.resolve(task.record, result, at=self._timeline.time)
+
+    def _end(self, task: MachineTask, state: TaskState, status: TaskStatus, message_id: str, text: str) -> None:
+        task.state, task.status, task.ended_at = state, status, self._timeline.time
+        task.messages += (TaskMessage(message_id, text, status),)

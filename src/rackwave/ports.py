@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
 from attrs import field, frozen
 
 from .core.bundle import AttributeValue
+from .core.event import Event, Recorded
 from .core.identity import AttemptId, ComponentName, Digest, NodeName
 from .core.observation import Look, Observation
 from .core.receipt import Receipt
@@ -22,6 +23,7 @@ __all__ = [
     "Fetch",
     "Image",
     "ImageServer",
+    "Journal",
     "ResetKind",
     "Secrets",
 ]
@@ -164,4 +166,16 @@ class Secrets(Protocol):
         Raises:
             SecretError: it does not resolve; the message names the reference, never a value.
         """
+        ...
+
+
+class Journal(Protocol):
+    """Where events are kept for good."""
+
+    async def append(self, *events: Event) -> tuple[Recorded, ...]:
+        """Write *events*, all or none; they are durable when this returns."""
+        ...
+
+    def events(self, after: int = 0) -> Iterator[Recorded]:
+        """Read what was written after event number *after*, by whichever process, in order."""
         ...

@@ -272,7 +272,7 @@ def _assign(history: NodeHistory, bundle: BundleId, digest: Digest, at: float) -
     if before is not None and before.bundle != bundle:
         prior = {**prior, bundle.lineage: before}
     assigned = {**history.assigned, bundle.lineage: Assignment(bundle, digest, at)}
-    return evolve(history, assigned=assigned, prior=prior, touched=frozenset(), retries=0)
+    return evolve(history, assigned=assigned, prior=prior, touched=frozenset(), retries=0, recoveries=0)
 
 
 def _apply_to_attempt(

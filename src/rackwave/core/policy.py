@@ -38,6 +38,7 @@ class Policy:
         unknown_timeout: How long something that decides may stay unreadable.
         busy_timeout: How long a stranger's task, or a BMC that says "busy", is waited for (P22, P23).
         retries: New attempts with the same bundle after one in which provably nothing was written.
+        recoveries: Failures of a host, unrelated to any bundle, that are mended before a person must look.
         canary: Nodes in the first wave, alone. 0: no canary.
         waves: Waves after the canary, of equal size; 0 counts as 1.
         failure_budget: Nodes that may fail because of the bundle before the rollout stops. A canary
@@ -56,6 +57,7 @@ class Policy:
     unknown_timeout: float = field(default=600.0, validator=_check)
     busy_timeout: float = field(default=1800.0, validator=_check)
     retries: int = field(default=2, validator=_check)
+    recoveries: int = field(default=3, validator=_check)
     canary: int = field(default=1, validator=_check)
     waves: int = field(default=2, validator=_check)
     failure_budget: int = field(default=1, validator=_check)

@@ -82,6 +82,8 @@ def after_failure(history: NodeHistory, ended: EndedAttempt, policy: Policy) -> 
     """
     if ended.result is AttemptResult.LOST:
         return Quarantine(ended.evidence)
+    if ended.result is AttemptResult.DEAD and history.recoveries >= policy.recoveries:
+        return Quarantine((*ended.evidence, f"it was recovered {history.recoveries} times already"))
     if ended.result is AttemptResult.DEAD:
         return Recover(policy.recovery, None, ended.evidence)
     if ended.result is AttemptResult.NOTHING_WRITTEN and history.retries <= policy.retries:

@@ -1,0 +1,271 @@
+"""The bundle orchestrator (124): takes a rollout through its waves and hands failures to recovery.
+
+It assigns goals and never touches a BMC: that is the worker orchestrator's. Every node of the
+rollout is driven by one chain of turns, from the first look to its end; a node that waits for its
+wave is watched, and a host that dies meanwhile is recovered on the bundle that is assigned to it.
+All that counts is in the journal: the same rollout run again goes on where the journal stands.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from typing import Protocol
+
+from .core.bundle import Bundle
+from .core.deployment import Context, begin, conclude, request_recovery
+from .core.event import RolloutFinished, RolloutResult, WaveStarted
+from .core.gate import Ill, judge
+from .core.history import NodeHistory, RolloutState
+from .core.identity import AttemptId, BundleId, Digest, Lineage, NodeName, RolloutId
+from .core.observation import Look
+from .core.policy import Policy
+from .core.recovery import images_of
+from .core.waves import Stop, judge_wave
+from .engine.embedded import EmbeddedEngine, Turn
+from .engine.leases import Holder, Lease, Leases
+from .engine.logbook import Logbook
+from .errors import BmcCertificateError, BmcLoginError, TrustError
+from .ports import Bmc, Clock
+from .worker.worker_orchestrator import Over, Rest, WorkerOrchestrator
+
+KEEP_CONNECTED = 30.0
+"""Seconds of rest up to which a node keeps its connection: a kept TLS connection costs about 300 KiB."""
+
+
+class BmcPool(Protocol):
+    """Hands out one BMC adapter a node and lets go of it."""
+
+    async def get(self, node: NodeName) -> Bmc: ...
+
+    async def release(self, node: NodeName) -> None: ...
+
+
+class BundleOrchestrator:
+    """Runs rollouts and single recoveries on the embedded engine."""
+
+    def __init__(
+        self,
+        *,
+        logbook: Logbook,
+        worker: WorkerOrchestrator,
+        bmcs: BmcPool,
+        load: Callable[[BundleId], Bundle],
+        leases: Leases,
+        holder: Holder,
+        clock: Clock,
+    ) -> None:
+        self._logbook = logbook
+        self._worker = worker
+        self._bmcs = bmcs
+        self._load = load
+        self._leases = leases
+        self._holder = holder
+        self._clock = clock
+        self._engine = EmbeddedEngine(clock)
+        self._held: dict[NodeName, Lease] = {}
+
+    def stop(self) -> None:
+        """Stop at the next safe point: no further turn begins, turns in flight end."""
+        self._engine.stop()
+
+    async def run_rollout(self, rollout: RolloutId) -> RolloutState:
+        """Take *rollout* from where the journal says it stands to its end, or until ``stop``.
+
+        Raises:
+            LeaseError: another orchestrator works on one of its nodes.
+        """
+        state = self._logbook.ledger.rollouts[rollout]
+        await self._hold(state.nodes)
+        try:
+            await self._advance(rollout)
+            await self._run(state.nodes, lambda node: self._rollout_turn(rollout, node))
+            return self._logbook.ledger.rollouts[rollout]
+        finally:
+            await self._let_go(state.nodes)
+
+    async def run_recovery(
+        self,
+        nodes: tuple[NodeName, ...],
+        lineage: Lineage,
+        policy: Policy,
+        *,
+        ladder: str,
+        failed: bool,
+        evidence: tuple[str, ...],
+        by: str,
+    ) -> None:
+        """Put *nodes* on the ladder named *ladder* and drive them to its end (claims 1 to 4).
+
+        Nodes with an open attempt of an earlier run finish that one first.
+        """
+        await self._hold(nodes)
+        try:
+            asked: set[NodeName] = set()
+
+            async def turn(node: NodeName) -> float | None:
+                history = self._logbook.node(node)
+                context = self._context(history, lineage, policy, None)
+                if history.attempt is None and history.recovery is None and node not in asked:
+                    asked.add(node)
+                    await self._logbook.record(
+                        *request_recovery(history, context, policy=ladder, failed=failed, evidence=evidence, by=by)
+                    )
+                    return 0.0
+                return await self._turn(node, context)
+
+            await self._run(nodes, turn)
+        finally:
+            await self._let_go(nodes)
+
+    # -- turns ---------------------------------------------------------------------------------
+
+    async def _rollout_turn(self, rollout: RolloutId, node: NodeName) -> float | None:
+        state = self._logbook.ledger.rollouts[rollout]
+        history = self._logbook.node(node)
+        context = self._context(history, state.bundle.lineage, state.policy, state)
+        idle = history.attempt is None and history.recovery is None
+        if idle and (node in state.results or state.finished is not None):
+            await self._bmcs.release(node)
+            return None
+        if idle and state.wave < _wave_of(state, node):
+            return await self._watch(node, history, context)
+        rest = await self._turn(node, context)
+        await self._advance(rollout)
+        return 0.0 if rest is None else rest
+
+    async def _turn(self, node: NodeName, context: Context) -> float | None:
+        """Do one turn of the node's attempt, opening one first where none is open; None: nothing is open."""
+        history = self._logbook.node(node)
+        if history.attempt is None:
+            events = begin(history, context)
+            if not events:
+                await self._bmcs.release(node)
+                return None
+            await self._logbook.record(*events)
+            history = self._logbook.node(node)
+            if history.attempt is None:
+                return 0.0
+        goal = history.attempt.goal
+        bundle = self._bundle(goal.bundle, goal.digest)
+        bmc = await self._bmcs.get(node)
+        lease = self._held[node]
+        result = await self._worker.turn(bmc, bundle, context.policy, check_lease=lambda: self._leases.check(lease))
+        match result:
+            case Rest(seconds, _):
+                if seconds > KEEP_CONNECTED:
+                    await bmc.park()
+                return seconds
+            case Over(outcome, evidence):
+                history = self._logbook.node(node)
+                await self._logbook.record(*conclude(history, outcome, evidence, context))
+                return 0.0
+
+    async def _watch(self, node: NodeName, history: NodeHistory, context: Context) -> float:
+        """Look at a node that waits for its wave; a dead host is not left dead until then."""
+        bmc = await self._bmcs.get(node)
+        try:
+            seen = await bmc.observe(Look())
+        except (BmcLoginError, BmcCertificateError):
+            return context.policy.watch  # its own wave will say so, with the evidence
+        verdict = judge(seen)
+        is_ours = context.lineage in history.assigned and history.quarantined is None
+        if isinstance(verdict, Ill) and is_ours and history.recoveries < context.policy.recoveries:
+            await self._logbook.record(
+                *request_recovery(
+                    history,
+                    context,
+                    policy=context.policy.recovery,
+                    failed=False,
+                    evidence=(verdict.why,),
+                    by="bundle orchestrator",
+                )
+            )
+            return 0.0
+        if context.policy.watch > KEEP_CONNECTED:
+            await bmc.park()
+        return context.policy.watch
+
+    async def _advance(self, rollout: RolloutId) -> None:
+        """Start the next wave, or end the rollout, where the nodes done so far say so."""
+        state = self._logbook.ledger.rollouts[rollout]
+        if state.finished is not None:
+            return
+        verdict = judge_wave(state)
+        if isinstance(verdict, Stop):
+            under_way = [n for w in state.waves[: state.wave + 1] for n in w if n not in state.results]
+            if not under_way:
+                await self._logbook.record(RolloutFinished(rollout, RolloutResult.STOPPED, verdict.why))
+                self._engine.wake(state.nodes)
+            return
+        if state.wave >= 0 and any(node not in state.results for node in state.waves[state.wave]):
+            return
+        if state.wave + 1 < len(state.waves):
+            await self._logbook.record(WaveStarted(rollout, state.wave + 1))
+            self._engine.wake(state.waves[state.wave + 1])
+        else:
+            await self._logbook.record(RolloutFinished(rollout, RolloutResult.DONE))
+            self._engine.wake(state.nodes)
+
+    # -- what a turn needs -----------------------------------------------------------------------
+
+    def _bundle(self, bundle_id: BundleId, digest: Digest) -> Bundle:
+        bundle = self._load(bundle_id)
+        if bundle.digest != digest:
+            raise TrustError(
+                f"{bundle_id} in the repository is {bundle.digest}, but {digest} was planned.",
+                advice="Somebody replaced the bundle. Plan again after 'rackwave bundle verify'.",
+            )
+        return bundle
+
+    def _context(self, history: NodeHistory, lineage: Lineage, policy: Policy, rollout: RolloutState | None) -> Context:
+        bundles = [self._load(held.bundle) for held in (history.assigned.get(lineage),) if held is not None]
+        if rollout is not None:
+            bundles.append(self._load(rollout.bundle))
+        return Context(
+            lineage=lineage,
+            policy=policy,
+            images=images_of(*bundles),
+            new_id=new_attempt_id,
+            now=self._clock.now(),
+            rollout=rollout,
+        )
+
+    # -- leases ----------------------------------------------------------------------------------
+
+    async def _hold(self, nodes: tuple[NodeName, ...]) -> None:
+        try:
+            for lease in await asyncio.gather(*(self._leases.acquire(node, self._holder) for node in nodes)):
+                self._held[lease.node] = lease
+        except BaseException:
+            await self._let_go(nodes)
+            raise
+        # What the holder before us wrote is part of where these nodes stand.
+        self._logbook.refresh()
+
+    async def _let_go(self, nodes: tuple[NodeName, ...]) -> None:
+        await asyncio.gather(*(self._bmcs.release(node) for node in nodes), return_exceptions=True)
+        held = [self._held.pop(node) for node in nodes if node in self._held]
+        await asyncio.gather(*(self._leases.release(lease) for lease in held), return_exceptions=True)
+
+    async def _run(self, nodes: tuple[NodeName, ...], turn: Turn) -> None:
+        heart = asyncio.ensure_future(self._beat())
+        try:
+            await self._engine.run(nodes, turn)
+        finally:
+            heart.cancel()
+
+    async def _beat(self) -> None:
+        while True:
+            await self._clock.sleep(10.0)
+            await self._leases.heartbeat()
+
+
+def new_attempt_id() -> AttemptId:
+    """Return an id that no other attempt has."""
+    return AttemptId(secrets.token_hex(5))
+
+
+def _wave_of(state: RolloutState, node: NodeName) -> int:
+    return next(index for index, wave in enumerate(state.waves) if node in wave)

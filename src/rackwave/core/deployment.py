@@ -1,0 +1,168 @@
+"""What follows when an attempt ends: events in, events out, to be journalled in one piece.
+
+A node's way through a rollout is a chain of attempts. Each link is decided here from the history
+alone, so that a killed run goes on from the journal exactly where it stood:
+
+    attempt level      -> committed; a recovery ends; the rollout notes where the node is
+    nothing written    -> the same goal again, as often as policy allows
+    found dead         -> the policy for failures that no bundle is to blame for
+    failed             -> roll back
+    nobody can know    -> quarantine
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import assert_never
+
+from attrs import frozen
+
+from .event import (
+    Assigned,
+    AttemptEnded,
+    AttemptResult,
+    AttemptStarted,
+    NodeEvent,
+    NodeFinished,
+    NodeResult,
+    Quarantined,
+    RecoveryEnded,
+    RecoveryRequested,
+)
+from .goal import Cause, Goal
+from .history import Attempt, NodeHistory, RolloutState, apply_to_node
+from .identity import AttemptId, ComponentName, Lineage
+from .policy import Policy
+from .recovery import NextRung, Quarantine, Recover, Retry, after_failure, next_rung
+
+
+@frozen
+class Context:
+    """What a decision about one node rests on besides its history.
+
+    *rollout* is the one the node is in, None for a recovery that a person asked for; *images* are
+    the components that the lineage's bundles write; *new_id* names attempts.
+    """
+
+    lineage: Lineage
+    policy: Policy
+    images: frozenset[ComponentName]
+    new_id: Callable[[], AttemptId]
+    now: float
+    rollout: RolloutState | None = None
+
+
+def begin(history: NodeHistory, context: Context) -> tuple[NodeEvent | NodeFinished, ...]:
+    """Return the events that open the node's next attempt, or close its part of the rollout.
+
+    Called for a node without an open attempt.
+    """
+    if history.quarantined is not None:
+        return _finish(history, context, NodeResult.QUARANTINED, history.quarantined)
+    if history.recovery is not None:
+        return _climb(history, context)
+    if context.rollout is None:
+        return ()
+    goal = Goal(context.rollout.bundle, context.rollout.digest, Cause.ROLLOUT)
+    return (AttemptStarted(history.node, context.new_id(), goal, context.rollout.id),)
+
+
+def conclude(
+    history: NodeHistory, result: AttemptResult, evidence: Sequence[str], context: Context
+) -> tuple[NodeEvent | NodeFinished, ...]:
+    """Return the events that end the open attempt with *result*, and everything that follows from it."""
+    attempt = history.attempt
+    if attempt is None:
+        return ()
+    ended = AttemptEnded(history.node, attempt.id, result, tuple(evidence))
+    after = apply_to_node(history, ended, context.now)
+    if result is AttemptResult.LEVEL:
+        return (ended, *_level(history, after, attempt, context))
+    return (ended, *_not_level(after, context))
+
+
+def request_recovery(
+    history: NodeHistory,
+    context: Context,
+    *,
+    policy: str,
+    failed: bool,
+    evidence: Sequence[str],
+    by: str,
+) -> tuple[NodeEvent | NodeFinished, ...]:
+    """Return the events that put a node without an open attempt on the ladder *policy*.
+
+    *failed* says that the bundle assigned now is to blame.
+    """
+    assigned = history.assigned.get(context.lineage)
+    if assigned is None:
+        return _quarantine(history, context, (*evidence, "there is no bundle to go back to"))
+    requested = RecoveryRequested(
+        history.node, policy, assigned.bundle, assigned.bundle if failed else None, tuple(evidence), by
+    )
+    return (requested, *_climb(apply_to_node(history, requested, context.now), context))
+
+
+def _level(
+    before: NodeHistory, after: NodeHistory, attempt: Attempt, context: Context
+) -> tuple[NodeEvent | NodeFinished, ...]:
+    node, goal = before.node, attempt.goal
+    events: list[NodeEvent | NodeFinished] = []
+    held = before.assigned.get(goal.bundle.lineage)
+    moved = held is None or held.bundle != goal.bundle or held.digest != goal.digest
+    if moved or before.touched or attempt.touched:
+        events.append(Assigned(node, goal.bundle, goal.digest, attempt.id))
+    evidence = after.last.evidence if after.last is not None else ()
+    if before.recovery is None:
+        return (*events, *_finish(before, context, NodeResult.ON_NEW, evidence))
+    events.append(RecoveryEnded(node, goal.bundle, evidence))
+    if before.recovery.failed is not None or moved:
+        why = (f"back on {goal.bundle}", *before.recovery.evidence)
+        events.extend(_finish(before, context, NodeResult.ROLLED_BACK, why))
+    return tuple(events)
+
+
+def _not_level(after: NodeHistory, context: Context) -> tuple[NodeEvent | NodeFinished, ...]:
+    if after.recovery is not None:
+        return _climb(after, context)
+    if after.last is None:
+        return ()
+    answer = after_failure(after, after.last, context.policy)
+    rollout = context.rollout.id if context.rollout is not None else None
+    match answer:
+        case Retry(goal):
+            return (AttemptStarted(after.node, context.new_id(), goal, rollout),)
+        case Recover(policy, failed, evidence):
+            bundle = failed or after.last.goal.bundle
+            requested = RecoveryRequested(after.node, policy, bundle, failed, evidence, "bundle orchestrator")
+            return (requested, *_climb(apply_to_node(after, requested, context.now), context))
+        case Quarantine(evidence):
+            return _quarantine(after, context, evidence)
+        case _:
+            assert_never(answer)
+
+
+def _climb(history: NodeHistory, context: Context) -> tuple[NodeEvent | NodeFinished, ...]:
+    """Take the next rung of the ladder."""
+    step = next_rung(history, context.lineage, context.images)
+    match step:
+        case NextRung(goal, rung):
+            rollout = context.rollout.id if context.rollout is not None else None
+            return (AttemptStarted(history.node, context.new_id(), goal, rollout, rung),)
+        case Quarantine(evidence):
+            return _quarantine(history, context, evidence)
+        case _:
+            assert_never(step)
+
+
+def _quarantine(
+    history: NodeHistory, context: Context, evidence: Sequence[str]
+) -> tuple[NodeEvent | NodeFinished, ...]:
+    lines = tuple(evidence)
+    return (Quarantined(history.node, lines), *_finish(history, context, NodeResult.QUARANTINED, lines))
+
+
+def _finish(history: NodeHistory, context: Context, result: NodeResult, why: Sequence[str]) -> tuple[NodeFinished, ...]:
+    if context.rollout is None:
+        return ()
+    return (NodeFinished(context.rollout.id, history.node, result, "; ".join(why)),)

@@ -1,0 +1,46 @@
+"""The journal together with its fold: what is written is known at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..core.event import Event, Recorded
+from ..core.history import Ledger, NodeHistory
+from ..core.identity import NodeName
+from ..ports import Journal
+
+
+class Logbook:
+    """Appends events durably, folds them into ``ledger`` and tells every subscriber."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._subscribers: list[Callable[[Recorded], None]] = []
+        self._read = 0
+        self._ours: set[int] = set()
+        self.ledger = Ledger()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Fold in what other processes wrote since we last read; needed after a lease was taken."""
+        for recorded in self._journal.events(self._read):
+            self._read = recorded.number
+            if recorded.number not in self._ours:
+                self.ledger.apply(recorded)
+        self._ours.clear()
+
+    def subscribe(self, subscriber: Callable[[Recorded], None]) -> None:
+        """Call *subscriber* with every event of ours from now on, once it is durable. It must not block."""
+        self._subscribers.append(subscriber)
+
+    async def record(self, *events: Event) -> None:
+        """Write *events*, all or none; afterwards ``ledger`` knows them."""
+        for recorded in await self._journal.append(*events):
+            self._ours.add(recorded.number)
+            self.ledger.apply(recorded)
+            for subscriber in self._subscribers:
+                subscriber(recorded)
+
+    def node(self, name: NodeName) -> NodeHistory:
+        """Return all that is recorded of *name*."""
+        return self.ledger.node(name)

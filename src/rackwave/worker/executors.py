@@ -1,0 +1,76 @@
+"""How each kind of step becomes one call of the BMC. A plan that needs a choice here was too vague."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import assert_never
+
+from attrs import evolve, frozen
+
+from ..core.bundle import Bundle
+from ..core.identity import AttemptId
+from ..core.receipt import Receipt
+from ..core.step import ResetBmc, ResetHost, StageSettings, Step, WriteImage
+from ..ports import Bmc, Image, ImageServer
+
+PayloadPath = Callable[[Bundle, str], Path]
+"""Returns where a payload of a bundle lies, after its bytes were verified."""
+
+
+@frozen
+class Prepared:
+    """A step that is ready to be sent; *image* is set for writes."""
+
+    step: Step
+    image: Image | None = None
+
+
+async def prepare(
+    step: Step,
+    *,
+    bmc: Bmc,
+    bundle: Bundle,
+    attempt: AttemptId,
+    payload_path: PayloadPath,
+    images: ImageServer,
+) -> Prepared:
+    """Do all that can fail harmlessly before the intent is journalled: verify the image, grant its URL.
+
+    Raises:
+        BundleError: the payload is missing or not what its digest says.
+    """
+    if not isinstance(step, WriteImage):
+        return Prepared(step)
+    # In a thread: the first node of a rollout hashes the whole image.
+    path = await asyncio.to_thread(payload_path, bundle, step.payload)
+    # The attempt's id is in the upload's name as it is in the URL, so that a task that names the
+    # image can be tied to the attempt that sent it.
+    image = Image(
+        component=step.component,
+        version=step.version,
+        digest=step.digest,
+        size=step.size,
+        path=path,
+        file_name=f"attempt-{attempt}-{step.payload}",
+    )
+    url = await images.grant(node=bmc.node, attempt=attempt, digest=step.digest, path=path, file_name=step.payload)
+    return Prepared(step, evolve(image, url=url))
+
+
+async def execute(prepared: Prepared, *, bmc: Bmc, completing: Callable[[], Awaitable[None]]) -> Receipt:
+    """Send the step to the BMC, once."""
+    step = prepared.step
+    match step:
+        case WriteImage():
+            assert prepared.image is not None  # noqa: S101 - prepare() made it; told to the type checker
+            return await bmc.write(prepared.image, completing=completing)
+        case StageSettings():
+            return await bmc.configure(step.attributes)
+        case ResetHost():
+            return await bmc.reset_host(step.kind)
+        case ResetBmc():
+            return await bmc.reset_bmc()
+        case _:
+            assert_never(step)

@@ -1,0 +1,188 @@
+"""The worker orchestrator that acts from outside (132-172): one short turn of one node.
+
+    observe -> decide -> write the intent -> act once -> write the outcome -> say when to be woken
+
+Every choice is made in core/turn.py; here is only the order of effects. The intent is durable, and
+the lease checked, before a request that changes anything leaves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias, assert_never
+
+from attrs import frozen
+
+from ..core.bundle import Bundle
+from ..core.doubt import Holding
+from ..core.event import Acted, AttemptResult, Completing, Identified, Intended, Reading, Resolved
+from ..core.history import Attempt, StepRecord
+from ..core.identity import NodeName
+from ..core.observation import Look, Observation, Unknown
+from ..core.policy import Policy
+from ..core.receipt import Ambiguous, Receipt, Refused
+from ..core.step import WriteImage
+from ..core.turn import Act, Finish, Read, Resolve, See, Situation, Wait, decide, opening_look
+from ..engine.logbook import Logbook
+from ..errors import BmcCertificateError, BmcLoginError, BundleError
+from ..ports import Bmc, Clock, ImageServer
+from .executors import PayloadPath, Prepared, execute, prepare
+
+_MOST_DECISIONS = 24
+"""Decisions in one turn: looks, resolutions and at most one act. More means that they go in a circle."""
+
+
+@frozen
+class Rest:
+    """Wake the node again after *seconds*."""
+
+    seconds: float
+    why: str
+
+
+@frozen
+class Over:
+    """The attempt has come to its end; it is not journalled yet."""
+
+    result: AttemptResult
+    evidence: tuple[str, ...]
+
+
+TurnResult: TypeAlias = Rest | Over
+
+
+class WorkerOrchestrator:
+    """Executes bundles on nodes through their BMCs, one turn at a time."""
+
+    def __init__(
+        self,
+        *,
+        logbook: Logbook,
+        images: ImageServer,
+        payload_path: PayloadPath,
+        clock: Clock,
+    ) -> None:
+        self._logbook = logbook
+        self._images = images
+        self._payload_path = payload_path
+        self._clock = clock
+
+    async def turn(
+        self, bmc: Bmc, bundle: Bundle, policy: Policy, *, check_lease: Callable[[], Awaitable[None]]
+    ) -> TurnResult:
+        """Do one turn of the node's open attempt toward *bundle*.
+
+        Raises:
+            LeaseError: another orchestrator has the node; nothing was sent.
+            StateError: the journal cannot be written; nothing was sent.
+        """
+        node = bmc.node
+        attempt = self._attempt(node)
+        try:
+            seen = await bmc.observe(opening_look(attempt, bundle))
+            await self._identify(node, seen)
+            holding: Holding | None = None
+            for _ in range(_MOST_DECISIONS):
+                attempt = self._attempt(node)
+                now = self._clock.now()
+                decision = decide(Situation(node, attempt, bundle, policy, now, seen, holding))
+                match decision:
+                    case See(look):
+                        seen = seen.with_more(await bmc.observe(look))
+                        holding = await self._holding(node, attempt, look, policy) or holding
+                    case Resolve(number, outcome, evidence):
+                        await self._logbook.record(Resolved(node, attempt.id, number, outcome, evidence))
+                    case Read(number, installed):
+                        await self._logbook.record(Reading(node, attempt.id, number, installed))
+                    case Act() as act:
+                        return await self._act(act, bmc, bundle, attempt, policy, check_lease)
+                    case Wait(seconds, why):
+                        return Rest(seconds, why)
+                    case Finish(result, evidence):
+                        return Over(result, evidence)
+                    case _:
+                        assert_never(decision)
+        except (BmcLoginError, BmcCertificateError) as error:
+            # A person must act first; trying again could lock the account (P34).
+            return Over(AttemptResult.LOST, (f"{error} {error.advice}",))
+        return Rest(policy.poll, "decisions went in a circle; looking afresh")
+
+    def _attempt(self, node: NodeName) -> Attempt:
+        attempt = self._logbook.node(node).attempt
+        if attempt is None:
+            raise LookupError(f"{node} has no open attempt")
+        return attempt
+
+    async def _act(
+        self,
+        act: Act,
+        bmc: Bmc,
+        bundle: Bundle,
+        attempt: Attempt,
+        policy: Policy,
+        check_lease: Callable[[], Awaitable[None]],
+    ) -> TurnResult:
+        node, number = bmc.node, len(attempt.steps) + 1
+        try:
+            prepared = await prepare(
+                act.step,
+                bmc=bmc,
+                bundle=bundle,
+                attempt=attempt.id,
+                payload_path=self._payload_path,
+                images=self._images,
+            )
+        except BundleError as error:
+            harmed = AttemptResult.FAILED if attempt.touched else AttemptResult.NOTHING_WRITTEN
+            return Over(harmed, (f"{error} {error.advice}",))
+        await check_lease()
+        await self._logbook.record(Intended(node, attempt.id, number, act.step, act.known_tasks))
+        await check_lease()
+        receipt = await self._send(prepared, bmc, attempt, number)
+        await self._logbook.record(Acted(node, attempt.id, number, receipt))
+        is_taken = not isinstance(receipt, (Refused, Ambiguous))
+        wait = policy.poll if isinstance(act.step, WriteImage) or not is_taken else min(policy.poll, 1.0)
+        return Rest(wait, "sent")
+
+    async def _send(self, prepared: Prepared, bmc: Bmc, attempt: Attempt, number: int) -> Receipt:
+        async def completing() -> None:
+            await self._logbook.record(Completing(bmc.node, attempt.id, number))
+
+        try:
+            return await execute(prepared, bmc=bmc, completing=completing)
+        except (BmcLoginError, BmcCertificateError) as error:
+            return Refused(f"{error} {error.advice}")
+
+    async def _identify(self, node: NodeName, seen: Observation) -> None:
+        """Note once who the machine says it is: a flash may reset its BMC and hide it (P40)."""
+        if self._logbook.node(node).identity is not None:
+            return
+        told = seen.identity
+        words = {
+            name: value
+            for name, value in (("vendor", told.vendor), ("model", told.model), ("serial", told.serial))
+            if not isinstance(value, Unknown)
+        }
+        if words:
+            await self._logbook.record(Identified(node, **words))
+
+    async def _holding(self, node: NodeName, attempt: Attempt, look: Look, policy: Policy) -> Holding | None:
+        """Ask the image server how much of an image in doubt the BMC may hold.
+
+        Past the settle time the grant is revoked first: a BMC that wakes up late must not begin a
+        write that we are about to call never begun.
+        """
+        record = _in_doubt(attempt)
+        if record is None or not look.tasks or not isinstance(record.step, WriteImage):
+            return None
+        digest = record.step.digest
+        limit = record.step.time_limit if record.was_accepted else policy.settle
+        if self._clock.now() - record.at >= min(limit, policy.write_limit):
+            await self._images.revoke(node=node, attempt=attempt.id, digest=digest)
+        fetch = await self._images.fetched(node=node, attempt=attempt.id, digest=digest)
+        whole = record.completing or (fetch.requests > 0 and fetch.complete)
+        return Holding(fetch.requests, whole)
+
+
+def _in_doubt(attempt: Attempt) -> StepRecord | None:
+    return next((record for record in attempt.open_steps if isinstance(record.step, WriteImage)), None)

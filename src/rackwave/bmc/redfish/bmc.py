@@ -1,0 +1,292 @@
+"""One node's BMC over Redfish: the `Bmc` port."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from functools import partial
+from typing import TypeAlias
+
+from attrs import evolve
+
+from ...core.bundle import AttributeValue
+from ...core.identity import ComponentName, NodeName
+from ...core.observation import Component, Identity, Look, Observation, TaskPhase, TaskSeen, Unknown
+from ...core.receipt import Accepted, Receipt, Refused
+from ...errors import BmcCertificateError, BmcLoginError, BmcRefusedError, BmcUnreachableError, NodeError
+from ...ports import Clock, Credentials, Image, ResetKind
+from . import power, receipts
+from .answer import Answer
+from .bios import Bios
+from .document import Document, text
+from .resources import Service
+from .session import OnSession, Session
+from .tasks import task_seen
+from .transport import Timeouts, Transport
+from .trust import SystemTrust, TlsTrust
+from .update import Multipart, NoWay, Prefer, Pull, Push, choose_way
+
+YOUNG = 10.0
+"""Seconds for which a task that was just accepted may be missing (P04): it is Unknown, not vanished."""
+
+_TASKS = 64
+"""How many of the newest tasks are read: each costs a request, and iDRAC keeps hundreds."""
+
+Part: TypeAlias = tuple[Callable[[Observation], Awaitable[Observation]], Callable[[Observation, Unknown], Observation]]
+"""How to read one part of an observation, and what to put there when it could not be read."""
+
+
+class RedfishBmc:
+    """Drive one node through its Redfish service.
+
+    Usable from one event loop, by one caller at a time. Reads never raise for a BMC that is silent or
+    talks nonsense; acts are sent once. Both raise BmcLoginError and BmcCertificateError.
+
+    Args:
+        node: the node's name, for messages.
+        url: ``https://HOST[:PORT]``.
+        credentials: called at each login, so that a changed secret is seen.
+        trust: whose certificates are believed.
+        clock: for waits between tries and for the age of tasks.
+        timeouts: deadlines of requests, in real seconds.
+        on_session: told ``(uri, opened)``, so that the journal knows which sessions to close after a crash.
+        prefer: how images go over where the service leaves the choice.
+        system: the Id of the node's ComputerSystem, where the BMC has several.
+    """
+
+    def __init__(
+        self,
+        node: NodeName,
+        url: str,
+        credentials: Callable[[], Credentials],
+        *,
+        clock: Clock,
+        trust: TlsTrust = SystemTrust(),  # noqa: B008 - frozen and empty
+        timeouts: Timeouts = Timeouts(),  # noqa: B008 - frozen
+        on_session: OnSession | None = None,
+        prefer: Prefer = "auto",
+        system: str | None = None,
+    ) -> None:
+        self._node = node
+        self._clock = clock
+        self._prefer: Prefer = prefer
+        self.transport = Transport(node, url, trust, timeouts)
+        self.session = Session(self.transport, credentials, clock, on_session)
+        self.service = Service(self.session, system)
+        self._bios = Bios(self.session, self.service, clock)
+        self._born: dict[str, float] = {}
+        self._manager_seen: tuple[int, str | Unknown] | None = None
+
+    @property
+    def node(self) -> NodeName:
+        """Whose BMC it is."""
+        return self._node
+
+    async def observe(self, look: Look) -> Observation:
+        """Read what *look* asks for; what could not be read is Unknown, with the reason.
+
+        Once the BMC cannot be reached at all, nothing more is tried in this look.
+        """
+        seen = Observation(at=self._clock.now())
+        away: Unknown | None = None
+        try:
+            await self.service.root()
+            await self.session.token()
+        except (BmcLoginError, BmcCertificateError):
+            raise
+        except NodeError as error:
+            away = Unknown(str(error))
+        for see, lost in self._parts(look):
+            if away is not None:
+                seen = lost(seen, away)
+                continue
+            try:
+                seen = await see(seen)
+            except (BmcLoginError, BmcCertificateError):
+                raise
+            except NodeError as error:
+                why = Unknown(str(error))
+                seen = lost(seen, why)
+                if _says_all(error):
+                    away = why
+        return seen
+
+    def _parts(self, look: Look) -> Iterator[Part]:
+        """What to read for *look*, what decides first."""
+        if look.task is not None:
+            task = look.task
+            yield lambda seen: self._see_task(seen, task), lambda seen, why: evolve(seen, task=why)
+        for name in sorted(look.components):
+            yield partial(self._see_component, name=name), partial(_lost_component, name=name)
+        if look.system:
+            yield self._see_system, _lost_system
+            yield self._see_manager, lambda seen, why: evolve(seen, bmc_boot=why)
+        if look.settings:
+            yield self._see_settings, lambda seen, why: evolve(seen, settings=why, staged_settings=why)
+        if look.tasks:
+            yield self._see_tasks, lambda seen, why: evolve(seen, tasks=why)
+
+    async def _see_task(self, seen: Observation, uri: str) -> Observation:
+        task = await self._task(uri)
+        born = self._born.get(uri)
+        if task.phase is TaskPhase.VANISHED and born is not None and self._clock.monotonic() - born < YOUNG:
+            return evolve(seen, task=Unknown("the BMC does not show the task yet"))
+        return evolve(seen, task=task)
+
+    async def _task(self, uri: str) -> TaskSeen:
+        answer = await self.session.get(uri, gone_is_news=True)
+        document: Document = {} if answer.status in (204, 404, 410) else answer.document
+        return task_seen(uri, document, answer.status)
+
+    async def _see_tasks(self, seen: Observation) -> Observation:
+        collection = await self.service.tasks_uri()
+        uris = () if collection is None else await self.service.members(collection)
+        newest = sorted(uris, key=_by_number)[-_TASKS:]
+        tasks = [await self._task(uri) for uri in newest]
+        # One that went between listing and reading is not there.
+        return evolve(seen, tasks=tuple(task for task in tasks if task.phase is not TaskPhase.VANISHED))
+
+    async def _see_component(self, seen: Observation, *, name: ComponentName) -> Observation:
+        return evolve(seen, components={**seen.components, name: await self.service.component(name)})
+
+    async def _see_system(self, seen: Observation) -> Observation:
+        return power.with_system(seen, await self.service.system())
+
+    async def _see_manager(self, seen: Observation) -> Observation:
+        """Tell the BMC's own boot marker, which cannot change under a connection that stands.
+
+        That holds where the BMC answers itself; behind an aggregator the marker may be old until the
+        connection is next parked.
+        """
+        known = self._manager_seen
+        if known is None or known[0] != self.transport.connections:
+            manager = await self.service.manager()
+            marker = text(manager, "LastResetTime") or Unknown("the manager has no LastResetTime")
+            known = self._manager_seen = (self.transport.connections, marker)
+        return evolve(seen, bmc_boot=known[1])
+
+    async def _see_settings(self, seen: Observation) -> Observation:
+        settings = await self._bios.read()
+        return evolve(seen, settings=settings.current, staged_settings=settings.staged)
+
+    async def write(self, image: Image) -> Receipt:
+        """Hand *image* to the BMC for its component, once: pulled or pushed, as `update.choose_way` says."""
+        try:
+            member = await self.service.component_uri(image.component)
+            if member is None:
+                return Refused(f"the BMC lists no component {image.component}")
+            match choose_way(await self.service.update_service(), image, member, self._prefer):
+                case NoWay(reason):
+                    return Refused(reason)
+                case Pull() as pull:
+                    assert image.url is not None  # noqa: S101 - a Pull is only chosen with a URL
+                    answer = await self.session.act("POST", pull.uri, pull.body(image.url))
+                    return self._judged(answer, "SimpleUpdate")
+                case Push() as push:
+                    return await self._push(image, push)
+        except NodeError as error:
+            return receipts.of_error(error)
+
+    async def _push(self, image: Image, push: Push) -> Receipt:
+        try:
+            found = (await asyncio.to_thread(image.path.stat)).st_size
+        except OSError as error:
+            return Refused(f"the image cannot be read: {error}")
+        if found != image.size:
+            return Refused(f"the image has {found} bytes on disk, not {image.size}")
+        body = Multipart(image.path, image.file_name, image.size, push.targets)
+        return self._judged(await self.session.upload(push.uri, body), "MultipartHttpPush")
+
+    async def configure(self, attributes: Mapping[str, AttributeValue]) -> Receipt:
+        """Stage BIOS attributes for the next host reset, once; what the registry forbids is not sent."""
+        try:
+            return self._remembered(await self._bios.stage(attributes))
+        except NodeError as error:
+            return receipts.of_error(error)
+
+    async def reset_host(self, kind: ResetKind) -> Receipt:
+        """Change the host's power, once. A refusal in the state that was asked for is as good as yes (P35)."""
+        try:
+            action = await self.service.reset_action()
+            if action is None:
+                return Refused("the system cannot be reset")
+            target, allowed = action
+            word = power.reset_type(kind, allowed)
+            if word is None:
+                return Refused(f"the BMC has no reset for {kind}, only {', '.join(allowed or ())}")
+            way = "ComputerSystem.Reset"
+            receipt = self._judged(await self.session.act("POST", target, {"ResetType": word}), way)
+        except NodeError as error:
+            return receipts.of_error(error)
+        if isinstance(receipt, Refused) and await self._is_so(kind):
+            return Accepted(way=way)
+        return receipt
+
+    async def _is_so(self, kind: ResetKind) -> bool:
+        if kind is ResetKind.FORCE_RESTART:
+            return False
+        try:
+            return power.reached(kind, power.power_state(await self.service.system()))
+        except NodeError:
+            return False  # then the refusal stands
+
+    async def reset_bmc(self) -> Receipt:
+        """Restart the BMC, once. Many are gone before they answer: then the receipt is Ambiguous."""
+        try:
+            action = await self.service.action(await self.service.manager(), "#Manager.Reset", "ResetType")
+            if action is None:
+                return Refused("the BMC has no Manager.Reset")
+            target, allowed = action
+            word = power.choose(power.BMC_RESET_TYPES, allowed)
+            if word is None:
+                return Refused(f"the BMC does not restart itself, only {', '.join(allowed or ())}")
+            return self._judged(await self.session.act("POST", target, {"ResetType": word}), "Manager.Reset")
+        except NodeError as error:
+            return receipts.of_error(error)
+
+    async def close_leftover(self, uri: str) -> bool:
+        """Delete the session at *uri* that a killed run left, in a session of ours; whether it is gone.
+
+        Raises:
+            NodeError: we cannot log in.
+        """
+        return await self.session.end(uri)
+
+    async def park(self) -> None:
+        """Drop the connection; the session stays open on the BMC."""
+        await self.transport.park()
+
+    async def close(self) -> None:
+        """Delete our session on the BMC and drop the connection."""
+        try:
+            await self.session.close()
+        finally:
+            await self.transport.park()
+
+    def _judged(self, answer: Answer, way: str) -> Receipt:
+        return self._remembered(receipts.of_answer(answer, way=way, now=self._clock.now()))
+
+    def _remembered(self, receipt: Receipt) -> Receipt:
+        if isinstance(receipt, Accepted) and receipt.task is not None:
+            self._born[receipt.task] = self._clock.monotonic()
+        return receipt
+
+
+def _says_all(error: NodeError) -> bool:
+    """Whether *error* concerns the whole BMC, so that asking on would only cost its deadlines again."""
+    return isinstance(error, BmcUnreachableError) or (isinstance(error, BmcRefusedError) and error.status in (429, 503))
+
+
+def _lost_component(seen: Observation, why: Unknown, *, name: ComponentName) -> Observation:
+    return evolve(seen, components={**seen.components, name: Component(name, why, why)})
+
+
+def _lost_system(seen: Observation, why: Unknown) -> Observation:
+    return evolve(seen, power=why, post=why, health=why, boot=why, identity=Identity(why, why, why))
+
+
+def _by_number(uri: str) -> tuple[str, int, str]:
+    """Sort ``…/Tasks/9`` before ``…/Tasks/10``: services count up."""
+    head = uri.rstrip("0123456789")
+    digits = uri[len(head) :]
+    return head, int(digits[-18:] or 0), uri

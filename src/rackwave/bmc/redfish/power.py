@@ -1,0 +1,133 @@
+"""What a ComputerSystem says of power, POST and health, and how to ask it for a reset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import assert_never
+
+from attrs import evolve
+
+from ...core.observation import Health, Identity, Observation, Post, Power, Unknown
+from ...ports import ResetKind
+from .document import Document, strings, text
+
+_POWER = {"On": Power.ON, "Off": Power.OFF, "PoweringOn": Power.CHANGING, "PoweringOff": Power.CHANGING}
+
+_POST = {
+    "None": Post.NOT_RUNNING,  # "the system is not booting" (DSP2046)
+    "PrimaryProcessorInitializationStarted": Post.RUNNING,
+    "BusInitializationStarted": Post.RUNNING,
+    "MemoryInitializationStarted": Post.RUNNING,
+    "SecondaryProcessorInitializationStarted": Post.RUNNING,
+    "PCIResourceConfigStarted": Post.RUNNING,
+    "SetupEntered": Post.RUNNING,  # it waits for a person in the setup utility
+    "SystemHardwareInitializationComplete": Post.COMPLETE,  # recorded on an X13 whose OS has long run
+    "OSBootStarted": Post.COMPLETE,
+    "OSRunning": Post.COMPLETE,
+}
+
+_RESET_TYPES: Mapping[ResetKind, tuple[str, ...]] = {
+    ResetKind.ON: ("On", "ForceOn"),
+    ResetKind.FORCE_OFF: ("ForceOff",),
+    ResetKind.FORCE_RESTART: ("ForceRestart", "PowerCycle"),
+}
+"""In order of preference. Nothing graceful and no PushPowerButton: what they do depends on the OS."""
+
+BMC_RESET_TYPES = ("GracefulRestart", "ForceRestart")
+"""In order of preference; iDRAC and Supermicro know only the first."""
+
+
+def with_system(seen: Observation, system: Document) -> Observation:
+    """Return *seen* with what a ComputerSystem document tells."""
+    power = power_state(system)
+    return evolve(
+        seen,
+        power=power,
+        post=post(system, power),
+        health=health(system),
+        boot=text(system, "LastResetTime") or Unknown("the system has no LastResetTime"),
+        identity=Identity(
+            vendor=text(system, "Manufacturer") or Unknown("the system has no Manufacturer"),
+            model=text(system, "Model") or Unknown("the system has no Model"),
+            serial=text(system, "SerialNumber") or Unknown("the system has no SerialNumber"),
+        ),
+    )
+
+
+def power_state(system: Document) -> Power | Unknown:
+    """Read PowerState."""
+    word = text(system, "PowerState")
+    if word is None:
+        return Unknown("the system has no PowerState")
+    return _POWER.get(word) or Unknown(f"PowerState is {word}")
+
+
+def post(system: Document, power: Power | Unknown) -> Post | Unknown:
+    """How far the host has come, as honestly as the service allows.
+
+    No power, no POST, whatever BootProgress still holds from before. A service without BootProgress
+    (iDRAC 9, iLO 5, XCC as recorded) says nothing about a host that is on, but for Status.State
+    ``Starting``: that it is ``Enabled`` is true of one that hangs in POST, too.
+    """
+    if power is Power.OFF:
+        return Post.NOT_RUNNING
+    word = text(system, "BootProgress", "LastState")
+    if word is not None:
+        return _POST.get(word) or Unknown(f"BootProgress is {word}")
+    if text(system, "Status", "State") == "Starting":
+        return Post.RUNNING
+    return Unknown("the service has no BootProgress")
+
+
+def health(system: Document) -> Health | Unknown:
+    """Read Status.Health: the system's own, not the roll-up, which one bad fan turns critical."""
+    match text(system, "Status", "Health"):
+        case "OK":
+            return Health.OK
+        case "Warning":
+            return Health.WARNING
+        case "Critical":
+            return Health.CRITICAL
+        case None:
+            return Unknown("the system has no Status.Health")
+        case word:
+            return Unknown(f"Status.Health is {word}")
+
+
+def reset_type(kind: ResetKind, allowed: tuple[str, ...] | None) -> str | None:
+    """The service's word for *kind*; None where it has none (P42). *allowed* None: it does not say."""
+    return choose(_RESET_TYPES[kind], allowed)
+
+
+def choose(wanted: tuple[str, ...], allowed: tuple[str, ...] | None) -> str | None:
+    """The first of *wanted* that is *allowed*; the first of all where the service does not say."""
+    if allowed is None:
+        return wanted[0]
+    return next((word for word in wanted if word in allowed), None)
+
+
+def reached(kind: ResetKind, power: Power | Unknown) -> bool:
+    """Whether *power* is what *kind* asks for, so that a refusal may mean "already so" (P35)."""
+    match kind:
+        case ResetKind.ON:
+            return power is Power.ON
+        case ResetKind.FORCE_OFF:
+            return power is Power.OFF
+        case ResetKind.FORCE_RESTART:
+            return False
+        case _:
+            assert_never(kind)
+
+
+def allowed_values(action: Document, parameter: str) -> tuple[str, ...] | None:
+    """An action's AllowableValues for *parameter*, as annotated; None where there are none."""
+    return strings(action, f"{parameter}@Redfish.AllowableValues") or None
+
+
+def allowed_by_info(info: Document, parameter: str) -> tuple[str, ...] | None:
+    """The same from an ActionInfo resource."""
+    parameters = info.get("Parameters")
+    for entry in parameters if isinstance(parameters, list) else ():
+        if text(entry, "Name") == parameter:
+            return strings(entry, "AllowableValues") or None
+    return None

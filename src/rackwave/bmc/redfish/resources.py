@@ -1,0 +1,229 @@
+"""Where things are on one service: found once, kept, and forgotten when the service has moved them.
+
+Nothing is guessed from a vendor's habits: every URI comes from a link. What is kept is URIs and the
+UpdateService, which describes what the service can do; states are read anew each time.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import unquote
+
+from ...core.identity import ComponentName
+from ...core.observation import NOT_ASKED, Component, Unknown
+from ...errors import BmcAnswerError, BmcRefusedError
+from .answer import Answer
+from .document import Document, dig, items, link, segments, text, uri_path
+from .power import allowed_by_info, allowed_values
+from .session import Session
+
+_PAGES = 64
+_MEMBERS = 4096
+
+_PENDING = ("{}-Pending", "{}_Pending", "{}-Staged", "{}_Staged")
+"""What services call the SoftwareInventory member that shows the version that waits for a reset.
+``UEFI-Pending`` beside ``UEFI`` is recorded on XCC. Supermicro's ``Staging_BIOS`` is none of these:
+it holds the last upload for ever, applied or not."""
+
+_PENDING_STATES = ("StandbySpare", "StandbyOffline", "Updating", "Enabled")
+"""Status.State of a pending member that holds something; XCC says Disabled while it is empty."""
+
+
+class Service:
+    """The resources of one BMC, and which of its systems is the node."""
+
+    def __init__(self, session: Session, system: str | None = None) -> None:
+        self._session = session
+        self._named = system
+        self.forget()
+
+    def forget(self) -> None:
+        """Find everything anew: the BMC may run another firmware now."""
+        self._root: Document | None = None
+        self._system: str | None = None
+        self._system_document: Document | None = None
+        self._manager: str | None = None
+        self._update: Document | None = None
+        self._inventory: tuple[str, ...] | None = None
+        self._component_uris: dict[str, str] = {}
+
+    async def root(self) -> Document:
+        """The service root."""
+        if self._root is None:
+            self._root = (await self._session.root()).document
+            self._session.collection = link(self._root, "Links", "Sessions") or self._session.collection
+        return self._root
+
+    async def get(self, uri: str) -> Answer:
+        """Read one of the URIs that this object has handed out; forget them all when it is gone."""
+        try:
+            return await self._session.get(uri)
+        except BmcRefusedError as error:
+            if error.status in (404, 410):
+                self.forget()
+            raise
+
+    async def members(self, uri: str) -> tuple[str, ...]:
+        """The members of a collection, over all its pages (P47).
+
+        Raises:
+            BmcAnswerError: the pages have no end.
+        """
+        found: dict[str, None] = {}
+        page: str | None = uri
+        visited: set[str] = set()
+        while page is not None:
+            if page in visited or len(visited) >= _PAGES or len(found) > _MEMBERS:
+                raise BmcAnswerError(f"{self._session.node}: the pages of {uri} have no end", node=self._session.node)
+            visited.add(page)
+            document = (await self.get(page)).document
+            found.update((member, None) for item in items(document, "Members") if (member := link(item)) is not None)
+            page = uri_path(document.get("Members@odata.nextLink"))
+        return tuple(found)
+
+    async def system_uri(self) -> str:
+        """The ComputerSystem that is the node.
+
+        The only one; or the one that was named; or the only one that can be reset: a GB200 lists its
+        GPU baseboard as a system, too.
+
+        Raises:
+            BmcAnswerError: there is none, or more than one; the advice is to name it.
+        """
+        if self._system is None:
+            uris = await self.members(await self._linked("Systems"))
+            if self._named is not None:
+                uris = tuple(uri for uri in uris if last(uri) == self._named)
+            elif len(uris) > 1:
+                uris = tuple([uri for uri in uris if await self._can_be_reset(uri)])
+            if len(uris) != 1:
+                what = f"no system {self._named}" if self._named else f"{len(uris)} systems that can be reset, not one"
+                raise BmcAnswerError(
+                    f"{self._session.node}: the BMC has {what}",
+                    node=self._session.node,
+                    advice="Name the node's system by its Id.",
+                )
+            self._system = uris[0]
+        return self._system
+
+    async def system(self) -> Document:
+        """Read the node's ComputerSystem."""
+        document = (await self.get(await self.system_uri())).document
+        self._system_document = document
+        if self._manager is None:
+            managers = [link(item) for item in items(document, "Links", "ManagedBy")]
+            if len(managers) == 1:
+                self._manager = managers[0]
+        return document
+
+    async def reset_action(self) -> tuple[str, tuple[str, ...] | None] | None:
+        """Where the system is reset, and the ResetTypes it allows (None: not told); None where it has no reset.
+
+        From the system as last read: an action does not move while the URI of its resource stands.
+        """
+        document = self._system_document if self._system_document is not None else await self.system()
+        return await self.action(document, "#ComputerSystem.Reset", "ResetType")
+
+    async def action(self, document: Document, name: str, parameter: str) -> tuple[str, tuple[str, ...] | None] | None:
+        """The target of an action of *document* and what it allows for *parameter*, by annotation or ActionInfo."""
+        found = dig(document, "Actions", name)
+        target = uri_path(text(found, "target"))
+        if not isinstance(found, dict) or target is None:
+            return None
+        allowed = allowed_values(found, parameter)
+        info = uri_path(text(found, "@Redfish.ActionInfo"))
+        if allowed is None and info is not None:
+            allowed = allowed_by_info((await self.get(info)).document, parameter)
+        return target, allowed
+
+    async def manager_uri(self) -> str:
+        """The Manager that serves this: as the root says, else the system's only one, else the first of all."""
+        if self._manager is None:
+            self._manager = link(await self.root(), "Links", "ManagerProvidingService")
+        if self._manager is None:
+            uris = await self.members(await self._linked("Managers"))
+            if not uris:
+                raise BmcAnswerError(f"{self._session.node}: the BMC lists no manager", node=self._session.node)
+            self._manager = uris[0]
+        return self._manager
+
+    async def manager(self) -> Document:
+        """Read the Manager."""
+        return (await self.get(await self.manager_uri())).document
+
+    async def update_service(self) -> Document:
+        """The UpdateService, read once: it says what the service can do, which does not change under us."""
+        if self._update is None:
+            self._update = (await self.get(await self._linked("UpdateService"))).document
+        return self._update
+
+    async def component_uri(self, name: ComponentName) -> str | None:
+        """The SoftwareInventory member whose Id is *name*; None where the BMC lists none."""
+        known = self._component_uris.get(name)
+        if known is not None:
+            return known
+        found = await self._find(name)
+        return None if found is None else found[0]
+
+    async def component(self, name: ComponentName) -> Component:
+        """Read what is installed of *name*, and what is staged where the service shows it."""
+        known = self._component_uris.get(name)
+        if known is not None:
+            document: Document = (await self.get(known)).document
+        else:
+            found = await self._find(name)
+            if found is None:
+                return Component(name, Unknown(f"the BMC lists no component {name}"))
+            document = found[1]
+        installed = text(document, "Version")  # null for a NIC while the host is off (P45)
+        return Component(name, installed or Unknown(f"{name} has no Version"), await self._staged(name))
+
+    async def _find(self, name: ComponentName) -> tuple[str, Document] | None:
+        # A member's URI ends in its Id nearly everywhere, which saves reading all of them.
+        for uri in sorted(await self._inventory_uris(), key=lambda uri: last(uri) != name):
+            document = (await self.get(uri)).document
+            identity = text(document, "Id") or last(uri)
+            self._component_uris.setdefault(identity, uri)
+            if identity == name:
+                return uri, document
+        self._inventory = None  # it may be listed later: NICs come with the host (P45)
+        return None
+
+    async def _staged(self, name: ComponentName) -> str | Unknown | None:
+        called = {pattern.format(name) for pattern in _PENDING}
+        uri = next((uri for uri in await self._inventory_uris() if last(uri) in called), None)
+        if uri is None:
+            return NOT_ASKED
+        document = (await self.get(uri)).document
+        if text(document, "Status", "State") not in _PENDING_STATES:
+            return None
+        return text(document, "Version")
+
+    async def tasks_uri(self) -> str | None:
+        """The collection of tasks; None where there is no TaskService."""
+        uri = link(await self.root(), "Tasks")
+        return None if uri is None else link((await self.get(uri)).document, "Tasks")
+
+    async def _inventory_uris(self) -> tuple[str, ...]:
+        if self._inventory is None:
+            uri = link(await self.update_service(), "FirmwareInventory")
+            if uri is None:
+                raise BmcAnswerError(
+                    f"{self._session.node}: the BMC has no firmware inventory", node=self._session.node
+                )
+            self._inventory = await self.members(uri)
+        return self._inventory
+
+    async def _linked(self, name: str) -> str:
+        uri = link(await self.root(), name)
+        if uri is None:
+            raise BmcAnswerError(f"{self._session.node}: the service root has no {name}", node=self._session.node)
+        return uri
+
+    async def _can_be_reset(self, uri: str) -> bool:
+        return dig((await self.get(uri)).document, "Actions", "#ComputerSystem.Reset") is not None
+
+
+def last(uri: str) -> str:
+    """The last segment of *uri*, as a person would write it."""
+    parts = segments(uri)
+    return unquote(parts[-1]) if parts else ""

@@ -1,0 +1,298 @@
+"""HTTP to one BMC: one kept-alive connection, deadlines on everything, nothing but reads sent twice.
+
+Rules:
+
+- The JSON verbs go through ``redfish.aio`` on a ``ClientSession`` of ours. It gets no credentials:
+  its login leaks a session whose answer lacks a Location, and its refresh would race with ours.
+- Every request has a deadline. An answer is read up to a bound (`document.MAX_BYTES`).
+- aiohttp sends an idempotent request (GET, PUT, DELETE) again by itself when a kept connection
+  breaks. A middleware turns the two exceptions it looks for into one that it does not, so that
+  `retry` alone decides; a contract test counts the requests that arrive.
+- A GET that got no answer raises `DroppedError` and may be tried again. Anything else raises
+  BmcAmbiguousError once a byte of it may have been sent, BmcUnreachableError only when none was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Mapping
+from typing import Protocol, TypeAlias
+
+import aiohttp
+import redfish.aio
+from attrs import frozen
+from multidict import CIMultiDict
+from yarl import URL
+
+from ...core.identity import NodeName
+from ...errors import (
+    BmcAmbiguousError,
+    BmcAnswerError,
+    BmcCertificateError,
+    BmcUnreachableError,
+    NodeError,
+    UsageError,
+)
+from .answer import Answer
+from .document import MAX_BYTES
+from .retry import DroppedError
+from .trust import PlainHttp, TlsTrust, ssl_context
+
+Headers: TypeAlias = Mapping[str, str]
+
+STALE_AFTER = 5.0
+"""Seconds of rest after which an act gets a new connection. Servers close idle connections after
+five seconds and more (Apache's default is 5); an act that meets such a close in flight is ambiguous,
+and resolving that costs a settle time, where a new connection costs 1.6 ms."""
+
+KEEP_ALIVE = 30.0
+"""Seconds that a resting connection is kept; longer waits are parked by the caller (architecture, 2)."""
+
+
+@frozen
+class Timeouts:
+    """Deadlines in seconds. Real BMCs answer in 0.05 to 5 s, a loaded iDRAC in up to 20 s."""
+
+    connect: float = 10.0
+    read: float = 30.0
+    """From the first byte sent to the last byte of the answer, for everything but uploads."""
+    upload: float = 1800.0
+    """64 MiB at 100 KiB/s, which is what slow BMCs swallow, take 11 minutes."""
+    retry: float = 20.0
+    """How long one read may go on trying a busy BMC before it is Unknown for this look."""
+    login: float = 60.0
+    """How long a login may wait at the session cap (P26)."""
+
+
+class Body(Protocol):
+    """A request body that is streamed: its size is known, its bytes come piece by piece."""
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+        ...
+
+    @property
+    def content_type(self) -> str:
+        """With the boundary, where it is multipart."""
+        ...
+
+    @property
+    def complete(self) -> bool:
+        """Whether the last piece was handed over."""
+        ...
+
+    def pieces(self) -> AsyncIterator[bytes]:
+        """Begin to stream, from the first byte."""
+        ...
+
+
+class ConnectionLostError(aiohttp.ClientConnectionError):
+    """The connection broke after the request was begun. Of no class that aiohttp replays."""
+
+
+class BoundedResponse(aiohttp.ClientResponse):
+    """Reads at most `MAX_BYTES` and one byte; whoever parses sees by the length that it was too much."""
+
+    async def read(self) -> bytes:
+        """Read the body, cut off just past the bound."""
+        body = bytearray()
+        while chunk := await self.content.readany():
+            body += chunk
+            if len(body) > MAX_BYTES:
+                self.close()
+                del body[MAX_BYTES + 1 :]
+                break
+        return bytes(body)
+
+    def get_encoding(self) -> str:
+        """JSON is UTF-8, whatever the Content-Type says."""
+        return "utf-8"
+
+
+async def _never_replay(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise  # never sent, and never replayed by aiohttp
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise ConnectionLostError(str(error) or type(error).__name__) from error
+
+
+class Transport:
+    """The connection to one BMC. Usable from one event loop only."""
+
+    def __init__(self, node: NodeName, url: str, trust: TlsTrust, timeouts: Timeouts) -> None:
+        self.node = node
+        self.trust = trust
+        self.timeouts = timeouts
+        self.base = _base(url, trust)
+        self.connections = 0
+        """How many connections were begun: a BMC cannot have restarted under one that still stands."""
+        self._session: aiohttp.ClientSession | None = None
+        self._redfish: redfish.aio.AsyncRedfishClient | None = None
+        self._last_used = 0.0
+        self._json_timeout = aiohttp.ClientTimeout(total=timeouts.read, sock_connect=timeouts.connect)
+        self._upload_timeout = aiohttp.ClientTimeout(
+            total=timeouts.upload, sock_connect=timeouts.connect, sock_read=timeouts.upload
+        )
+
+    async def request(
+        self,
+        method: str,
+        uri: str,
+        *,
+        body: Mapping[str, object] | None = None,
+        headers: Headers | None = None,
+    ) -> Answer:
+        """Send one JSON request, once, and return the answer whatever its status.
+
+        Raises:
+            BmcUnreachableError: no connection, or (GET only, as DroppedError) a connection that broke.
+            BmcAmbiguousError: not a GET, sent, and no readable answer.
+            BmcCertificateError: the certificate is not one that we trust.
+            BmcAnswerError: what came back is not HTTP, or *uri* is none.
+        """
+        client = await self._client(act=method != "GET")
+        try:
+            # Always under a name of redfish.aio's public API; `body` is JSON-encoded by aiohttp.
+            match method:
+                case "GET":
+                    answer = await client.get(uri, headers=headers, timeout=self._json_timeout)
+                case "POST":
+                    answer = await client.post(uri, body=body, headers=headers, timeout=self._json_timeout)
+                case "PATCH":
+                    answer = await client.patch(uri, body=body, headers=headers, timeout=self._json_timeout)
+                case "DELETE":
+                    answer = await client.delete(uri, headers=headers, timeout=self._json_timeout)
+                case _:
+                    raise ValueError(method)
+        except redfish.aio.RedfishInvalidTargetError as error:
+            raise BmcAnswerError(f"{self.node}: {uri!r} is no URI of this BMC", node=self.node) from error
+        except redfish.aio.RedfishConnectionError as error:
+            raise self._translated(error.__cause__ or error, method, uri) from error
+        finally:
+            self._last_used = asyncio.get_running_loop().time()
+        return Answer(self.node, method, uri, answer.status, _headers(answer), answer.read)
+
+    async def upload(self, uri: str, body: Body, *, headers: Headers | None = None) -> Answer:
+        """POST a streamed body, once, with a Content-Length (chunked uploads are refused, P13) and flat memory.
+
+        Past ``redfish.aio``, which has no such call; on the same connection.
+
+        Raises:
+            NodeError: as `request`; BmcAmbiguousError says whether the whole body had been handed over.
+        """
+        session = await self._http(act=True)
+        sent = {**(headers or {}), "Content-Type": body.content_type, "Content-Length": str(body.size)}
+        try:
+            async with session.post(
+                self.base.join(URL(uri, encoded=True)),
+                data=body.pieces(),
+                headers=sent,
+                timeout=self._upload_timeout,
+                allow_redirects=False,
+            ) as response:
+                raw = await response.read()
+                return Answer(self.node, "POST", uri, response.status, response.headers, raw)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise self._translated(error, "POST", uri, body_complete=body.complete) from error
+        finally:
+            self._last_used = asyncio.get_running_loop().time()
+
+    async def park(self) -> None:
+        """Drop the connection; the next request makes a new one."""
+        session, self._session, self._redfish = self._session, None, None
+        if session is not None:
+            await session.close()
+
+    async def _client(self, *, act: bool) -> redfish.aio.AsyncRedfishClient:
+        session = await self._http(act=act)
+        if self._redfish is None:
+            self._redfish = redfish.aio.AsyncRedfishClient(str(self.base), session=session)
+        return self._redfish
+
+    async def _http(self, *, act: bool) -> aiohttp.ClientSession:
+        if act and self._session is not None and self._rested() > STALE_AFTER:
+            await self.park()
+        if self._session is None:
+            context = ssl_context(self.trust)
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    limit=1,
+                    keepalive_timeout=KEEP_ALIVE,
+                    ssl=context if context is not None else True,
+                    socket_factory=self._socket,
+                ),
+                response_class=BoundedResponse,
+                middlewares=(_never_replay,),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={
+                    "User-Agent": "rackwave",
+                    "Accept": "application/json",
+                    # Compression changes ETags (P28) and is not worth it; some registries exist only so.
+                    "Accept-Encoding": "identity, gzip;q=0.5",
+                },
+            )
+        return self._session
+
+    def _rested(self) -> float:
+        return asyncio.get_running_loop().time() - self._last_used
+
+    def _socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
+        self.connections += 1
+        family, kind, protocol, _, _ = address
+        return socket.socket(family=family, type=kind, proto=protocol)
+
+    def _translated(self, error: BaseException, method: str, uri: str, *, body_complete: bool = True) -> NodeError:
+        """Our word for aiohttp's *error*; what decides is whether anything can have been sent."""
+        node, why = self.node, _why(error)
+        match error:
+            case aiohttp.ClientConnectorCertificateError():
+                return BmcCertificateError(f"{node}: the BMC's certificate is not trusted: {why}", node=node)
+            case aiohttp.ClientConnectorError() | aiohttp.ConnectionTimeoutError():
+                return BmcUnreachableError(f"{node}: cannot connect to {self.base.authority}: {why}", node=node)
+            case aiohttp.InvalidURL():
+                return BmcAnswerError(f"{node}: {uri!r} is no URI", node=node)
+            case _ if method != "GET":
+                return BmcAmbiguousError(
+                    f"{node}: {method} {uri} was sent and not answered: {why}", node=node, body_complete=body_complete
+                )
+            case TimeoutError():
+                return BmcUnreachableError(f"{node}: no answer to GET {uri} in {self.timeouts.read:g} s", node=node)
+            case aiohttp.ClientResponseError():
+                return BmcAnswerError(f"{node}: the answer to GET {uri} is not HTTP: {why}", node=node)
+            case _:
+                return DroppedError(f"{node}: the connection broke at GET {uri}: {why}", node=node)
+
+
+def _headers(answer: redfish.aio.AsyncRestResponse) -> Headers:
+    """The headers of an answer of ``redfish.aio``, case-insensitive; of a repeated one the first counts."""
+    return CIMultiDict(answer.getheaders())
+
+
+def _why(error: BaseException) -> str:
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return str(error.certificate_error)
+    if isinstance(error, TimeoutError) and not str(error):
+        return "time is up"
+    return str(error)[:300] or type(error).__name__
+
+
+def _base(url: str, trust: TlsTrust) -> URL:
+    try:
+        base = URL(url)
+        usable = base.scheme in ("http", "https") and base.host is not None and base.path in ("", "/")
+    except ValueError:
+        usable = False
+    if not usable or base.user is not None or base.query_string:
+        raise UsageError(f"{url!r} is not a BMC's address", advice="Write https://HOST or https://HOST:PORT.")
+    if base.scheme == "http" and not isinstance(trust, PlainHttp):
+        raise UsageError(
+            f"{url} is plain http, which sends credentials in the clear",
+            advice="Use https, or set insecure_http for this node if you must.",
+        )
+    if base.scheme == "https" and isinstance(trust, PlainHttp):
+        raise UsageError(f"{url} is https, but insecure_http is set", advice="Remove insecure_http.")
+    return base.origin()

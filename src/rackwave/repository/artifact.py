@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ..core.bundle import Bundle, Manifest, Payload
 from ..core.canonical import canonical_json, parse_json
@@ -28,6 +28,11 @@ from .trust import MAX_ENVELOPE, Trust, unsigned
 
 BUNDLE_TYPE = "application/vnd.rackwave.bundle.v1"
 DOCUMENT_TYPE = "application/vnd.rackwave.bundle.manifest.v1+json"
+# Which part of the bundle a manifest is. It is no artifactType in the index's descriptors, since skopeo
+# 1.9.3 (Debian 12) rewrites an index that has one, and a copy must keep its digest.
+PART = "vnd.rackwave.part"
+_BUNDLE = "bundle"
+_SIGNATURE = "signature"
 PAYLOAD_TYPE = "application/octet-stream"
 MAX_DOCUMENT = 4 * 1024 * 1024  # what registries accept as a manifest
 
@@ -50,19 +55,20 @@ def write_bundle(layout: ImageLayout, manifest: Manifest, signer: BundleSigner) 
     empty = _add(layout, EMPTY_TYPE, b"{}")
     layers = [_layer(payload) for payload in manifest.payloads]
     payload_bytes = canonical_json(_image_manifest(BUNDLE_TYPE, config, layers or [empty]))
-    payload = _add(layout, MANIFEST_TYPE, payload_bytes, artifact_type=BUNDLE_TYPE)
+    payload = _add(layout, MANIFEST_TYPE, payload_bytes)
     envelope = _add(layout, ENVELOPE_TYPE, signer.sign(payload_bytes, payload_type=MANIFEST_TYPE))
     signature_document = _image_manifest(ENVELOPE_TYPE, empty, [envelope])
     signature_document["subject"] = payload.document()
-    signature = _add(layout, MANIFEST_TYPE, canonical_json(signature_document), artifact_type=ENVELOPE_TYPE)
+    signature = _add(layout, MANIFEST_TYPE, canonical_json(signature_document))
+    parts = ((_BUNDLE, payload), (_SIGNATURE, signature))
     document = {
         "schemaVersion": 2,
         "mediaType": INDEX_TYPE,
         "artifactType": BUNDLE_TYPE,
-        "manifests": [payload.document(), signature.document()],
+        "manifests": [evolve(part, annotations={PART: name}).document() for name, part in parts],
         "annotations": _FIXED_DATE,
     }
-    index = _add(layout, INDEX_TYPE, canonical_json(document), artifact_type=BUNDLE_TYPE)
+    index = _add(layout, INDEX_TYPE, canonical_json(document))
     blobs = (index, payload, signature, config, empty, envelope, *layers)
     return OpenedBundle(Bundle(manifest, payload.digest), index, tuple({blob.digest: blob for blob in blobs}.values()))
 
@@ -103,9 +109,9 @@ def open_bundle(layout: ImageLayout, index: Descriptor, trust: Trust, *, bundle_
     return OpenedBundle(Bundle(manifest, payload.digest), index, tuple({blob.digest: blob for blob in blobs}.values()))
 
 
-def _add(layout: ImageLayout, media_type: str, data: bytes, *, artifact_type: str = "") -> Descriptor:
+def _add(layout: ImageLayout, media_type: str, data: bytes) -> Descriptor:
     digest, size = layout.blobs.add_bytes(data)
-    return Descriptor(media_type, digest, size, artifact_type)
+    return Descriptor(media_type, digest, size)
 
 
 def _layer(payload: Payload) -> Descriptor:
@@ -151,8 +157,8 @@ def _descriptors(document: dict[str, Any], key: str, what: str) -> list[Descript
 def _parts(index: dict[str, Any]) -> tuple[Descriptor, Descriptor | None]:
     """Return the payload manifest and, if there is one, the signature. A runnable image may stand beside them."""
     parts = _descriptors(index, "manifests", "the bundle's index")
-    payloads = [part for part in parts if part.artifact_type == BUNDLE_TYPE]
-    signatures = [part for part in parts if part.artifact_type == ENVELOPE_TYPE]
+    payloads = [part for part in parts if part.annotations.get(PART) == _BUNDLE]
+    signatures = [part for part in parts if part.annotations.get(PART) == _SIGNATURE]
     if len(payloads) != 1 or len(signatures) > 1:
         found = f"{len(payloads)} bundles and {len(signatures)} signatures"
         raise ManifestError(f"the bundle's index names {found}; one of each is expected")

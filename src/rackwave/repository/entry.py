@@ -6,16 +6,14 @@ bundle *does* is read from its signed manifest alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 
 from attrs import evolve, frozen
 
 from ..core.bundle import Bundle
-from ..core.identity import BundleId, Digest, Lineage
+from ..core.identity import BundleId, Digest
 from ..errors import StateError, UsageError
-from .artifact import BUNDLE_TYPE
 from .layout import INDEX_TYPE, REF_NAME, Descriptor
 
 LINEAGE = "vnd.rackwave.bundle.lineage"
@@ -57,14 +55,17 @@ def offer(index: Descriptor, bundle: Bundle) -> Descriptor:
         DIGEST: str(bundle.digest),
         PURPOSE: bundle.manifest.purpose[:_LONGEST_TEXT],
     }
-    return Descriptor(INDEX_TYPE, index.digest, index.size, BUNDLE_TYPE, annotations)
+    return Descriptor(INDEX_TYPE, index.digest, index.size, annotations)
 
 
 def offered_id(descriptor: Descriptor) -> BundleId | None:
-    """Return which bundle a descriptor claims to be; None for what is no bundle of ours."""
+    """Return which bundle a descriptor claims to be, None where it claims to be none.
+
+    The ref name alone says it: tools that copy layouts keep that annotation and drop the others.
+    """
     try:
-        return _id(descriptor.annotations)
-    except (KeyError, ValueError, UsageError):
+        return BundleId.parse(descriptor.annotations.get(REF_NAME, ""))
+    except UsageError:
         return None
 
 
@@ -94,7 +95,7 @@ def read_entry(descriptor: Descriptor) -> Entry:
     said = descriptor.annotations
     try:
         return Entry(
-            id=_id(said),
+            id=BundleId.parse(said[REF_NAME]),
             state=State(said[STATE]),
             digest=Digest(said[DIGEST]),
             published_at=datetime.fromisoformat(said[PUBLISHED_AT]).timestamp(),
@@ -106,7 +107,3 @@ def read_entry(descriptor: Descriptor) -> Entry:
             f"index.json says something about {said.get(REF_NAME, descriptor.digest)!r} that cannot be read: {error}",
             advice="Restore the repository's index.json from a backup.",
         ) from error
-
-
-def _id(said: Mapping[str, str]) -> BundleId:
-    return BundleId(Lineage(said[LINEAGE]), int(said[SEQ]))

@@ -45,7 +45,6 @@ class Descriptor:
     media_type: str
     digest: Digest
     size: int
-    artifact_type: str = ""
     annotations: Mapping[str, str] = field(factory=dict, converter=frozen_map)
     extra: Mapping[str, Any] = field(factory=dict, converter=frozen_map)
 
@@ -60,28 +59,25 @@ class Descriptor:
             case {"mediaType": str(media_type), "digest": str(digest), "size": int(size), **rest} if (
                 not isinstance(size, bool) and 0 <= size <= MAX_DESCRIPTOR_SIZE
             ):
-                artifact_type = rest.pop("artifactType", "")
                 annotations = rest.pop("annotations", {})
             case _:
                 raise ManifestError(f"{what}: is not a descriptor with mediaType, digest and size")
-        if not isinstance(artifact_type, str):
-            raise ManifestError(f"{what}.artifactType: must be text")
         if not isinstance(annotations, dict) or not all(isinstance(value, str) for value in annotations.values()):
             raise ManifestError(f"{what}.annotations: must be a table of texts")
         try:
             name = Digest(digest)
         except UsageError as error:
             raise ManifestError(f"{what}.digest: {error}") from error
-        return cls(media_type, name, size, artifact_type, annotations, rest)
+        return cls(media_type, name, size, annotations, rest)
 
     def document(self) -> dict[str, Any]:
         """Write it as plain JSON values."""
-        optional = {"artifactType": self.artifact_type, "annotations": dict(self.annotations)}
+        annotations = {"annotations": dict(self.annotations)} if self.annotations else {}
         return {
             "mediaType": self.media_type,
             "digest": str(self.digest),
             "size": self.size,
-            **{key: value for key, value in optional.items() if value},
+            **annotations,
             **self.extra,
         }
 

@@ -24,7 +24,7 @@ from .core.policy import Policy
 from .core.recovery import images_of
 from .core.waves import Stop, judge_wave
 from .engine.embedded import EmbeddedEngine, Turn
-from .engine.leases import Holder, Lease, Leases
+from .engine.leases import Holder, Lease
 from .engine.logbook import Logbook
 from .errors import BmcCertificateError, BmcLoginError, TrustError
 from .ports import Bmc, Clock
@@ -37,9 +37,33 @@ KEEP_CONNECTED = 30.0
 class BmcPool(Protocol):
     """Hands out one BMC adapter a node and lets go of it."""
 
-    async def get(self, node: NodeName) -> Bmc: ...
+    async def get(self, node: NodeName) -> Bmc:
+        """Return the adapter of *node*, the same one until it is released."""
+        ...
 
-    async def release(self, node: NodeName) -> None: ...
+    async def release(self, node: NodeName) -> None:
+        """Close the adapter of *node* and the session it holds."""
+        ...
+
+
+class LeaseTable(Protocol):
+    """Who may act on which node; see engine/leases.py for the rules."""
+
+    async def acquire(self, node: NodeName, holder: Holder) -> Lease:
+        """Take the node, or raise LeaseError."""
+        ...
+
+    async def check(self, lease: Lease) -> None:
+        """Raise LeaseError where the node is no longer ours."""
+        ...
+
+    async def heartbeat(self) -> None:
+        """Say that we are alive."""
+        ...
+
+    async def release(self, lease: Lease) -> None:
+        """Let go of the node."""
+        ...
 
 
 class BundleOrchestrator:
@@ -52,7 +76,7 @@ class BundleOrchestrator:
         worker: WorkerOrchestrator,
         bmcs: BmcPool,
         load: Callable[[BundleId], Bundle],
-        leases: Leases,
+        leases: LeaseTable,
         holder: Holder,
         clock: Clock,
     ) -> None:

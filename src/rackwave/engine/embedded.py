@@ -30,13 +30,18 @@ class EmbeddedEngine:
     def __init__(self, clock: Clock, *, at_once: int = 500) -> None:
         self._clock = clock
         self._at_once = at_once
+        self._order = itertools.count()
+        self._waiting: list[tuple[float, int, NodeName]] = []
+        self._running: dict[asyncio.Task[float | None], NodeName] = {}
+        self._failures: list[Exception] = []
         self._stopping = False
         self._changed = asyncio.Event()
-        self._called: set[NodeName] = set()
 
     def wake(self, nodes: Iterable[NodeName]) -> None:
-        """Give *nodes* their next turn now instead of when they asked for it."""
-        self._called.update(nodes)
+        """Give *nodes*, where they wait, their next turn now instead of when they asked for it."""
+        called, now = set(nodes), self._clock.monotonic()
+        self._waiting = [(min(due, now) if node in called else due, n, node) for due, n, node in self._waiting]
+        heapq.heapify(self._waiting)
         self._changed.set()
 
     def stop(self) -> None:
@@ -47,52 +52,67 @@ class EmbeddedEngine:
     async def run(self, nodes: Iterable[NodeName], turn: Turn) -> bool:
         """Drive *turn* until every node is done; False where ``stop`` came first.
 
+        A turn that raises ends the run: what it could not write down cannot be gone on from here.
+        Turns in flight still come to their end.
+
         Raises:
-            ExceptionGroup: turns raised; nodes with other turns in flight were let finish those.
+            ExceptionGroup: what the turns raised.
         """
-        order = itertools.count()
-        now = self._clock.monotonic()
-        heap: list[tuple[float, int, NodeName]] = [(now, next(order), node) for node in nodes]
-        heapq.heapify(heap)
-        running: dict[asyncio.Task[float | None], NodeName] = {}
-        failures: list[Exception] = []
-        timer: asyncio.Task[None] | None = None
+        self._waiting, self._failures = [], []
+        for node in nodes:
+            self._push(node, 0.0)
         try:
-            while running or (heap and not self._stopping and not failures):
-                now = self._clock.monotonic()
-                while (
-                    heap and not self._stopping and not failures and heap[0][0] <= now and len(running) < self._at_once
-                ):
-                    _, _, node = heapq.heappop(heap)
-                    task = asyncio.ensure_future(turn(node))
-                    task.add_done_callback(lambda _: self._changed.set())
-                    running[task] = node
-                if heap and len(running) < self._at_once and heap[0][0] > now:
-                    timer = asyncio.ensure_future(self._ring(heap[0][0] - now))
-                await self._changed.wait()
-                self._changed.clear()
-                if timer is not None:
-                    timer.cancel()
-                    timer = None
-                for task in [task for task in running if task.done()]:
-                    node = running.pop(task)
-                    error = task.exception()
-                    if isinstance(error, Exception):
-                        failures.append(error)
-                    elif error is not None:
-                        raise error
-                    elif (wait := task.result()) is not None:
-                        heapq.heappush(heap, (self._clock.monotonic() + wait, next(order), node))
+            while self._running or (self._waiting and self._may_begin):
+                self._begin_due(turn)
+                await self._until_change()
+                self._collect()
+        finally:
+            for task in self._running:
+                task.cancel()
+            await asyncio.gather(*self._running, return_exceptions=True)
+            self._running.clear()
+        if self._failures:
+            raise ExceptionGroup("turns failed", self._failures)
+        return not self._waiting
+
+    @property
+    def _may_begin(self) -> bool:
+        return not self._stopping and not self._failures
+
+    def _push(self, node: NodeName, seconds: float) -> None:
+        heapq.heappush(self._waiting, (self._clock.monotonic() + seconds, next(self._order), node))
+
+    def _begin_due(self, turn: Turn) -> None:
+        now = self._clock.monotonic()
+        while self._waiting and self._may_begin and self._waiting[0][0] <= now and len(self._running) < self._at_once:
+            _, _, node = heapq.heappop(self._waiting)
+            task = asyncio.ensure_future(turn(node))
+            task.add_done_callback(lambda _: self._changed.set())
+            self._running[task] = node
+
+    async def _until_change(self) -> None:
+        """Wait for the end of a turn, a signal, or the next wake."""
+        timer: asyncio.Task[None] | None = None
+        if self._waiting and self._may_begin and len(self._running) < self._at_once:
+            timer = asyncio.ensure_future(self._ring(self._waiting[0][0] - self._clock.monotonic()))
+        try:
+            await self._changed.wait()
+            self._changed.clear()
         finally:
             if timer is not None:
                 timer.cancel()
-            for task in running:
-                task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
-        if failures:
-            raise ExceptionGroup("turns failed", failures)
-        return not heap
 
     async def _ring(self, seconds: float) -> None:
         await self._clock.sleep(seconds)
         self._changed.set()
+
+    def _collect(self) -> None:
+        for task in [task for task in self._running if task.done()]:
+            node = self._running.pop(task)
+            error = task.exception()
+            if isinstance(error, Exception):
+                self._failures.append(error)
+            elif error is not None:
+                raise error
+            elif (seconds := task.result()) is not None:
+                self._push(node, seconds)

@@ -109,7 +109,7 @@ class VirtualClock:
 
     def next_due(self) -> float | None:
         """When the next sleeper wakes, on the monotonic scale; None: nobody sleeps."""
-        while self._sleepers and self._sleepers[0][2].done():  # cancelled while it slept
+        while self._sleepers and _is_gone(self._sleepers[0][2]):
             heapq.heappop(self._sleepers)
         return self._sleepers[0][0] if self._sleepers else None
 
@@ -127,6 +127,11 @@ class VirtualClock:
         """
         with asyncio.Runner(loop_factory=lambda: _VirtualLoop(self, settle, stuck_after)) as runner:
             return runner.run(main)
+
+
+def _is_gone(sleeper: asyncio.Future[None]) -> bool:
+    """Whether nobody waits here any more: cancelled while it slept, or its loop ended (a killed run)."""
+    return sleeper.done() or sleeper.get_loop().is_closed()
 
 
 class _JumpingSelector(selectors.DefaultSelector):

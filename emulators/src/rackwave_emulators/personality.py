@@ -12,11 +12,10 @@ A personality file holds:
 
 from __future__ import annotations
 
-import operator
 import tomllib
 from collections.abc import Callable, Mapping
 from enum import StrEnum
-from functools import cache, partial
+from functools import cache
 from importlib import resources
 from pathlib import Path
 
@@ -127,8 +126,9 @@ def _strictly(kind: type) -> Callable[[object, object], object]:
 
 
 for _kind in (bool, int, float, str):
-    # By identity: a hook registered for str itself would also catch the StrEnums.
-    _converter.register_structure_hook_func(partial(operator.is_, _kind), _strictly(_kind))
+    _converter.register_structure_hook(_kind, _strictly(_kind))
+for _enum in (Activation, WhenBusy):  # or the hook of str would take them, being more general
+    _converter.register_structure_hook(_enum, lambda text, enum: enum(text))
 
 
 def parse_personality(text: str, *, origin: str) -> Personality:

@@ -10,7 +10,7 @@ is decided, request by request, by a *wire* that the test hands in::
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -78,6 +78,34 @@ def calm(_: str) -> WireFate:
     return WireFate.OK
 
 
+class Script:
+    """A wire that follows a list: one fate a request, then OK for ever.
+
+    After a kill every further request is killed before it is sent, whoever sends it (a ``finally``, a
+    sister task): a dead process says nothing. ``revive`` stands for the start of the next process.
+    """
+
+    def __init__(self, fates: Iterable[WireFate] = (), *, then: WireFate = WireFate.OK) -> None:
+        self._fates = iter(tuple(fates))
+        self._then = then
+        self.dead = False
+        self.acts: list[str] = []
+        """Every request so far, in order."""
+
+    def __call__(self, act: str) -> WireFate:
+        """Return the fate of this request."""
+        self.acts.append(act)
+        if self.dead:
+            return WireFate.KILL_BEFORE
+        fate = next(self._fates, self._then)
+        self.dead = fate in (WireFate.KILL_BEFORE, WireFate.KILL_AFTER)
+        return fate
+
+    def revive(self) -> None:
+        """Let a new process speak; the list goes on where it stood."""
+        self.dead = False
+
+
 @define
 class _Grant:
     path: Path
@@ -102,6 +130,11 @@ class SimImageServer:
         url = f"https://images.sim/{node}/attempt-{attempt}/{digest.hex[:16]}/{file_name}"
         self._urls[url] = grant
         return url
+
+    async def revoke(self, *, node: NodeName, attempt: AttemptId, digest: Digest) -> None:
+        """End every grant of this attempt."""
+        grant = self._grants.get((node, attempt, digest))
+        self._urls = {url: granted for url, granted in self._urls.items() if granted is not grant}
 
     async def fetched(self, *, node: NodeName, attempt: AttemptId, digest: Digest) -> Fetch:
         """Return what was fetched under the grants of this attempt."""
@@ -163,15 +196,18 @@ class SimBmc:
             case unknown:
                 assert_never(unknown)
 
-    async def write(self, image: Image) -> Receipt:
-        """Hand *image* to the BMC, once."""
+    async def write(self, image: Image, *, completing: Callable[[], Awaitable[None]]) -> Receipt:
+        """Hand *image* to the BMC, once; an upload that was not lost on its way awaits *completing*."""
         rules = self._machine.personality.rules
         if image.url is not None and rules.pull:
             url = image.url
             path = "/redfish/v1/UpdateService/Actions/UpdateService.SimpleUpdate"
             return self._act("write", "POST", path, lambda: self._pull(image, url))
         path = "/redfish/v1/UpdateService/update-multipart"
-        return self._act("write", "POST", path, lambda: self._push(image), upload=True)
+        fate = self._fate("write", "POST", path)
+        if fate not in (WireFate.KILL_BEFORE, WireFate.LOST_REQUEST, WireFate.SILENT) and self._machine.bmc_alive:
+            await completing()
+        return self._apply("write", fate, lambda: self._push(image), upload=True)
 
     async def configure(self, attributes: Mapping[str, AttributeValue]) -> Receipt:
         """Stage BIOS attributes, once."""
@@ -220,8 +256,10 @@ class SimBmc:
             case None:
                 return WireFate.OK
 
-    def _act(self, act: str, method: str, path: str, do: Callable[[], Accepted], *, upload: bool = False) -> Receipt:
-        fate = self._fate(act, method, path)
+    def _act(self, act: str, method: str, path: str, do: Callable[[], Accepted]) -> Receipt:
+        return self._apply(act, self._fate(act, method, path), do)
+
+    def _apply(self, act: str, fate: WireFate, do: Callable[[], Accepted], *, upload: bool = False) -> Receipt:
         if fate is WireFate.KILL_BEFORE:
             raise Killed(act)
         if fate is WireFate.SILENT or not self._machine.bmc_alive:

@@ -130,7 +130,7 @@ class Fetch:
     @property
     def complete(self) -> bool:
         """Whether the BMC can hold the whole image."""
-        return self.sent >= self.size
+        return self.requests > 0 and self.sent >= self.size
 
 
 class ImageServer(Protocol):

@@ -18,6 +18,7 @@ from rackwave.engine.leases import Holder
 from rackwave.engine.logbook import Logbook
 from rackwave.engine.memory import MemoryJournal, MemoryLeases
 from rackwave.ports import Bmc
+from rackwave.recovery_manager import RecoveryManager
 from rackwave.worker.worker_orchestrator import WorkerOrchestrator
 from rackwave_emulators.clock import VirtualClock
 from rackwave_emulators.images import make_image
@@ -130,6 +131,7 @@ class Rig:
         return BundleOrchestrator(
             logbook=logbook,
             worker=worker,
+            recovery=RecoveryManager(logbook=logbook, load=self.shelf.bundles.__getitem__, clock=self.clock),
             bmcs=self,
             load=self.shelf.bundles.__getitem__,
             leases=self.leases,

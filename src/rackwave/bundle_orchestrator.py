@@ -9,25 +9,24 @@ All that counts is in the journal: the same rollout run again goes on where the 
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Callable
 from typing import Protocol
 
 from .core.bundle import Bundle
-from .core.deployment import Context, begin, conclude, request_recovery
+from .core.deployment import Context
 from .core.event import RolloutFinished, RolloutResult, WaveStarted
 from .core.gate import Ill, judge
 from .core.history import NodeHistory, RolloutState
-from .core.identity import AttemptId, BundleId, Digest, Lineage, NodeName, RolloutId
+from .core.identity import BundleId, Digest, Lineage, NodeName, RolloutId
 from .core.observation import Look
 from .core.policy import Policy
-from .core.recovery import images_of
 from .core.waves import Stop, judge_wave
 from .engine.embedded import EmbeddedEngine, Turn
 from .engine.leases import Holder, Lease
 from .engine.logbook import Logbook
 from .errors import BmcCertificateError, BmcLoginError, TrustError
 from .ports import Bmc, Clock
+from .recovery_manager import RecoveryManager
 from .worker.worker_orchestrator import Over, Rest, WorkerOrchestrator
 
 KEEP_CONNECTED = 30.0
@@ -74,6 +73,7 @@ class BundleOrchestrator:
         *,
         logbook: Logbook,
         worker: WorkerOrchestrator,
+        recovery: RecoveryManager,
         bmcs: BmcPool,
         load: Callable[[BundleId], Bundle],
         leases: LeaseTable,
@@ -82,6 +82,7 @@ class BundleOrchestrator:
     ) -> None:
         self._logbook = logbook
         self._worker = worker
+        self._recovery = recovery
         self._bmcs = bmcs
         self._load = load
         self._leases = leases
@@ -130,12 +131,10 @@ class BundleOrchestrator:
 
             async def turn(node: NodeName) -> float | None:
                 history = self._logbook.node(node)
-                context = self._context(history, lineage, policy, None)
+                context = self._recovery.context(node, lineage, policy, None)
                 if history.attempt is None and history.recovery is None and node not in asked:
                     asked.add(node)
-                    await self._logbook.record(
-                        *request_recovery(history, context, policy=ladder, failed=failed, evidence=evidence, by=by)
-                    )
+                    await self._recovery.request(node, context, ladder=ladder, failed=failed, evidence=evidence, by=by)
                     return 0.0
                 return await self._turn(node, context)
 
@@ -148,7 +147,7 @@ class BundleOrchestrator:
     async def _rollout_turn(self, rollout: RolloutId, node: NodeName) -> float | None:
         state = self._logbook.ledger.rollouts[rollout]
         history = self._logbook.node(node)
-        context = self._context(history, state.bundle.lineage, state.policy, state)
+        context = self._recovery.context(node, state.bundle.lineage, state.policy, state)
         idle = history.attempt is None and history.recovery is None
         if idle and (node in state.results or state.finished is not None):
             await self._bmcs.release(node)
@@ -163,11 +162,9 @@ class BundleOrchestrator:
         """Do one turn of the node's attempt, opening one first where none is open; None: nothing is open."""
         history = self._logbook.node(node)
         if history.attempt is None:
-            events = begin(history, context)
-            if not events:
+            if not await self._recovery.open_attempt(node, context):
                 await self._bmcs.release(node)
                 return None
-            await self._logbook.record(*events)
             history = self._logbook.node(node)
             if history.attempt is None:
                 return 0.0
@@ -182,8 +179,7 @@ class BundleOrchestrator:
                     await bmc.park()
                 return seconds
             case Over(outcome, evidence):
-                history = self._logbook.node(node)
-                await self._logbook.record(*conclude(history, outcome, evidence, context))
+                await self._recovery.close_attempt(node, outcome, evidence, context)
                 return 0.0
 
     async def _watch(self, node: NodeName, history: NodeHistory, context: Context) -> float:
@@ -196,15 +192,13 @@ class BundleOrchestrator:
         verdict = judge(seen)
         is_ours = context.lineage in history.assigned and history.quarantined is None
         if isinstance(verdict, Ill) and is_ours and history.recoveries < context.policy.recoveries:
-            await self._logbook.record(
-                *request_recovery(
-                    history,
-                    context,
-                    policy=context.policy.recovery,
-                    failed=False,
-                    evidence=(verdict.why,),
-                    by="bundle orchestrator",
-                )
+            await self._recovery.request(
+                node,
+                context,
+                ladder=context.policy.recovery,
+                failed=False,
+                evidence=(verdict.why,),
+                by="bundle orchestrator",
             )
             return 0.0
         if context.policy.watch > KEEP_CONNECTED:
@@ -243,19 +237,6 @@ class BundleOrchestrator:
             )
         return bundle
 
-    def _context(self, history: NodeHistory, lineage: Lineage, policy: Policy, rollout: RolloutState | None) -> Context:
-        bundles = [self._load(held.bundle) for held in (history.assigned.get(lineage),) if held is not None]
-        if rollout is not None:
-            bundles.append(self._load(rollout.bundle))
-        return Context(
-            lineage=lineage,
-            policy=policy,
-            images=images_of(*bundles),
-            new_id=new_attempt_id,
-            now=self._clock.now(),
-            rollout=rollout,
-        )
-
     # -- leases ----------------------------------------------------------------------------------
 
     async def _hold(self, nodes: tuple[NodeName, ...]) -> None:
@@ -284,11 +265,6 @@ class BundleOrchestrator:
         while True:
             await self._clock.sleep(10.0)
             await self._leases.heartbeat()
-
-
-def new_attempt_id() -> AttemptId:
-    """Return an id that no other attempt has."""
-    return AttemptId(secrets.token_hex(5))
 
 
 def _wave_of(state: RolloutState, node: NodeName) -> int:

@@ -1,0 +1,64 @@
+"""The recovery/roll-back manager (122): told of a failure, it chooses the bundle to send next.
+
+The choice itself is core/recovery.py's and core/deployment.py's; here it is given what it rests on
+and written down. Whoever asks - the bundle orchestrator, an operator - asks here.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+
+from .core.bundle import Bundle
+from .core.deployment import Context, begin, conclude, request_recovery
+from .core.event import AttemptResult
+from .core.history import RolloutState
+from .core.identity import AttemptId, BundleId, Lineage, NodeName
+from .core.policy import Policy
+from .core.recovery import images_of
+from .engine.logbook import Logbook
+from .ports import Clock
+
+
+class RecoveryManager:
+    """Opens and closes attempts. Everything that follows from an end is journalled in one piece with it."""
+
+    def __init__(self, *, logbook: Logbook, load: Callable[[BundleId], Bundle], clock: Clock) -> None:
+        self._logbook = logbook
+        self._load = load
+        self._clock = clock
+
+    def context(self, node: NodeName, lineage: Lineage, policy: Policy, rollout: RolloutState | None) -> Context:
+        """Return what a decision about *node* rests on besides its history."""
+        held = self._logbook.node(node).assigned.get(lineage)
+        ids = {held.bundle} if held is not None else set()
+        if rollout is not None:
+            ids.add(rollout.bundle)
+        return Context(
+            lineage=lineage,
+            policy=policy,
+            images=images_of(*(self._load(bundle) for bundle in ids)),
+            new_id=lambda: AttemptId(secrets.token_hex(5)),
+            now=self._clock.now(),
+            rollout=rollout,
+        )
+
+    async def open_attempt(self, node: NodeName, context: Context) -> bool:
+        """Journal the start of the node's next attempt, or its end in this rollout; False: nothing is to do."""
+        events = begin(self._logbook.node(node), context)
+        await self._logbook.record(*events)
+        return bool(events)
+
+    async def close_attempt(
+        self, node: NodeName, result: AttemptResult, evidence: Sequence[str], context: Context
+    ) -> None:
+        """Journal how the node's attempt ended and what is to follow."""
+        await self._logbook.record(*conclude(self._logbook.node(node), result, evidence, context))
+
+    async def request(
+        self, node: NodeName, context: Context, *, ladder: str, failed: bool, evidence: Sequence[str], by: str
+    ) -> None:
+        """Put *node* on the ladder named *ladder*; *failed* blames the bundle that is assigned to it now."""
+        await self._logbook.record(
+            *request_recovery(self._logbook.node(node), context, policy=ladder, failed=failed, evidence=evidence, by=by)
+        )

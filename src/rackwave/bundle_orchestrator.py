@@ -90,6 +90,7 @@ class BundleOrchestrator:
         self._clock = clock
         self._engine = EmbeddedEngine(clock)
         self._held: dict[NodeName, Lease] = {}
+        self._advancing = asyncio.Lock()
 
     def stop(self) -> None:
         """Stop at the next safe point: no further turn begins, turns in flight end."""
@@ -207,6 +208,10 @@ class BundleOrchestrator:
 
     async def _advance(self, rollout: RolloutId) -> None:
         """Start the next wave, or end the rollout, where the nodes done so far say so."""
+        async with self._advancing:  # two nodes that end together must not both start the next wave
+            await self._advance_alone(rollout)
+
+    async def _advance_alone(self, rollout: RolloutId) -> None:
         state = self._logbook.ledger.rollouts[rollout]
         if state.finished is not None:
             return
@@ -240,12 +245,14 @@ class BundleOrchestrator:
     # -- leases ----------------------------------------------------------------------------------
 
     async def _hold(self, nodes: tuple[NodeName, ...]) -> None:
-        try:
-            for lease in await asyncio.gather(*(self._leases.acquire(node, self._holder) for node in nodes)):
-                self._held[lease.node] = lease
-        except BaseException:
-            await self._let_go(nodes)
-            raise
+        taken = await asyncio.gather(
+            *(self._leases.acquire(node, self._holder) for node in nodes), return_exceptions=True
+        )
+        self._held.update({lease.node: lease for lease in taken if isinstance(lease, Lease)})
+        for refused in taken:
+            if isinstance(refused, BaseException):
+                await self._let_go(nodes)
+                raise refused
         # What the holder before us wrote is part of where these nodes stand.
         self._logbook.refresh()
 

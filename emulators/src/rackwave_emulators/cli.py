@@ -1,0 +1,174 @@
+"""``rackwave lab``: start a rack of emulated BMCs, list what can go wrong, make images for it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import attrs
+import click
+
+from rackwave.errors import UsageError
+
+from .clock import ScaledClock
+from .control import catalogue
+from .images import make_image
+from .lab import Lab
+from .personality import Timing, load_personality, personalities
+
+_PARENT_CHECK = 1.0  # seconds between looks at whether the parent still lives
+
+
+@click.group()
+def lab() -> None:
+    """A rack of emulated BMCs that behave, and misbehave, like real ones."""
+
+
+@lab.command()
+@click.option("--nodes", type=click.IntRange(1, 4000), default=12, show_default=True, help="How many BMCs.")
+@click.option(
+    "--personality",
+    default="plain",
+    show_default=True,
+    help=f"What make they are: {', '.join(personalities())}, or a .toml file.",
+)
+@click.option(
+    "--time-scale",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="Lab seconds per second.",
+)
+@click.option("--update", type=click.FloatRange(min=0), help="Seconds that writing an image takes (lab time).")
+@click.option("--reset", type=click.FloatRange(min=0), help="Seconds from a host reset to the end of POST (lab time).")
+@click.option("--bmc-reset", type=click.FloatRange(min=0), help="Seconds that a restarting BMC is away (lab time).")
+@click.option(
+    "--latency", type=click.FloatRange(0, 60), default=0.0, show_default=True, help="Real seconds per request."
+)
+@click.option(
+    "--directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where inventory, credentials and CA are written; default: a directory that goes with the lab.",
+)
+@click.option("--version", "versions", multiple=True, metavar="BIOS=1.0.0", help="What a component runs at the start.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Serial numbers and tokens follow from it.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Every BMC's port; 0: any free one.")
+@click.option("--plain-http", is_flag=True, help="No TLS.")
+@click.option("--with-parent", is_flag=True, help="End when standard input closes or the parent process dies.")
+def up(
+    nodes: int,
+    personality: str,
+    time_scale: float,
+    update: float | None,
+    reset: float | None,
+    bmc_reset: float | None,
+    latency: float,
+    directory: Path | None,
+    versions: tuple[str, ...],
+    seed: int,
+    port: int,
+    plain_http: bool,
+    with_parent: bool,
+) -> None:
+    """Start a rack and keep it up until Ctrl-C."""
+    make = load_personality(personality)
+    timing = timing_of(make.timing, update=update, reset=reset, bmc_reset=bmc_reset)
+    rack = Lab(
+        nodes,
+        personality=make,
+        clock=ScaledClock(time_scale),
+        timing=timing,
+        versions=dict(_version(text) for text in versions),
+        directory=directory,
+        seed=seed,
+        latency=latency,
+        port=port,
+        plain_http=plain_http,
+    )
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_serve(rack, with_parent=with_parent))
+
+
+@lab.command()
+@click.option("--json", "as_json", is_flag=True, help="The whole catalogue, with parameters and defaults.")
+def faults(as_json: bool) -> None:
+    """List the faults that can be injected."""
+    known = catalogue()
+    if as_json:
+        click.echo(json.dumps(known, indent=2))
+        return
+    width = max(len(fault["fault"]) for fault in known)
+    for fault in known:
+        click.echo(f"{fault['fault']:{width}}  {fault['story']}")
+
+
+@lab.command()
+@click.argument("path", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--component", default="BIOS", show_default=True)
+@click.option("--version", required=True)
+@click.option("--size", type=click.IntRange(min=1), default=1 << 16, show_default=True, help="Bytes.")
+def image(path: Path, component: str, version: str, size: int) -> None:
+    """Write a lab image to PATH: it verifies, as a signed one would, and needs no network."""
+    facts = make_image(path, component=component, version=version, size=size)
+    click.echo(f"{path}  {facts.component} {facts.version}  {facts.size} bytes  {facts.digest}")
+
+
+def timing_of(default: Timing, *, update: float | None, reset: float | None, bmc_reset: float | None) -> Timing:
+    """Return *default* with what is given replaced; a shorter POST applies images proportionally sooner."""
+    timing = default
+    if update is not None:
+        timing = attrs.evolve(timing, update=float(update))
+    if reset is not None:
+        apply = timing.apply * reset / timing.post if timing.post else 0.0
+        timing = attrs.evolve(timing, post=float(reset), apply=float(apply))
+    if bmc_reset is not None:
+        timing = attrs.evolve(timing, bmc_reset=float(bmc_reset))
+    return timing
+
+
+def _version(text: str) -> tuple[str, str]:
+    component, equals, version = text.partition("=")
+    if not (component and equals and version):
+        raise UsageError(f"{text!r} is no component and version", advice="Write for example BIOS=1.0.0.")
+    return component, version
+
+
+async def _serve(rack: Lab, *, with_parent: bool) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with rack:
+        for what, where in rack.places().items():
+            click.echo(f"{what:12} {where}")
+        click.echo(f"ready: {len(rack.stations)} BMCs")
+        sys.stdout.flush()
+        watch = asyncio.create_task(_follow_parent(stop)) if with_parent else None
+        await stop.wait()
+        if watch is not None:
+            watch.cancel()
+
+
+async def _follow_parent(stop: asyncio.Event) -> None:
+    """Set *stop* when standard input ends or the parent is gone, whichever shows first."""
+    loop = asyncio.get_running_loop()
+
+    def read_to_end() -> None:
+        with contextlib.suppress(OSError, ValueError):
+            while os.read(0, 4096):
+                pass
+        with contextlib.suppress(RuntimeError):  # the loop may be closed already
+            loop.call_soon_threadsafe(stop.set)
+
+    # A daemon thread of its own: a read that never returns must not keep the process from ending.
+    threading.Thread(target=read_to_end, name="stdin", daemon=True).start()
+    parent = os.getppid()
+    while os.getppid() == parent:  # noqa: ASYNC110 - no event tells that a parent died
+        await asyncio.sleep(_PARENT_CHECK)
+    stop.set()

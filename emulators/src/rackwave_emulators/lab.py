@@ -1,0 +1,307 @@
+"""A whole lab: stations, their addresses, TLS, control, and the files that tell others where it all is.
+
+Two ways to run one, with any clock::
+
+    async with Lab(16, clock=clock) as lab: ...
+    with Lab(16) as lab: ...            # its own thread and event loop
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import os
+import random
+import shutil
+import socket
+import ssl
+import tempfile
+import threading
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from attrs import frozen
+
+from rackwave.errors import UsageError
+from rackwave.ports import Clock
+
+from .clock import ScaledClock
+from .control import Control
+from .fleet_app import app
+from .listener import listen
+from .personality import Personality, Timing, load_personality
+from .redfish.sessions import DEFAULT_CAP, Account
+from .redfish.station import Station, make_station
+from .redfish.update_service import UpdateService
+from .server import BmcServer
+from .tls import Authority, write_private
+from .wsgi import WsgiBridge
+
+RACK_SIZE = 16
+_RACKS_IN_A_NET = 250
+_START_LIMIT = 60.0
+
+
+@frozen
+class Place:
+    """Where a node stands and what it is called: r3n07 is slot 7 of rack 3."""
+
+    rack: int
+    slot: int
+
+    @classmethod
+    def of(cls, index: int) -> Place:
+        """Return the place of the node number *index*, counted from 0."""
+        return cls(index // RACK_SIZE + 1, index % RACK_SIZE + 1)
+
+    @property
+    def name(self) -> str:
+        """The node's name."""
+        return f"r{self.rack}n{self.slot:02}"
+
+    @property
+    def address(self) -> str:
+        """The loopback address of the node's BMC, its own."""
+        net, rack = divmod(self.rack - 1, _RACKS_IN_A_NET)
+        return f"127.{net + 1}.{rack}.{self.slot}"
+
+
+class Lab:
+    """Some emulated BMCs, from ``async with`` (or ``with``) to its end.
+
+    *directory* receives inventory.toml, credentials.toml, nodes.json, lab.json and ca.pem; without one
+    they live in a temporary directory that goes with the lab. *timing* and *versions* replace what the
+    personality says. *latency* is in real seconds per request.
+    """
+
+    def __init__(
+        self,
+        nodes: int = 12,
+        *,
+        personality: str | Personality = "plain",
+        clock: Clock | None = None,
+        timing: Timing | None = None,
+        versions: Mapping[str, str] | None = None,
+        directory: Path | None = None,
+        seed: int = 0,
+        latency: float = 0.0,
+        port: int = 0,
+        plain_http: bool = False,
+        session_cap: int = DEFAULT_CAP,
+        account: Account | None = None,
+    ) -> None:
+        if nodes < 1:
+            raise UsageError("a lab needs at least one node")
+        make = load_personality(personality) if isinstance(personality, str) else personality
+        self.clock: Clock = clock or ScaledClock()
+        self.account = account or Account()
+        self._temporary = directory is None
+        self._plain_http = plain_http
+        self._latency = latency
+        self._port = port
+        self.directory = directory or Path(tempfile.mkdtemp(prefix="rackwave-lab-"))
+        chance = random.Random(seed)  # noqa: S311 - reproducible on purpose, guards nothing
+        self.places_of_nodes = [Place.of(index) for index in range(nodes)]
+        self.stations: tuple[Station, ...] = tuple(
+            make_station(
+                place.name,
+                personality=make,
+                clock=self.clock,
+                timing=timing,
+                versions=versions or {},
+                account=self.account,
+                session_cap=session_cap,
+                chance=random.Random(chance.getrandbits(64)),  # noqa: S311 - as above
+                directory=self.directory,
+            )
+            for place in self.places_of_nodes
+        )
+        self.control = Control(self.stations, self.clock)
+        self._by_name = {station.name: station for station in self.stations}
+        self._servers: list[BmcServer] = []
+        self._bridge: WsgiBridge | None = None
+        self._updates: UpdateService | None = None
+        self._thread: _LabThread | None = None
+
+    def __getitem__(self, name: str) -> Station:
+        """Return the station called *name* (KeyError where there is none)."""
+        return self._by_name[name]
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """Every BMC's URL by node name."""
+        return {station.name: station.url for station in self.stations}
+
+    @property
+    def ca(self) -> Path | None:
+        """The certificate to trust; None without TLS."""
+        return None if self._plain_http else self.directory / "ca.pem"
+
+    def truth(self) -> dict[str, Any]:
+        """Return what really happened, as the control interface tells it."""
+        return self.control.truth()
+
+    def places(self) -> dict[str, str]:
+        """Return where to find what, for the eye and for lab.json."""
+        found = {
+            "directory": str(self.directory),
+            "inventory": str(self.directory / "inventory.toml"),
+            "nodes": str(self.directory / "nodes.json"),
+            "control": self.control.url,
+        }
+        if self.ca is not None:
+            found["ca"] = str(self.ca)
+        return found
+
+    # -- in this event loop ---------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._start()
+        except BaseException:
+            await self._stop()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stop()
+
+    async def _start(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        authority = None if self._plain_http else Authority(self.directory)
+        self._bridge = WsgiBridge(app.wsgi_app)
+        self._updates = UpdateService(self.directory / "inbox")
+        for place, station in zip(self.places_of_nodes, self.stations, strict=True):
+            sock = _bound(place.address, self._port)
+            address, port = sock.getsockname()
+            station.located(address, port, scheme="http" if authority is None else "https")
+            self._servers.append(
+                BmcServer(
+                    station,
+                    sock,
+                    context=_context(authority, station.name, address),
+                    bridge=self._bridge,
+                    updates=self._updates,
+                    latency=self._latency,
+                )
+            )
+        await self.control.start()
+        self._write_files()
+
+    async def _stop(self) -> None:
+        await self.control.close()
+        if self._updates is not None:
+            await self._updates.close()
+        await asyncio.gather(*(server.close() for server in self._servers))
+        self._servers.clear()
+        if self._bridge is not None:
+            await asyncio.get_running_loop().run_in_executor(None, self._bridge.close)
+        if self._temporary:
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    # -- in a thread of its own -----------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        self._thread = _LabThread(self)
+        self._thread.start_lab()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._thread is not None:
+            self._thread.stop_lab()
+            self._thread = None
+
+    # -- what others find ------------------------------------------------------------------------
+
+    def _write_files(self) -> None:
+        write_private(
+            self.directory / "credentials.toml",
+            f"username = {_toml(self.account.username)}\npassword = {_toml(self.account.password)}\n".encode(),
+        )
+        nodes = [{"name": station.name, "url": station.url} for station in self.stations]
+        (self.directory / "inventory.toml").write_text(self._inventory(), "utf-8")
+        (self.directory / "nodes.json").write_text(json.dumps(nodes, indent=1), "utf-8")
+        about = {**self.places(), "pid": os.getpid(), "nodes_up": len(nodes)}
+        (self.directory / "lab.json").write_text(json.dumps(about, indent=1), "utf-8")
+
+    def _inventory(self) -> str:
+        credentials = f"file:{self.directory / 'credentials.toml'}"
+        lines = ["[defaults]", f"credentials = {_toml(credentials)}"]
+        if self.ca is not None:
+            lines.append(f"ca = {_toml(str(self.ca))}")
+        else:
+            lines.append("insecure_http = true")
+        for place, station in zip(self.places_of_nodes, self.stations, strict=True):
+            lines += [
+                "",
+                "[[nodes]]",
+                f"name = {_toml(station.name)}",
+                f"bmc = {_toml(station.url)}",
+                f"vendor = {_toml(station.vendor)}",
+                f"model = {_toml(station.model)}",
+                f'labels = {{ rack = "r{place.rack}", slot = "{place.slot:02}" }}',
+            ]
+        return "\n".join(lines) + "\n"
+
+
+class _LabThread:
+    """Runs one lab's event loop beside the program that uses it."""
+
+    def __init__(self, lab: Lab) -> None:
+        self._lab = lab
+        self._ready = threading.Event()
+        self._stop: Callable[[], object] = lambda: None
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="rackwave-lab", daemon=True)
+
+    def start_lab(self) -> None:
+        self._thread.start()
+        if not self._ready.wait(_START_LIMIT):
+            raise TimeoutError("the lab did not start")
+        if self._failure is not None:
+            self._thread.join()
+            raise self._failure
+
+    def stop_lab(self) -> None:
+        self._stop()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._main())
+        except BaseException as failure:  # noqa: BLE001 - it is raised again in the thread that waits
+            self._failure = failure
+        finally:
+            self._ready.set()
+
+    async def _main(self) -> None:
+        stopped = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        self._stop = partial(loop.call_soon_threadsafe, stopped.set)
+        async with self._lab:
+            self._ready.set()
+            await stopped.wait()
+
+
+def _bound(address: str, port: int) -> socket.socket:
+    try:
+        return listen(address, port)
+    except OSError as error:
+        # Only Linux answers for all of 127.0.0.0/8; elsewhere each BMC still has a port of its own.
+        if error.errno != errno.EADDRNOTAVAIL or port:
+            raise UsageError(f"{address} port {port} cannot be had: {error.strerror}") from error
+        return listen("127.0.0.1", 0)
+
+
+def _context(authority: Authority | None, name: str, address: str) -> Callable[[], ssl.SSLContext | None]:
+    return (lambda: None) if authority is None else partial(authority.context, name, address)
+
+
+def _toml(text: str) -> str:
+    return json.dumps(text)  # a TOML basic string, for the characters that occur here

@@ -1,0 +1,1 @@
+"""The Redfish face of a lab's machines: resources, sessions, updates, actions."""

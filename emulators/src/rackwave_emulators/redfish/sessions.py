@@ -1,0 +1,163 @@
+"""Who may speak to one BMC: sessions with tokens, and Basic authentication."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import random
+from collections.abc import Iterator, Mapping
+
+from attrs import define, field, frozen
+
+from rackwave.ports import Clock
+
+from .answers import RefusalError
+
+SESSIONS = "/redfish/v1/SessionService/Sessions"
+# What OpenBMC ships with; other BMCs lie between 5 and 60 minutes.
+DEFAULT_TIMEOUT = 1800.0
+DEFAULT_CAP = 16
+
+
+@frozen
+class Account:
+    """The one account of every BMC in the lab."""
+
+    username: str = "admin"
+    password: str = field(default="password", repr=False)
+
+
+@define
+class Session:
+    """One login. *used* is the monotonic time of its last request."""
+
+    id: str
+    token: str = field(repr=False)
+    username: str
+    opened: float
+    used: float
+
+    @property
+    def uri(self) -> str:
+        """Where a client finds, and ends, the session."""
+        return f"{SESSIONS}/{self.id}"
+
+
+class Sessions:
+    """The sessions of one BMC: at most *cap* at a time (P26), forgotten *timeout* seconds after their last use.
+
+    Tokens come from *chance*, so a lab with a seed repeats itself exactly; nothing here guards a secret.
+    """
+
+    def __init__(
+        self, account: Account, clock: Clock, chance: random.Random, *, cap: int, timeout: float = DEFAULT_TIMEOUT
+    ) -> None:
+        self._account = account
+        self._clock = clock
+        self._chance = chance
+        self._by_token: dict[str, Session] = {}
+        self._basic = _basic(account)
+        self._next = 1
+        self.cap = cap
+        self.timeout = timeout
+        self.opened = 0
+        self.closed = 0
+        self.expired = 0
+
+    def __iter__(self) -> Iterator[Session]:
+        self._expire()
+        return iter(tuple(self._by_token.values()))
+
+    def __len__(self) -> int:
+        self._expire()
+        return len(self._by_token)
+
+    def open(self, username: str, password: str) -> Session:
+        """Log in.
+
+        Raises:
+            RefusalError: wrong credentials (401) or no session left (503, P26).
+        """
+        if not self._accepts(username, password):
+            raise RefusalError(401, "The user name or the password is wrong.", message_id="NoValidSession")
+        self._expire()
+        if len(self._by_token) >= self.cap:
+            raise RefusalError(
+                503,
+                f"All {self.cap} sessions are in use.",
+                message_id="SessionLimitExceeded",
+                headers={"Retry-After": "30"},
+            )
+        now = self._clock.monotonic()
+        session = Session(str(self._next), f"{self._chance.getrandbits(128):032x}", username, self._clock.now(), now)
+        self._next += 1
+        self._by_token[session.token] = session
+        self.opened += 1
+        return session
+
+    def close(self, session_id: str) -> bool:
+        """End the session; False where there is none of that id."""
+        for session in self:
+            if session.id == session_id:
+                del self._by_token[session.token]
+                self.closed += 1
+                return True
+        return False
+
+    def forget(self) -> None:
+        """Drop every session, as a BMC does that restarts."""
+        self.expired += len(self._by_token)
+        self._by_token.clear()
+
+    def get(self, session_id: str) -> Session | None:
+        """Return the session of that id."""
+        return next((session for session in self if session.id == session_id), None)
+
+    def allows(self, headers: Mapping[str, str]) -> bool:
+        """Whether a request with *headers* is authenticated; a session that is used lives on."""
+        token = headers.get("X-Auth-Token")
+        if token is not None:
+            session = self._by_token.get(token)
+            now = self._clock.monotonic()
+            if session is None or now - session.used > self.timeout:
+                return False
+            session.used = now
+            return True
+        authorization = headers.get("Authorization")
+        if authorization is None:
+            return False
+        if authorization == self._basic:
+            return True
+        return self._accepts(*_parsed(authorization))
+
+    def _accepts(self, username: str, password: str) -> bool:
+        return hmac.compare_digest(_bytes(username), _bytes(self._account.username)) and hmac.compare_digest(
+            _bytes(password), _bytes(self._account.password)
+        )
+
+    def _expire(self) -> None:
+        limit = self._clock.monotonic() - self.timeout
+        for token in [token for token, session in self._by_token.items() if session.used < limit]:
+            del self._by_token[token]
+            self.expired += 1
+
+
+def _basic(account: Account) -> str:
+    return "Basic " + base64.b64encode(f"{account.username}:{account.password}".encode()).decode()
+
+
+def _parsed(authorization: str) -> tuple[str, str]:
+    scheme, _, credentials = authorization.partition(" ")
+    if scheme.lower() != "basic":
+        return "", ""
+    try:
+        username, _, password = base64.b64decode(credentials, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError, ValueError):
+        return "", ""
+    return username, password
+
+
+def _bytes(text: str) -> bytes:
+    # JSON can carry lone surrogates, which plain UTF-8 refuses; they must only not match.
+    return text.encode("utf-8", "surrogatepass")

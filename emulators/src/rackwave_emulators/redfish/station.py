@@ -1,0 +1,463 @@
+"""One BMC of the lab: a machine, its sessions, and its Redfish resources, rendered once per change.
+
+A machine is not made for several threads, and the stock views of sushy-tools run in some; so every
+call that reaches the machine holds the station's lock. On the event loop it is held for microseconds.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import uuid as uuids
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, TypeAlias
+from urllib.parse import parse_qs
+
+import attrs
+from attrs import define
+
+from rackwave.core.bundle import AttributeValue
+from rackwave.errors import UsageError
+from rackwave.ports import Clock
+
+from ..faults import AnswerLost, Fault, RequestLost
+from ..fleet_app import Drivers
+from ..host import HostReset
+from ..images import ImageFacts
+from ..machine import Machine
+from ..personality import Personality, Timing
+from ..refusal import LabRefusal
+from ..updates import MachineTask
+from . import paths, resources
+from .answers import Answer, RefusalError, encode
+from .sessions import Account, Sessions
+
+View: TypeAlias = Callable[[], Mapping[str, Any]]
+
+IMAGE_LIMIT = 256 << 20  # the largest BMC image in the field's recorded trees is 128 MiB
+_RETRY_AFTER = {"Retry-After": "1"}
+
+
+@define
+class Counters:
+    """What came over the wire since the counters were last reset."""
+
+    requests: int = 0
+    connections: int = 0
+
+    def clear(self) -> None:
+        """Start again from zero."""
+        self.requests = self.connections = 0
+
+
+class Station:
+    """One BMC. *system_id* and *manager_id* are how it calls its one system and its one manager."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        sessions: Sessions,
+        *,
+        uuid: str,
+        mac: str,
+        directory: Path,
+        system_id: str = "1",
+        manager_id: str = "BMC",
+    ) -> None:
+        self.machine = machine
+        self.sessions = sessions
+        self.counters = Counters()
+        self.name = str(machine.name)
+        self.vendor = machine.personality.vendor
+        self.model = machine.personality.model
+        self.uuid = uuid
+        self.mac = mac
+        self.system_id = system_id
+        self.manager_id = manager_id
+        self.image_limit = IMAGE_LIMIT
+        self.verifies_remote = False
+        self.clock_offset = 0.0
+        self.media_directory = directory / "media"
+        self.address = ""
+        self.port = 0
+        self.scheme = "https"
+        self._lock = threading.RLock()
+        self._drivers: Drivers | None = None
+        self._booted = machine.bmc_last_reset
+        self._touched = 0
+        self._requests: dict[int, dict[str, Any]] = {}
+        self._cache: dict[str, tuple[object, Answer]] = {}
+        self._constant: dict[str, View] = {}
+        self._changing: dict[str, View] = {}
+        self._lay_out()
+
+    # -- where it is ----------------------------------------------------------------------------
+
+    def located(self, address: str, port: int, *, scheme: str) -> None:
+        """Note where the BMC listens."""
+        self.address, self.port, self.scheme = address, port, scheme
+
+    @property
+    def url(self) -> str:
+        """The root of the BMC's service."""
+        return f"{self.scheme}://{self.address}:{self.port}"
+
+    # -- whether it answers ---------------------------------------------------------------------
+
+    def is_up(self) -> bool:
+        """Whether the BMC answers; a restart ends every session."""
+        with self._lock:
+            alive = self.machine.bmc_alive
+            booted = self.machine.bmc_last_reset
+            if not alive or booted != self._booted:
+                self._booted = booted
+                self.sessions.forget()
+            return alive
+
+    def bmc_boot(self) -> str:
+        """A marker that changes with every restart of the BMC."""
+        return str(self._booted)
+
+    def loss(self, method: str, path: str) -> RequestLost | AnswerLost | None:
+        """Say whether this request or its answer is to be lost, and use the fault up."""
+        with self._lock:
+            return self.machine.strike_wire(method, path)
+
+    # -- what it shows --------------------------------------------------------------------------
+
+    def read(self, path: str, query: str) -> Answer | None:
+        """Return the resource at *path*; None: it is not one of the machine's."""
+        with self._lock:
+            if path.startswith((paths.TASKS + "/", paths.MONITORS + "/")):
+                return self._task(path)
+            if (view := self._constant.get(path)) is not None:
+                return self._rendered(path, None, view)
+            if (view := self._changing.get(path)) is not None:
+                self.machine.advance()
+                stamp: object = (self.machine.revision, self._touched)
+                if path in self._dated:
+                    stamp = (stamp, int(self.machine.time))
+                answer = self._rendered(path, stamp, view)
+                return self._page(path, query, view) if self._pages(path, query) else answer
+            if path.startswith(paths.INVENTORY + "/"):
+                return self._inventory_member(path)
+            return self._session(path)
+
+    def _lay_out(self) -> None:
+        system, manager = resources.system_path(self), resources.manager_path(self)
+        registry = f"{paths.REGISTRIES}/{resources.REGISTRY_ID}"
+        rules = self.machine.personality.rules
+        self._constant = {
+            paths.VERSIONS: resources.versions,
+            paths.ROOT: partial(resources.root, self),
+            paths.SYSTEMS: partial(resources.collection, paths.SYSTEMS, "ComputerSystem", [system]),
+            paths.MANAGERS: partial(resources.collection, paths.MANAGERS, "Manager", [manager]),
+            paths.SESSION_SERVICE: partial(resources.session_service, self.sessions.timeout),
+        }
+        self._changing = {
+            system: partial(resources.system, self),
+            manager: partial(resources.manager, self),
+            f"{system}/Bios": lambda: resources.bios(self, self.settings_etag()),
+            paths.UPDATE_SERVICE: partial(resources.update_service, self),
+            paths.INVENTORY: lambda: resources.collection(
+                paths.INVENTORY,
+                "SoftwareInventory",
+                [member["@odata.id"] for member in resources.inventory_members(self).values()],
+            ),
+            paths.TASK_SERVICE: partial(resources.task_service, self),
+            paths.TASKS: lambda: resources.collection(
+                paths.TASKS, "Task", [f"{paths.TASKS}/{task.id}" for task in self.machine.tasks]
+            ),
+            paths.SESSIONS: lambda: resources.collection(
+                paths.SESSIONS, "Session", [session.uri for session in self.sessions]
+            ),
+        }
+        self._dated = frozenset({manager, paths.TASK_SERVICE})
+        if rules.bios_attributes:
+            attributes = self.machine.bios_registry.values()
+            self._changing[f"{system}/Bios/Settings"] = lambda: resources.bios_settings(self, self.settings_etag())
+            self._constant |= {
+                paths.REGISTRIES: partial(
+                    resources.collection,
+                    paths.REGISTRIES,
+                    "MessageRegistryFile",
+                    [registry, f"{paths.REGISTRIES}/Messages"],
+                ),
+                registry: resources.registry_file,
+                f"{registry}/Registry": partial(resources.attribute_registry, attributes),
+            }
+
+    def _rendered(self, key: str, stamp: object, view: View) -> Answer:
+        kept = self._cache.get(key)
+        if kept is not None and kept[0] == stamp:
+            return kept[1]
+        body = view()
+        raw = encode(body)
+        answer = Answer(HTTPStatus.OK, raw, {"ETag": body.get("@odata.etag") or f'"{zlib.crc32(raw):08x}"'})
+        self._cache[key] = (stamp, answer)
+        return answer
+
+    def _inventory_member(self, path: str) -> Answer | None:
+        self.machine.advance()
+        stamp = (self.machine.revision, self._touched)
+        kept = self._cache.get(path)
+        if kept is not None and kept[0] == stamp:
+            return kept[1]
+        member = resources.inventory_members(self).get(path)
+        if member is None:
+            self._cache.pop(path, None)  # a staged image that has become what runs
+            return None
+        return self._rendered(path, stamp, lambda: member)
+
+    def _task(self, path: str) -> Answer:
+        task = self.machine.task(path.rpartition("/")[2])
+        if task is None:
+            raise RefusalError(404, f"There is no resource at {path}.")
+        stamp = (task.record, task.state, task.percent, self.machine.revision)
+        answer = self._rendered(path, stamp, partial(resources.task_body, self, task))
+        if task.ended:
+            return answer
+        if path.startswith(paths.MONITORS):
+            headers = {**answer.headers, **_RETRY_AFTER, "Location": path}
+            return attrs.evolve(answer, status=HTTPStatus.ACCEPTED, headers=headers)
+        return attrs.evolve(answer, headers={**answer.headers, **_RETRY_AFTER})
+
+    def _session(self, path: str) -> Answer | None:
+        if not path.startswith(paths.SESSIONS + "/"):
+            return None
+        session = self.sessions.get(path.rpartition("/")[2])
+        return None if session is None else Answer.of(resources.session(session))
+
+    def _pages(self, path: str, query: str) -> bool:
+        return bool(query) and path in (paths.INVENTORY, paths.TASKS, paths.SESSIONS) and "$" in query
+
+    def _page(self, path: str, query: str, view: View) -> Answer:
+        """Cut a collection down to ``$skip`` and ``$top``."""
+        body = dict(view())
+        asked = parse_qs(query)
+        try:
+            skip, top = (int(asked.get(key, [default])[0]) for key, default in (("$skip", "0"), ("$top", "-1")))
+        except ValueError:
+            raise RefusalError(
+                400, "$skip and $top must be whole numbers.", message_id="QueryParameterValueTypeError"
+            ) from None
+        members = body["Members"]
+        end = len(members) if top < 0 else skip + top
+        body["Members"] = members[max(skip, 0) : end]
+        if end < len(members):
+            body["Members@odata.nextLink"] = f"{path}?$skip={end}" + (f"&$top={top}" if top >= 0 else "")
+        return Answer.of(body)
+
+    # -- what it is told to do ------------------------------------------------------------------
+
+    def touch(self) -> None:
+        """Note that something outside the machine may have changed, so that nothing rendered is kept."""
+        self._touched += 1
+
+    def begin_update(
+        self, component: str | None, image: str, *, source: str, requested: dict[str, Any]
+    ) -> tuple[MachineTask, dict[str, Any]]:
+        """Begin an update and return its task with the task's resource.
+
+        Raises:
+            RefusalError: the machine refuses it.
+        """
+        with self._acting():
+            task = self.machine.begin_update(component, image, source=source)
+            self._requests[task.record] = requested
+            return task, resources.task_body(self, task)
+
+    def image_received(self, task: MachineTask, facts: ImageFacts | None, *, problem: str = "") -> None:
+        """Hand the machine the image that it waits for."""
+        with self._lock:
+            self.machine.image_received(task, facts, error=problem)
+
+    def transfer_failed(self, task: MachineTask, reason: str) -> None:
+        """Tell the machine that its image will not come."""
+        with self._lock:
+            self.machine.transfer_failed(task, reason)
+
+    def requested(self, task: MachineTask) -> dict[str, Any]:
+        """Return what the client asked for when it began *task*."""
+        return self._requests.get(task.record, {})
+
+    def task_body(self, task: MachineTask) -> dict[str, Any]:
+        """Return the task's resource as it stands."""
+        with self._lock:
+            self.machine.advance()
+            return resources.task_body(self, task)
+
+    def reset_host(self, reset_type: str) -> None:
+        """Change the host's power as Redfish asks for it.
+
+        Raises:
+            RefusalError: there is no such ResetType, or the machine refuses it.
+        """
+        try:
+            kind = HostReset(reset_type)
+        except ValueError:
+            raise RefusalError(
+                400, f"ResetType {reset_type!r} is not supported.", message_id="ActionParameterNotSupported"
+            ) from None
+        with self._acting():
+            self.machine.reset_host(kind)
+
+    def reset_bmc(self) -> None:
+        """Restart the BMC."""
+        with self._acting():
+            self.machine.reset_bmc()
+
+    def stage_bios(self, attributes: dict[str, AttributeValue]) -> None:
+        """Stage BIOS attributes for the next POST."""
+        with self._acting():
+            self.machine.stage_bios(attributes)
+
+    def reset_bios(self) -> None:
+        """Stage the defaults of all BIOS attributes."""
+        with self._acting():
+            self.machine.reset_bios_defaults()
+
+    def settings_etag(self) -> str:
+        """Return the ETag of Bios/Settings: another one for every other content."""
+        with self._lock:
+            content = (self.machine.bios_pending, self.machine.bios_attributes)
+        return f'"{zlib.crc32(repr(content).encode()):08x}"'
+
+    def check_settings_etag(self, if_match: str | None) -> None:
+        """Refuse a change of settings that were read in another state.
+
+        Raises:
+            RefusalError: no tag of *if_match* is the present one (412).
+        """
+        if if_match is None:
+            return
+        tags = [tag.strip() for tag in if_match.split(",")]
+        if "*" not in tags and self.settings_etag() not in tags:
+            raise RefusalError(412, "The settings have changed since they were read.")
+
+    def set_date_time(self, date_time: str | None, offset: str | None) -> None:
+        """Set the BMC's clock (P33); *offset* alone changes nothing that the lab shows."""
+        del offset
+        if not isinstance(date_time, str):
+            raise RefusalError(400, "DateTime must be a date.", message_id="PropertyValueTypeError")
+        try:
+            wanted = datetime.fromisoformat(date_time)
+            seconds = (wanted if wanted.tzinfo else wanted.replace(tzinfo=UTC)).timestamp()
+            datetime.fromtimestamp(seconds + 10 * 365 * 86400, UTC)  # leave room for the clock to go on
+        except (ValueError, OverflowError, OSError):
+            raise RefusalError(400, "DateTime must be a date.", message_id="PropertyValueFormatError") from None
+        with self._lock:
+            self.clock_offset = seconds - self.machine.time
+
+    def power_state(self) -> str:
+        """Return the host's PowerState."""
+        with self._lock:
+            return self.machine.power.value
+
+    def bios_attributes(self) -> dict[str, Any]:
+        """Return the BIOS attributes in force."""
+        with self._lock:
+            return dict(self.machine.bios_attributes)
+
+    def bios_version(self) -> str:
+        """Return the BIOS version as the inventory tells it."""
+        with self._lock:
+            view = resources.component(self.machine, "BIOS")
+        return (view.version if view is not None else None) or ""
+
+    # -- what sushy-tools keeps -----------------------------------------------------------------
+
+    @property
+    def drivers(self) -> Drivers:
+        """The BMC's sushy-tools drivers, made when first needed: most BMCs of a large lab never do."""
+        with self._lock:
+            if self._drivers is None:
+                self._drivers = Drivers(self)
+            return self._drivers
+
+    def boot(self) -> dict[str, Any]:
+        """Return the Boot object of the System resource."""
+        return self.drivers.systems.boot()
+
+    def indicator(self) -> str:
+        """Return the system's IndicatorLED."""
+        return str(self.drivers.indicators.get_indicator_state(self.system_id))
+
+    # -- what only the lab does -----------------------------------------------------------------
+
+    def arm(self, fault: Fault) -> None:
+        """Inject *fault*."""
+        with self._lock:
+            self.machine.inject(fault)
+
+    def disarm(self, fault_id: str | None = None) -> None:
+        """Clear every fault, or those of one id."""
+        with self._lock:
+            self.machine.clear_faults(fault_id)
+
+    def faults(self) -> tuple[Fault, ...]:
+        """Return the faults that are armed."""
+        with self._lock:
+            return self.machine.faults
+
+    def truth(self) -> dict[str, Any]:
+        """Tell what really happened here, the wire included."""
+        self.is_up()
+        with self._lock:
+            return {
+                **self.machine.truth(),
+                "url": self.url,
+                "sessions_open": len(self.sessions),
+                "sessions_opened": self.sessions.opened,
+                "requests": self.counters.requests,
+                "connections": self.counters.connections,
+            }
+
+    @contextmanager
+    def _acting(self) -> Iterator[None]:
+        with self._lock:
+            try:
+                yield
+            except LabRefusal as refusal:
+                raise _translated(refusal) from refusal
+
+
+def make_station(
+    name: str,
+    *,
+    personality: Personality,
+    clock: Clock,
+    timing: Timing | None,
+    versions: Mapping[str, str],
+    account: Account,
+    session_cap: int,
+    chance: random.Random,
+    directory: Path,
+) -> Station:
+    """Make the BMC called *name* and the machine behind it; *chance* decides all its ids.
+
+    Raises:
+        UsageError: *versions* names a component that this personality does not have.
+    """
+    make = personality if timing is None else attrs.evolve(personality, timing=timing)
+    for component in versions:
+        if make.component(component) is None:
+            known = ", ".join(spec.name for spec in make.components)
+            raise UsageError(f"{make.name} has no component {component!r}", advice=f"It has {known}.")
+    uuid = str(uuids.UUID(int=chance.getrandbits(128), version=4))
+    mac = ":".join(["02", *(f"{chance.getrandbits(8):02x}" for _ in range(5))])
+    serial = f"RW{chance.getrandbits(40):010X}"
+    machine = Machine(name, clock, personality=make, serial=serial, installed=versions)
+    sessions = Sessions(account, clock, chance, cap=session_cap)
+    return Station(machine, sessions, uuid=uuid, mac=mac, directory=directory)
+
+
+def _translated(refusal: LabRefusal) -> RefusalError:
+    headers = {} if refusal.retry_after is None else {"Retry-After": str(round(refusal.retry_after))}
+    return RefusalError(refusal.status, str(refusal), message_id=refusal.message_id, headers=headers)

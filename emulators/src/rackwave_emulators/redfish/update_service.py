@@ -1,0 +1,168 @@
+"""The ways into an update: SimpleUpdate, which fetches, and the two pushes, which receive."""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from aiohttp import web
+from attrs import frozen
+
+from rackwave.core.identity import ComponentName
+from rackwave.errors import UsageError
+
+from ..images import ImageError, ImageFacts, read_image
+from ..updates import MachineTask
+from . import paths
+from .answers import Answer, RefusalError, text_property
+from .station import Station
+from .transfer import Inbox, Push, TransferError, drop, fetch, image_uri, receive_multipart, receive_stream, targets_of
+
+_PROTOCOLS = ("HTTP", "HTTPS")
+
+
+@frozen
+class _Verdict:
+    """What a BMC finds in an image: its facts, or why it refuses it."""
+
+    facts: ImageFacts | None
+    problem: str = ""
+
+
+class UpdateService:
+    """Carries images to machines for a whole lab; transfers run beside the requests that began them.
+
+    An image is read and verified once per content and size (many BMCs get the same one), then dropped.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._transfers: set[asyncio.Task[None]] = set()
+
+    async def close(self) -> None:
+        """Break off what is on its way."""
+        running = tuple(self._transfers)
+        for transfer in running:
+            transfer.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    def simple_update(self, station: Station, body: dict[str, Any]) -> Answer:
+        """Begin an update whose image the BMC fetches.
+
+        Raises:
+            RefusalError: the request makes no sense, or the machine refuses it.
+        """
+        if not station.machine.personality.rules.pull:
+            raise RefusalError(404, f"There is no resource at {paths.SIMPLE_UPDATE}.")
+        protocol = body.get("TransferProtocol")
+        if protocol is not None and protocol not in _PROTOCOLS:
+            raise RefusalError(
+                400, "TransferProtocol must be HTTP or HTTPS.", message_id="ActionParameterValueNotInList"
+            )
+        uri = image_uri(text_property(body, "ImageURI"))
+        component = _component(station, targets_of(body))
+        task, told = station.begin_update(component, uri, source="pull", requested=_without_secrets(body))
+        transfer = asyncio.get_running_loop().create_task(self._pull(station, task, uri))
+        self._transfers.add(transfer)
+        transfer.add_done_callback(self._transfers.discard)
+        return _accepted(told)
+
+    async def multipart_push(self, station: Station, request: web.BaseRequest) -> Answer:
+        """Receive an image by MultipartHttpPushUri.
+
+        Raises:
+            RefusalError: the request makes no sense, or the machine refuses it.
+            ConnectionError: the client went away before the whole image was here.
+        """
+        _check_push(station, request)
+        push = await receive_multipart(request, self._inbox(station))
+        return await self._pushed(station, push)
+
+    async def push(self, station: Station, request: web.BaseRequest) -> Answer:
+        """Receive an image as the whole body of a request to HttpPushUri.
+
+        Raises:
+            RefusalError: the request makes no sense, or the machine refuses it.
+            ConnectionError: the client went away before the whole image was here.
+        """
+        _check_push(station, request)
+        push = await receive_stream(request, self._inbox(station))
+        return await self._pushed(station, push)
+
+    def _inbox(self, station: Station) -> Inbox:
+        return Inbox(self._directory, station.image_limit)
+
+    async def _pull(self, station: Station, task: MachineTask, uri: str) -> None:
+        try:
+            path = await fetch(uri, self._inbox(station), address=station.address, verify=station.verifies_remote)
+        except TransferError as error:
+            station.transfer_failed(task, str(error))
+            return
+        verdict = await _verdict(path)
+        station.image_received(task, verdict.facts, problem=verdict.problem)
+
+    async def _pushed(self, station: Station, push: Push) -> Answer:
+        named = station.machine.personality.rules.push_names_component
+        try:
+            component = _component(station, push.targets) if named else None
+            requested = {"Targets": list(push.targets), "UpdateFile": push.file_name}
+            task, _ = station.begin_update(component, push.file_name, source="push", requested=requested)
+        except RefusalError:
+            drop(push.path)
+            raise
+        verdict = await _verdict(push.path)
+        station.image_received(task, verdict.facts, problem=verdict.problem)
+        return _accepted(station.task_body(task))
+
+
+def _accepted(task: dict[str, Any]) -> Answer:
+    return Answer.of(task, HTTPStatus.ACCEPTED, {"Location": task["TaskMonitor"], "Retry-After": "1"})
+
+
+def _check_push(station: Station, request: web.BaseRequest) -> None:
+    if not station.machine.personality.rules.push:
+        raise RefusalError(404, "This BMC takes no pushed images.")
+    if request.content_length is None:
+        raise RefusalError(411, "Content-Length is required; chunked uploads are not taken (P13).")
+
+
+def _component(station: Station, targets: tuple[str, ...]) -> str | None:
+    """Return the component that *targets* name; None: none is named, so the image decides.
+
+    A target may be the component's inventory member, or, as many clients send it, the system or manager.
+    """
+    prefix = paths.INVENTORY + "/"
+    found: set[str] = set()
+    for target in targets:
+        if target.rstrip("/") in (f"{paths.SYSTEMS}/{station.system_id}", f"{paths.MANAGERS}/{station.manager_id}"):
+            continue
+        name = unquote(target.removeprefix(prefix)).rstrip("/")
+        try:
+            known = target.startswith(prefix) and station.machine.personality.component(ComponentName(name)) is not None
+        except UsageError:
+            known = False
+        if not known:
+            raise RefusalError(400, "Targets names something that cannot be updated.", message_id="ResourceNotFound")
+        found.add(name)
+    if len(found) > 1:
+        raise RefusalError(400, "One image updates one component.", message_id="ActionParameterValueConflict")
+    return found.pop() if found else None
+
+
+def _without_secrets(body: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in body.items() if key not in ("Password", "Username")}
+
+
+async def _verdict(path: Path) -> _Verdict:
+    """Verify the image at *path* and remove it."""
+    loop = asyncio.get_running_loop()
+    try:
+        # In a thread: hashing 64 MiB would hold up every other BMC for a tenth of a second.
+        return _Verdict(await loop.run_in_executor(None, read_image, path))
+    except ImageError as error:
+        return _Verdict(None, str(error))
+    finally:
+        drop(path)

@@ -1,0 +1,232 @@
+"""One BMC on the wire: its listener, its HTTP server, and the order in which a request is judged.
+
+1. The BMC is away, or was restarted since this connection was made: the connection is reset.
+2. A fault takes the request before anything acts on it: reset.
+3. Who asks: 401. What it asks for, cheapest first: a resource straight from the machine, an upload or
+   update (both are asyncio), and for all the rest the Flask application of sushy-tools.
+4. A fault takes the answer after everything was done: reset.
+
+No input can make it answer 500: what the BMC cannot understand is a 400, 411, 413 or 415 with a Redfish
+error body.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from socket import socket
+from typing import TypeAlias
+from urllib.parse import unquote
+
+from aiohttp import web
+from multidict import CIMultiDict
+
+from .faults import RequestLost
+from .fleet_app import CURRENT
+from .listener import Listener, abort
+from .redfish import paths
+from .redfish.answers import JSON, Answer, RefusalError, json_object, text_property
+from .redfish.station import Station
+from .redfish.update_service import UpdateService
+from .wsgi import WsgiBridge, WsgiRequest
+
+Call: TypeAlias = Callable[[web.BaseRequest], Awaitable[Answer]]
+
+_BODY_LIMIT = 1 << 20  # JSON bodies; images have a limit of their own
+_READS = ("GET", "HEAD")
+# Longer than any pause in a rollout that keeps its connection, shorter than a forgotten client lives.
+_KEEP_ALIVE = 120.0
+_LINGER = 2.0
+_OPEN = frozenset({paths.VERSIONS, paths.ROOT, f"{paths.ROOT}/odata", f"{paths.ROOT}/$metadata"})
+_GONE = HTTPStatus.SERVICE_UNAVAILABLE
+
+
+class BmcServer:
+    """Serves one station on one socket.
+
+    *latency* is in real seconds and stands for the slow processor of a BMC.
+    """
+
+    def __init__(
+        self,
+        station: Station,
+        sock: socket,
+        *,
+        context: Callable[[], ssl.SSLContext | None],
+        bridge: WsgiBridge,
+        updates: UpdateService,
+        latency: float,
+    ) -> None:
+        self._station = station
+        self._bridge = bridge
+        self._updates = updates
+        self._latency = latency
+        self._boot = station.bmc_boot()
+        self._server = web.Server(
+            self._serve,
+            access_log=None,
+            keepalive_timeout=_KEEP_ALIVE,
+            lingering_time=_LINGER,
+            auto_decompress=False,
+        )
+        self._listener = Listener(sock, factory=self._connect, context=context, admits=self._is_up)
+        self._calls: dict[tuple[str, str], Call] = {
+            ("POST", paths.SESSIONS): self._log_in,
+            ("POST", paths.SESSION_MEMBERS): self._log_in,
+            ("POST", paths.SIMPLE_UPDATE): self._simple_update,
+            ("POST", paths.MULTIPART_PUSH): self._multipart_push,
+            ("POST", paths.PUSH): self._push,
+            ("PUT", paths.PUSH): self._push,
+        }
+
+    async def close(self) -> None:
+        """Stop serving and end every connection."""
+        await self._listener.close()
+        self._server.pre_shutdown()
+        await self._server.shutdown(timeout=1.0)
+
+    def _connect(self) -> asyncio.Protocol:
+        self._station.counters.connections += 1
+        return self._server()
+
+    def _is_up(self) -> bool:
+        """Whether the BMC answers. One that left, or came back since we last looked, knows no old connection."""
+        alive = self._station.is_up()
+        boot = self._station.bmc_boot()
+        if not alive or boot != self._boot:
+            self._boot = boot
+            for connection in self._server.connections:
+                abort(connection.transport)
+        return alive
+
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        station = self._station
+        station.counters.requests += 1
+        if self._latency:
+            await asyncio.sleep(self._latency)
+        boot = self._boot
+        if not self._is_up() or self._boot != boot or request.transport is None:
+            return _reset(request)
+        path = _path(request.raw_path)
+        loss = station.loss(request.method, path)
+        if isinstance(loss, RequestLost):
+            return _reset(request)
+        try:
+            answer = await self._answer(request, path)
+        except RefusalError as refusal:
+            answer = refusal.answer()
+        except ConnectionError:
+            return _reset(request)
+        if loss is not None:
+            return _reset(request)
+        return _response(answer)
+
+    async def _answer(self, request: web.BaseRequest, path: str) -> Answer:
+        method = request.method
+        key = (method, path)
+        if path not in _OPEN and not self._station.sessions.allows(request.headers) and not _is_login(key):
+            raise RefusalError(
+                401, "There is no valid session.", headers={"WWW-Authenticate": f'Basic realm="{self._station.name}"'}
+            )
+        if method in _READS:
+            answer = self._station.read(path, request.raw_path.partition("?")[2])
+            if answer is not None:
+                return answer
+        elif (call := self._calls.get(key)) is not None:
+            await _continue(request)
+            return await call(request)
+        elif method == "DELETE" and path.startswith(paths.SESSIONS + "/"):
+            if not self._station.sessions.close(path.rpartition("/")[2]):
+                raise RefusalError(404, f"There is no resource at {path}.")
+            return Answer(HTTPStatus.NO_CONTENT)
+        return await self._pass_on(request, path)
+
+    async def _pass_on(self, request: web.BaseRequest, path: str) -> Answer:
+        await _continue(request)
+        body = await _body(request)
+        if request.method in ("POST", "PATCH", "PUT") and body:
+            json_object(body)  # the stock views take the shape on trust
+        headers = dict(request.headers)
+        headers["Content-Type"] = "application/json"
+        token = CURRENT.set(self._station)
+        try:
+            answer = await self._bridge(
+                WsgiRequest(
+                    method=request.method,
+                    path=path,
+                    query=request.raw_path.partition("?")[2],
+                    headers=headers,
+                    body=body,
+                    host=self._station.address,
+                    port=self._station.port,
+                    scheme=self._station.scheme,
+                )
+            )
+        finally:
+            CURRENT.reset(token)
+        if request.method not in _READS:
+            self._station.touch()
+            if answer.status == HTTPStatus.NOT_FOUND and self._station.read(path, "") is not None:
+                raise RefusalError(405, f"{request.method} is not allowed on {path}.", headers={"Allow": "GET, HEAD"})
+        return answer
+
+    async def _log_in(self, request: web.BaseRequest) -> Answer:
+        body = json_object(await _body(request))
+        session = self._station.sessions.open(text_property(body, "UserName"), text_property(body, "Password"))
+        return Answer.of(
+            paths.session_body(session.id, session.username),
+            HTTPStatus.CREATED,
+            {"X-Auth-Token": session.token, "Location": session.uri},
+        )
+
+    async def _simple_update(self, request: web.BaseRequest) -> Answer:
+        return self._updates.simple_update(self._station, json_object(await _body(request)))
+
+    async def _multipart_push(self, request: web.BaseRequest) -> Answer:
+        return await self._updates.multipart_push(self._station, request)
+
+    async def _push(self, request: web.BaseRequest) -> Answer:
+        return await self._updates.push(self._station, request)
+
+
+def _is_login(key: tuple[str, str]) -> bool:
+    return key in (("POST", paths.SESSIONS), ("POST", paths.SESSION_MEMBERS))
+
+
+def _path(raw: str) -> str:
+    path = raw.partition("?")[0]
+    if "%" in path:
+        path = unquote(path, errors="replace")
+    return path.rstrip("/") or "/"
+
+
+async def _body(request: web.BaseRequest) -> bytes:
+    try:
+        return await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise RefusalError(413, f"The request body is larger than {_BODY_LIMIT} bytes.") from None
+    except web.RequestPayloadError as error:
+        raise ConnectionResetError("the request broke off") from error
+
+
+async def _continue(request: web.BaseRequest) -> None:
+    """Ask for the body of a client that waits to be asked (curl does, above 1 MB)."""
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # as aiohttp's own handler does: nothing of the answer is sent yet
+
+
+def _reset(request: web.BaseRequest) -> web.Response:
+    abort(request.transport)
+    return web.Response(status=_GONE)  # goes nowhere; aiohttp wants something to fail to send
+
+
+def _response(answer: Answer) -> web.Response:
+    headers = CIMultiDict(answer.headers)
+    headers["OData-Version"] = "4.0"
+    headers["Cache-Control"] = "no-store"
+    if answer.body and "Content-Type" not in headers:
+        headers["Content-Type"] = JSON
+    return web.Response(status=answer.status, body=answer.body or None, headers=headers)

@@ -75,7 +75,6 @@ class RedfishBmc:
         self.service = Service(self.session, system)
         self._bios = Bios(self.session, self.service, clock)
         self._born: dict[str, float] = {}
-        self._manager_seen: tuple[int, str | Unknown] | None = None
 
     @property
     def node(self) -> NodeName:
@@ -117,9 +116,10 @@ class RedfishBmc:
             task = look.task
             yield lambda seen: self._see_task(seen, task), lambda seen, why: evolve(seen, task=why)
         for name in sorted(look.components):
-            yield partial(self._see_component, name=name), partial(_lost_component, name=name)
+            yield partial(self._see_component, name=name, staged=look.tasks), partial(_lost_component, name=name)
         if look.system:
             yield self._see_system, _lost_system
+        if look.bmc:
             yield self._see_manager, lambda seen, why: evolve(seen, bmc_boot=why)
         if look.settings:
             yield self._see_settings, lambda seen, why: evolve(seen, settings=why, staged_settings=why)
@@ -146,30 +146,27 @@ class RedfishBmc:
         # One that went between listing and reading is not there.
         return evolve(seen, tasks=tuple(task for task in tasks if task.phase is not TaskPhase.VANISHED))
 
-    async def _see_component(self, seen: Observation, *, name: ComponentName) -> Observation:
-        return evolve(seen, components={**seen.components, name: await self.service.component(name)})
+    async def _see_component(self, seen: Observation, *, name: ComponentName, staged: bool) -> Observation:
+        component = await self.service.component(name)
+        if staged:
+            # It costs a reading of the whole collection, and is of use where a write is in doubt:
+            # then every task is asked for, too (Look.tasks).
+            component = evolve(component, staged=await self.service.staged(name))
+        return evolve(seen, components={**seen.components, name: component})
 
     async def _see_system(self, seen: Observation) -> Observation:
         return power.with_system(seen, await self.service.system())
 
     async def _see_manager(self, seen: Observation) -> Observation:
-        """Tell the BMC's own boot marker, which cannot change under a connection that stands.
-
-        That holds where the BMC answers itself; behind an aggregator the marker may be old until the
-        connection is next parked.
-        """
-        known = self._manager_seen
-        if known is None or known[0] != self.transport.connections:
-            manager = await self.service.manager()
-            marker = text(manager, "LastResetTime") or Unknown("the manager has no LastResetTime")
-            known = self._manager_seen = (self.transport.connections, marker)
-        return evolve(seen, bmc_boot=known[1])
+        manager = await self.service.manager()
+        marker = text(manager, "LastResetTime")
+        return evolve(seen, bmc_boot=marker or Unknown("the manager has no LastResetTime"))
 
     async def _see_settings(self, seen: Observation) -> Observation:
         settings = await self._bios.read()
         return evolve(seen, settings=settings.current, staged_settings=settings.staged)
 
-    async def write(self, image: Image) -> Receipt:
+    async def write(self, image: Image, *, completing: Callable[[], Awaitable[None]]) -> Receipt:
         """Hand *image* to the BMC for its component, once: pulled or pushed, as `update.choose_way` says."""
         try:
             member = await self.service.component_uri(image.component)
@@ -183,18 +180,18 @@ class RedfishBmc:
                     answer = await self.session.act("POST", pull.uri, pull.body(image.url))
                     return self._judged(answer, "SimpleUpdate")
                 case Push() as push:
-                    return await self._push(image, push)
+                    return await self._push(image, push, completing)
         except NodeError as error:
             return receipts.of_error(error)
 
-    async def _push(self, image: Image, push: Push) -> Receipt:
+    async def _push(self, image: Image, push: Push, completing: Callable[[], Awaitable[None]]) -> Receipt:
         try:
             found = (await asyncio.to_thread(image.path.stat)).st_size
         except OSError as error:
             return Refused(f"the image cannot be read: {error}")
         if found != image.size:
             return Refused(f"the image has {found} bytes on disk, not {image.size}")
-        body = Multipart(image.path, image.file_name, image.size, push.targets)
+        body = Multipart(image.path, image.file_name, image.size, targets=push.targets, completing=completing)
         return self._judged(await self.session.upload(push.uri, body), "MultipartHttpPush")
 
     async def configure(self, attributes: Mapping[str, AttributeValue]) -> Receipt:

@@ -21,7 +21,8 @@ _MEMBERS = 4096
 
 _PENDING = ("{}-Pending", "{}_Pending", "{}-Staged", "{}_Staged")
 """What services call the SoftwareInventory member that shows the version that waits for a reset.
-``UEFI-Pending`` beside ``UEFI`` is recorded on XCC. Supermicro's ``Staging_BIOS`` is none of these:
+``UEFI-Pending`` beside ``UEFI`` is recorded on XCC;
+others list such a member only while something waits. Supermicro's ``Staging_BIOS`` is none of these:
 it holds the last upload for ever, applied or not."""
 
 _PENDING_STATES = ("StandbySpare", "StandbyOffline", "Updating", "Enabled")
@@ -45,6 +46,8 @@ class Service:
         self._update: Document | None = None
         self._inventory: tuple[str, ...] | None = None
         self._component_uris: dict[str, str] = {}
+        self._tasks: str | None = None
+        self._shows_staged = False
 
     async def root(self) -> Document:
         """The service root."""
@@ -175,7 +178,7 @@ class Service:
                 return Component(name, Unknown(f"the BMC lists no component {name}"))
             document = found[1]
         installed = text(document, "Version")  # null for a NIC while the host is off (P45)
-        return Component(name, installed or Unknown(f"{name} has no Version"), await self._staged(name))
+        return Component(name, installed or Unknown(f"{name} has no Version"))
 
     async def _find(self, name: ComponentName) -> tuple[str, Document] | None:
         # A member's URI ends in its Id nearly everywhere, which saves reading all of them.
@@ -188,20 +191,29 @@ class Service:
         self._inventory = None  # it may be listed later: NICs come with the host (P45)
         return None
 
-    async def _staged(self, name: ComponentName) -> str | Unknown | None:
+    async def staged(self, name: ComponentName) -> str | Unknown | None:
+        """Read which version of *name* waits for a reset; NOT_ASKED where the service has no place to show it.
+
+        Such a member comes and goes, so the inventory is listed anew. That it is missing means "none
+        waits" only on a service that has shown one before.
+        """
+        self._inventory = None
         called = {pattern.format(name) for pattern in _PENDING}
         uri = next((uri for uri in await self._inventory_uris() if last(uri) in called), None)
         if uri is None:
-            return NOT_ASKED
+            return None if self._shows_staged else NOT_ASKED
         document = (await self.get(uri)).document
+        self._shows_staged = True
         if text(document, "Status", "State") not in _PENDING_STATES:
             return None
         return text(document, "Version")
 
     async def tasks_uri(self) -> str | None:
         """The collection of tasks; None where there is no TaskService."""
-        uri = link(await self.root(), "Tasks")
-        return None if uri is None else link((await self.get(uri)).document, "Tasks")
+        if self._tasks is None:
+            uri = link(await self.root(), "Tasks")
+            self._tasks = None if uri is None else link((await self.get(uri)).document, "Tasks")
+        return self._tasks
 
     async def _inventory_uris(self) -> tuple[str, ...]:
         if self._inventory is None:

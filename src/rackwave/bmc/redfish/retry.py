@@ -13,7 +13,8 @@ from tenacity import (
     retry_if_exception,
     retry_if_exception_type,
     stop_after_attempt,
-    wait_exponential_jitter,
+    wait_exponential,
+    wait_random,
 )
 from tenacity.stop import stop_base
 from tenacity.wait import wait_base
@@ -80,7 +81,7 @@ class RetryPolicy:
 
 GET = RetryPolicy(
     when=retry_if_exception_type(DroppedError) | retry_if_exception(_is_busy),
-    wait=wait_as_told(wait_exponential_jitter(initial=0.2, max=5.0, jitter=0.3)),
+    wait=wait_as_told(wait_exponential(multiplier=0.2, max=5.0) + wait_random(0, 0.3)),
     stop=stop_after_attempt(5),
 )
 """Reads: a dropped connection (P27) or a busy BMC (P22). A BMC that cannot be reached at all is not
@@ -88,7 +89,7 @@ tried again here: the node's next turn does that, and meanwhile holds nothing.""
 
 LOGIN = RetryPolicy(
     when=retry_if_exception(_is_busy),
-    wait=wait_as_told(wait_exponential_jitter(initial=1.0, max=15.0, jitter=1.0)),
+    wait=wait_as_told(wait_exponential(multiplier=1.0, max=15.0) + wait_random(0, 1.0)),
     stop=stop_after_attempt(8),
 )
 """The session cap (P26): 503 until somebody's session ends. Nothing else about a login is tried again;

@@ -15,7 +15,6 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Mapping
 from typing import Protocol, TypeAlias
 
@@ -80,7 +79,7 @@ class Body(Protocol):
 
     @property
     def complete(self) -> bool:
-        """Whether the last piece was handed over."""
+        """Whether the bytes that make it whole may have been sent."""
         ...
 
     def pieces(self) -> AsyncIterator[bytes]:
@@ -128,8 +127,6 @@ class Transport:
         self.trust = trust
         self.timeouts = timeouts
         self.base = _base(url, trust)
-        self.connections = 0
-        """How many connections were begun: a BMC cannot have restarted under one that still stands."""
         self._session: aiohttp.ClientSession | None = None
         self._redfish: redfish.aio.AsyncRedfishClient | None = None
         self._last_used = 0.0
@@ -223,7 +220,6 @@ class Transport:
                     limit=1,
                     keepalive_timeout=KEEP_ALIVE,
                     ssl=context if context is not None else True,
-                    socket_factory=self._socket,
                 ),
                 response_class=BoundedResponse,
                 middlewares=(_never_replay,),
@@ -239,11 +235,6 @@ class Transport:
 
     def _rested(self) -> float:
         return asyncio.get_running_loop().time() - self._last_used
-
-    def _socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
-        self.connections += 1
-        family, kind, protocol, _, _ = address
-        return socket.socket(family=family, type=kind, proto=protocol)
 
     def _translated(self, error: BaseException, method: str, uri: str, *, body_complete: bool = True) -> NodeError:
         """Our word for aiohttp's *error*; what decides is whether anything can have been sent."""

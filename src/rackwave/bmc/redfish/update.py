@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
@@ -96,11 +96,20 @@ def _push(service: Document, member: str) -> Push | NoWay:
 class Multipart:
     """A multipart update of a file, streamed: JSON parameters first, then the file (DSP0266, 12.6.2).
 
-    A body is streamed once; `again` makes the next one.
+    *completing* is awaited once, before the bytes are handed over that make the image whole.
     """
 
-    def __init__(self, path: Path, file_name: str, size: int, targets: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        file_name: str,
+        size: int,
+        *,
+        targets: tuple[str, ...],
+        completing: Callable[[], Awaitable[None]],
+    ) -> None:
         self._path = path
+        self._completing = completing
         self._name = "".join(c for c in file_name if c.isprintable() and c not in '"\\/') or "image.bin"
         self._size = size
         boundary = secrets.token_hex(16)
@@ -133,7 +142,6 @@ class Multipart:
         Raises:
             OSError: the file cannot be read, or is no longer as long as it was.
         """
-        self.complete = False
         yield self._head
         left = self._size
         with await asyncio.to_thread(self._path.open, "rb") as file:
@@ -142,6 +150,13 @@ class Multipart:
                 if not piece:
                     raise OSError(f"{self._path.name} became shorter while it was sent")
                 left -= len(piece)
+                if not left:
+                    await self._complete()
                 yield piece
-        self.complete = True
+        await self._complete()  # of an empty image
         yield self._tail
+
+    async def _complete(self) -> None:
+        if not self.complete:
+            await self._completing()
+            self.complete = True

@@ -1,7 +1,8 @@
 """The image server's process: ``python -m rackwave.serving.child``, started by ``images.py`` alone.
 
-It speaks JSON lines. On stdin come first its configuration, then grants; on stdout go ``ready``, an
-acknowledgement for each grant and the end of each fetch. When stdin ends, or the parent dies, it ends
+It speaks JSON lines. On stdin come first its configuration, then orders (grant,
+revoke); on stdout go ``ready``, an
+acknowledgement for each order and the end of each fetch. When stdin ends, or the parent dies, it ends
 at once. The key that signs tokens comes over the pipe, so that no command line shows it.
 
 It runs apart because granian wants an event loop's whole attention while gigabytes flow, and because
@@ -49,6 +50,7 @@ class ImageApp:
         self._key = key
         self._log = log
         self._grants: dict[tuple[str, str], tuple[Grant, ...]] = {}
+        self._revoked: set[Grant] = set()
         self._running: dict[str, _Transfer] = {}
 
     def add(self, grant: Grant) -> None:
@@ -57,6 +59,13 @@ class ImageApp:
         place = (grant.attempt, grant.file_name)
         live = tuple(other for other in self._grants.get(place, ()) if other.expires > now and other != grant)
         self._grants[place] = (*live, grant)
+        self._revoked = {other for other in self._revoked if other.expires > now and other != grant}
+
+    def revoke(self, node: str, attempt: str, digest: str) -> None:
+        """Let nobody begin to fetch under this attempt's grants; what is under way goes on."""
+        for grant in (grant for granted in self._grants.values() for grant in granted):
+            if (grant.node, grant.attempt, grant.digest) == (node, attempt, digest):
+                self._revoked.add(grant)
 
     def end_all(self) -> None:
         """Log the end of every transfer that is under way; nothing more is sent after this."""
@@ -72,7 +81,7 @@ class ImageApp:
         grant = self._find(asked)
         if grant is None:
             await Response(status_code=404)(scope, receive, send)
-        elif grant.expires <= time.time():
+        elif grant.expires <= time.time() or grant in self._revoked:
             await Response(status_code=410)(scope, receive, send)
         else:
             await self._serve(grant, scope, receive, send)
@@ -109,6 +118,8 @@ class ImageApp:
 
         try:
             await response(scope, receive, logged)
+        except _RevokedError:
+            await Response(status_code=410)(scope, receive, send)
         finally:
             self._end(transfer)
 
@@ -121,12 +132,21 @@ class ImageApp:
             transfer.length = int(lengths[0]) if lengths else transfer.grant.size
         self._running[transfer.id] = transfer
         await asyncio.to_thread(self._log.begin, transfer.begun())
+        # Asked again, since a revocation may have been acknowledged while we waited for the disk: who
+        # then read the log may have found nothing in it, and relies on nothing being sent.
+        if transfer.grant in self._revoked:
+            transfer.sent = 0
+            raise _RevokedError
 
     def _end(self, transfer: _Transfer) -> None:
         if self._running.pop(transfer.id, None) is not None:
             line = transfer.ended()
             self._log.end(line)
             _say({"fetched": line})
+
+
+class _RevokedError(Exception):
+    """The grant ended before the first byte was sent."""
 
 
 class _Transfer:
@@ -210,13 +230,16 @@ async def _wait_until_listening(host: str, port: int) -> None:
 
 
 async def _obey(app: ImageApp) -> None:
-    """Take grants from stdin until it ends."""
+    """Take grants and revocations from stdin until it ends."""
     reader = asyncio.StreamReader(limit=1 << 20)
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     while line := await reader.readline():
         order = json.loads(line)
-        app.add(Grant(**order["grant"]))
-        _say({"granted": order["number"]})
+        if "grant" in order:
+            app.add(Grant(**order["grant"]))
+        else:
+            app.revoke(**order["revoke"])
+        _say({"done": order["number"]})
 
 
 async def _run(config: dict[str, Any]) -> None:

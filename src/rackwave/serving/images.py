@@ -152,8 +152,24 @@ class ImageServerProcess:
         )
         self._grants = {other: None for other in self._grants if other.expires > now}
         self._grants[grant] = None
-        await self._tell(grant)
+        await self._tell({"grant": grant.document()})
         return self.base_url(node) + grant.url_path(self._key)
+
+    async def revoke(self, *, node: NodeName, attempt: AttemptId, digest: Digest) -> None:
+        """End every grant of this attempt; once this returns no fetch begins that ``fetched`` does not know.
+
+        A transfer under way goes on. Grants of another process are not reached: they end with it.
+        """
+        which = {"node": str(node), "attempt": str(attempt), "digest": str(digest)}
+        ended = [grant for grant in self._grants if (grant.node, grant.attempt, grant.digest) == (*which.values(),)]
+        for grant in ended:
+            del self._grants[grant]
+        if ended and self._child is not None and self._child.returncode is None:
+            try:
+                await self._tell({"revoke": which})
+            except StateError:
+                if self._child is not None and self._child.returncode is None:
+                    raise  # else it is dead, and its grants with it
 
     async def fetched(self, *, node: NodeName, attempt: AttemptId, digest: Digest) -> Fetch:
         """Return what was fetched under the grants of this attempt, by this process or one before it.
@@ -203,7 +219,7 @@ class ImageServerProcess:
         self._child = child
         self._listening = asyncio.create_task(self._listen(child))
         for grant in tuple(self._grants):
-            await self._tell(grant)
+            await self._tell({"grant": grant.document()})
 
     def _tls(self) -> tuple[str, str]:
         if self._config.plain_http:
@@ -220,8 +236,8 @@ class ImageServerProcess:
         self._certificate = cert
         return str(cert.absolute()), str(key.absolute())
 
-    async def _tell(self, grant: Grant) -> None:
-        """Hand *grant* to the child; return once it knows it."""
+    async def _tell(self, order: Mapping[str, Any]) -> None:
+        """Give the child an order; return once it is carried out."""
         child = self._child
         if child is None:
             raise StateError("The image server was stopped.")
@@ -230,7 +246,7 @@ class ImageServerProcess:
         known: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[number] = known
         try:
-            _write(child, {"number": number, "grant": grant.document()})
+            _write(child, {"number": number, **order})
             await known
         finally:
             self._waiting.pop(number, None)
@@ -238,8 +254,8 @@ class ImageServerProcess:
     async def _listen(self, child: asyncio.subprocess.Process) -> None:
         """Take what the child says until it ends."""
         while line := await _read(child):
-            if "granted" in line:
-                known = self._waiting.get(line["granted"])
+            if "done" in line:
+                known = self._waiting.get(line["done"])
                 if known is not None and not known.done():
                     known.set_result(None)
             elif "fetched" in line and self._on_fetch is not None:

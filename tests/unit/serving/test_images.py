@@ -51,8 +51,11 @@ class Bench:
     def __init__(self, directory: Path, config: ServingConfig, lines: list[ImageFetched]) -> None:
         async def note(event: ImageFetched) -> None:
             lines.append(event)
+            async with self.reported:
+                self.reported.notify_all()
 
         self.events = lines
+        self.reported = asyncio.Condition()
         self.image = directory / "image"
         self.image.write_bytes(_CONTENT)
         self.server = ImageServerProcess(
@@ -74,9 +77,8 @@ class Bench:
 
     async def ended(self, count: int) -> list[ImageFetched]:
         """Wait until *count* fetches were reported."""
-        async with asyncio.timeout(10):
-            while len(self.events) < count:
-                await asyncio.sleep(0.005)  # the child's word is on its way through a pipe
+        async with asyncio.timeout(10), self.reported:
+            await self.reported.wait_for(lambda: len(self.events) >= count)
         return self.events
 
     def _get(self, url: str, method: str, headers: dict[str, str]) -> tuple[int, bytes, dict[str, str]]:
@@ -278,6 +280,55 @@ def test_expired(tmp_path: Path) -> None:
     assert (410, Fetch(0, 0, 0)) == _serve(tmp_path, use, ServingConfig(plain_http=True, lifetime=0))
 
 
+def test_revoked(tmp_path: Path) -> None:
+    """After a revocation nobody begins to fetch under that attempt; a new grant works, and others are untouched."""
+
+    async def use(bench: Bench) -> list[int]:
+        first = await bench.grant()
+        other = await bench.grant(_OTHER, AttemptId("efgh5678"))
+        await bench.server.revoke(node=_NODE, attempt=_ATTEMPT, digest=_DIGEST)
+        gone = (await bench.get(first))[0]
+        assert not (await bench.fetched()).requests
+        again = await bench.grant()
+        return [gone, (await bench.get(other))[0], (await bench.get(again))[0]]
+
+    assert [410, 200, 200] == _serve(tmp_path, use)
+
+
+def test_revoked_while_requests_come_in(tmp_path: Path) -> None:
+    """A request that overlaps a revocation either is in the log when that returns, or gets nothing."""
+
+    async def use(bench: Bench) -> None:
+        for number in range(15):
+            attempt = AttemptId(f"abcd{number}")
+            url = await bench.grant(attempt=attempt)
+            getting = asyncio.ensure_future(bench.get(url))
+            await asyncio.sleep(number * 0.0003)
+            await bench.server.revoke(node=_NODE, attempt=attempt, digest=_DIGEST)
+            known = await bench.server.fetched(node=_NODE, attempt=attempt, digest=_DIGEST)
+            status, body, _ = await getting
+
+            assert known.requests or (410, b"") == (status, body)
+
+    _serve(tmp_path, use)
+
+
+def test_revoke_without_a_child(tmp_path: Path) -> None:
+    """Where no child runs there is nothing to revoke, and that is no error."""
+
+    async def use(bench: Bench) -> None:
+        await bench.grant()
+        child = bench.server._child
+        assert child is not None
+        child.kill()
+        await child.wait()
+        await bench.server.revoke(node=_NODE, attempt=_ATTEMPT, digest=_DIGEST)
+        await bench.server.stop()
+        await bench.server.revoke(node=_NODE, attempt=_ATTEMPT, digest=_DIGEST)
+
+    _serve(tmp_path, use)
+
+
 def test_not_granted(tmp_path: Path) -> None:
     """Another node's token, a forged one, another file, a query string, another verb or path: all 404."""
 
@@ -389,6 +440,8 @@ def test_what_the_journal_cannot_take_is_told(tmp_path: Path) -> None:
     async def use(bench: Bench) -> None:
         async def fail(event: ImageFetched) -> None:
             bench.events.append(event)
+            async with bench.reported:
+                bench.reported.notify_all()
             raise StateError("the disk is full")
 
         bench.server._on_fetch = fail

@@ -34,7 +34,7 @@ from .control import Control
 from .fleet_app import app
 from .listener import listen
 from .personality import Personality, Timing, load_personality
-from .redfish.sessions import DEFAULT_CAP, Account
+from .redfish.sessions import Account
 from .redfish.station import Station, make_station
 from .redfish.update_service import UpdateService
 from .server import BmcServer
@@ -91,7 +91,7 @@ class Lab:
         latency: float = 0.0,
         port: int = 0,
         plain_http: bool = False,
-        session_cap: int = DEFAULT_CAP,
+        session_cap: int | None = None,
         account: Account | None = None,
     ) -> None:
         if nodes < 1:

@@ -2,7 +2,8 @@
 
 A personality file holds:
 
-* ``name``, ``story``, and ``[identity]`` with ``vendor`` and ``model``.
+* ``name``, ``story``, and ``[identity]`` with ``vendor`` and ``model``, and ``system_id`` and
+  ``manager_id``: what Redfish calls the one system and the one manager.
 * ``[timing]``: how long things take, in seconds (see ``Timing``).
 * ``[[components]]``: ``name``, ``version``, ``activation`` (what makes a written image run:
   ``immediate``, ``host-reset`` or ``bmc-reset``) and ``spare_bank`` (an interrupted write then leaves
@@ -66,7 +67,10 @@ class ComponentSpec:
 
 @frozen
 class Rules:
-    """How this make of BMC behaves. The defaults are what most do; a file says why it differs."""
+    """How this make of BMC behaves. The defaults are what most do; a file says why it differs.
+
+    *page_size* is how many members of a collection come at once (P47); 0: all of them.
+    """
 
     pull: bool = True
     push: bool = True
@@ -82,6 +86,10 @@ class Rules:
     boot_progress: bool = True
     last_reset_time: bool = True
     bios_attributes: bool = True
+    push_needs_length: bool = False
+    page_size: int = 0
+    session_cap: int = 16
+    session_timeout: float = 1800.0
 
 
 @frozen
@@ -101,6 +109,8 @@ class Personality:
     vendor: str
     model: str
     components: tuple[ComponentSpec, ...]
+    system_id: str = "1"
+    manager_id: str = "BMC"
     timing: Timing = Timing()
     rules: Rules = Rules()
     reasons: Mapping[str, Reason] = field(factory=dict, converter=frozen_map)

@@ -75,6 +75,7 @@ class BmcServer:
         self._calls: dict[tuple[str, str], Call] = {
             ("POST", paths.SESSIONS): self._log_in,
             ("POST", paths.SESSION_MEMBERS): self._log_in,
+            ("PATCH", paths.UPDATE_SERVICE): self._configure_updates,
             ("POST", paths.SIMPLE_UPDATE): self._simple_update,
             ("POST", paths.MULTIPART_PUSH): self._multipart_push,
             ("POST", paths.PUSH): self._push,
@@ -183,6 +184,9 @@ class BmcServer:
 
     async def _simple_update(self, request: web.BaseRequest) -> Answer:
         return self._updates.simple_update(self._station, json_object(await _body(request)))
+
+    async def _configure_updates(self, request: web.BaseRequest) -> Answer:
+        return self._updates.configure(self._station, json_object(await _body(request)))
 
     async def _multipart_push(self, request: web.BaseRequest) -> Answer:
         return await self._updates.multipart_push(self._station, request)

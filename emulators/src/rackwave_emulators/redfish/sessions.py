@@ -15,9 +15,6 @@ from rackwave.ports import Clock
 from .answers import RefusalError
 
 SESSIONS = "/redfish/v1/SessionService/Sessions"
-# What OpenBMC ships with; other BMCs lie between 5 and 60 minutes.
-DEFAULT_TIMEOUT = 1800.0
-DEFAULT_CAP = 16
 
 
 @frozen
@@ -50,9 +47,7 @@ class Sessions:
     Tokens come from *chance*, so a lab with a seed repeats itself exactly; nothing here guards a secret.
     """
 
-    def __init__(
-        self, account: Account, clock: Clock, chance: random.Random, *, cap: int, timeout: float = DEFAULT_TIMEOUT
-    ) -> None:
+    def __init__(self, account: Account, clock: Clock, chance: random.Random, *, cap: int, timeout: float) -> None:
         self._account = account
         self._clock = clock
         self._chance = chance

@@ -41,6 +41,7 @@ from .sessions import Account, Sessions
 View: TypeAlias = Callable[[], Mapping[str, Any]]
 
 IMAGE_LIMIT = 256 << 20  # the largest BMC image in the field's recorded trees is 128 MiB
+_PAGED = frozenset({paths.INVENTORY, paths.TASKS, paths.SESSIONS})
 _RETRY_AFTER = {"Retry-After": "1"}
 
 
@@ -57,7 +58,7 @@ class Counters:
 
 
 class Station:
-    """One BMC. *system_id* and *manager_id* are how it calls its one system and its one manager."""
+    """One BMC. *directory* is where it may keep virtual media."""
 
     def __init__(
         self,
@@ -67,8 +68,6 @@ class Station:
         uuid: str,
         mac: str,
         directory: Path,
-        system_id: str = "1",
-        manager_id: str = "BMC",
     ) -> None:
         self.machine = machine
         self.sessions = sessions
@@ -78,8 +77,8 @@ class Station:
         self.model = machine.personality.model
         self.uuid = uuid
         self.mac = mac
-        self.system_id = system_id
-        self.manager_id = manager_id
+        self.system_id = machine.personality.system_id
+        self.manager_id = machine.personality.manager_id
         self.image_limit = IMAGE_LIMIT
         self.verifies_remote = False
         self.clock_offset = 0.0
@@ -144,7 +143,7 @@ class Station:
                 if path in self._dated:
                     stamp = (stamp, int(self.machine.time))
                 answer = self._rendered(path, stamp, view)
-                return self._page(path, query, view) if self._pages(path, query) else answer
+                return answer if path not in _PAGED else self._page(path, query, answer, view)
             if path.startswith(paths.INVENTORY + "/"):
                 return self._inventory_member(path)
             return self._session(path)
@@ -234,24 +233,20 @@ class Station:
         session = self.sessions.get(path.rpartition("/")[2])
         return None if session is None else Answer.of(resources.session(session))
 
-    def _pages(self, path: str, query: str) -> bool:
-        return bool(query) and path in (paths.INVENTORY, paths.TASKS, paths.SESSIONS) and "$" in query
-
-    def _page(self, path: str, query: str, view: View) -> Answer:
-        """Cut a collection down to ``$skip`` and ``$top``."""
-        body = dict(view())
+    def _page(self, path: str, query: str, whole: Answer, view: View) -> Answer:
+        """Cut a collection down to ``$skip`` and ``$top``, and to what this make sends at once (P47)."""
+        size = self.machine.personality.rules.page_size
+        if not size and "$" not in query:
+            return whole
         asked = parse_qs(query)
-        try:
-            skip, top = (int(asked.get(key, [default])[0]) for key, default in (("$skip", "0"), ("$top", "-1")))
-        except ValueError:
-            raise RefusalError(
-                400, "$skip and $top must be whole numbers.", message_id="QueryParameterValueTypeError"
-            ) from None
+        skip = _whole_number(asked, "$skip", 0)
+        top = _whole_number(asked, "$top", size)
+        body = dict(view())
         members = body["Members"]
-        end = len(members) if top < 0 else skip + top
-        body["Members"] = members[max(skip, 0) : end]
-        if end < len(members):
-            body["Members@odata.nextLink"] = f"{path}?$skip={end}" + (f"&$top={top}" if top >= 0 else "")
+        end = min(len(members), skip + (min(top, size) if size and top else top or size or len(members)))
+        body["Members"] = members[skip:end]
+        if end < len(members) and (size or "$top" not in asked):
+            body["Members@odata.nextLink"] = f"{path}?$skip={end}"
         return Answer.of(body)
 
     # -- what it is told to do ------------------------------------------------------------------
@@ -322,6 +317,11 @@ class Station:
         """Stage the defaults of all BIOS attributes."""
         with self._acting():
             self.machine.reset_bios_defaults()
+
+    def set_verify_remote(self, verify: bool) -> None:
+        """Say whether the certificates of image servers are verified."""
+        self.verifies_remote = verify
+        self.touch()
 
     def settings_etag(self) -> str:
         """Return the ETag of Bios/Settings: another one for every other content."""
@@ -436,7 +436,7 @@ def make_station(
     timing: Timing | None,
     versions: Mapping[str, str],
     account: Account,
-    session_cap: int,
+    session_cap: int | None,
     chance: random.Random,
     directory: Path,
 ) -> Station:
@@ -454,8 +454,16 @@ def make_station(
     mac = ":".join(["02", *(f"{chance.getrandbits(8):02x}" for _ in range(5))])
     serial = f"RW{chance.getrandbits(40):010X}"
     machine = Machine(name, clock, personality=make, serial=serial, installed=versions)
-    sessions = Sessions(account, clock, chance, cap=session_cap)
+    cap = make.rules.session_cap if session_cap is None else session_cap
+    sessions = Sessions(account, clock, chance, cap=cap, timeout=make.rules.session_timeout)
     return Station(machine, sessions, uuid=uuid, mac=mac, directory=directory)
+
+
+def _whole_number(asked: Mapping[str, list[str]], name: str, default: int) -> int:
+    text = asked.get(name, [str(default)])[0]
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise RefusalError(400, f"{name} must be a whole number.", message_id="QueryParameterValueTypeError")
+    return int(text)
 
 
 def _translated(refusal: LabRefusal) -> RefusalError:

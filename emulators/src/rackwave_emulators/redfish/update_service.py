@@ -92,6 +92,22 @@ class UpdateService:
         push = await receive_stream(request, self._inbox(station))
         return await self._pushed(station, push)
 
+    def configure(self, station: Station, body: dict[str, Any]) -> Answer:
+        """Change the one property of the UpdateService that can be written.
+
+        Raises:
+            RefusalError: the body asks for anything else.
+        """
+        verify = body.get("VerifyRemoteServerCertificate")
+        if not isinstance(verify, bool) or len(body) != 1:
+            raise RefusalError(
+                400,
+                "Only VerifyRemoteServerCertificate can be set, to true or false.",
+                message_id="PropertyNotWritable",
+            )
+        station.set_verify_remote(verify)
+        return Answer(HTTPStatus.NO_CONTENT)
+
     def _inbox(self, station: Station) -> Inbox:
         return Inbox(self._directory, station.image_limit)
 
@@ -125,7 +141,7 @@ def _accepted(task: dict[str, Any]) -> Answer:
 def _check_push(station: Station, request: web.BaseRequest) -> None:
     if not station.machine.personality.rules.push:
         raise RefusalError(404, "This BMC takes no pushed images.")
-    if request.content_length is None:
+    if station.machine.personality.rules.push_needs_length and request.content_length is None:
         raise RefusalError(411, "Content-Length is required; chunked uploads are not taken (P13).")
 
 

@@ -63,6 +63,11 @@ class Timeouts:
     login: float = 60.0
     """How long a login may wait at the session cap (P26)."""
 
+    @property
+    def longest(self) -> float:
+        """The longest that any request which changes something can be under way."""
+        return self.connect + max(self.read, self.upload)
+
 
 class Body(Protocol):
     """A request body that is streamed: its size is known, its bytes come piece by piece."""

@@ -1,0 +1,7 @@
+"""The inventory: which nodes there are, how their BMCs are reached, and which lineage is for which."""
+
+from .reader import load_inventory, parse_inventory
+from .selection import select
+from .values import Inventory, ManagedNode
+
+__all__ = ["Inventory", "ManagedNode", "load_inventory", "parse_inventory", "select"]

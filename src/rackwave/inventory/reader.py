@@ -1,0 +1,328 @@
+"""The inventory: which nodes there are, how their BMCs are reached, and which lineage is for which.
+
+[defaults]                               # every key of [[nodes]] but name and bmc may stand here
+credentials = "env:LAB"                  # a reference, never a password
+ca = "lab-ca.pem"                        # paths are relative to this file
+
+[[nodes]]
+name = "r[1-4]n[01-16]"                  # one name, or a range
+bmc = "https://10.0.[1-4].[1-16]"        # expands in step; {name}, {1}, {2} stand for the name and its ranges
+vendor = "Contoso"
+model = "R100"
+labels = { rack = "r{1}" }
+
+[lineages.A]
+select = { vendor = "Contoso", labels = { rack = "r[12]" } }   # shell-style patterns
+
+[serving]                                # see serving/config.py
+[policy]                                 # see core/policy.py
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+
+import attrs
+
+from ..core.identity import Lineage, NodeName
+from ..core.node import Node, Selector
+from ..core.policy import Policy
+from ..core.recovery import POLICIES
+from ..errors import InventoryError, SecretError, UsageError
+from ..secrets import absolute_reference
+from ..serving.config import ServingConfig
+from .ranges import LIMIT, Expanded, expand
+from .selection import select
+from .values import Inventory, ManagedNode
+
+Table: TypeAlias = Mapping[str, Any]
+
+_TOP = ("defaults", "nodes", "lineages", "serving", "policy")
+_DEFAULTS = ("vendor", "model", "labels", "credentials", "ca", "insecure_http")
+_NODE = ("name", "bmc", *_DEFAULTS)
+_SELECT = ("vendor", "model", "labels", "nodes")
+_SERVING = tuple(attribute.name for attribute in attrs.fields(ServingConfig))
+_POLICY = tuple(attribute.name for attribute in attrs.fields(Policy))
+_SECRET_KEYS = frozenset(("password", "passwd", "pass", "pwd", "secret", "token", "username", "user", "login"))
+
+
+def load_inventory(path: Path) -> Inventory:
+    """Read and check the inventory at *path*.
+
+    Raises:
+        InventoryError: it cannot be used; the message names file, table and key.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InventoryError(
+            f"The inventory {path} cannot be read: {error.strerror}.", advice="Name another with --inventory."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise InventoryError(f"The inventory {path} is not UTF-8 text.") from error
+    return parse_inventory(text, path)
+
+
+def parse_inventory(text: str, path: Path) -> Inventory:
+    """Check the inventory *text*; *path* is named in messages, and its directory is what paths start from.
+
+    Raises:
+        InventoryError: it cannot be used.
+    """
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InventoryError(f"{path} is not TOML: {error}.") from error
+    except RecursionError as error:
+        raise InventoryError(f"{path} is not TOML that can be read: it is nested too deeply.") from error
+    return _Reader(path).inventory(document)
+
+
+class _Reader:
+    """Reads one file's document; knows its path for messages and for relative paths."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def inventory(self, document: Table) -> Inventory:
+        self._known(document, _TOP, "the top level")
+        defaults = self._table(document, "defaults", "the top level")
+        self._known(defaults, _DEFAULTS, "[defaults]")
+        nodes = tuple(self._nodes(document, defaults))
+        self._refuse_duplicates(nodes)
+        inventory = Inventory(nodes, serving=self._serving(document), policy=self._policy(document))
+        return attrs.evolve(inventory, selectors=tuple(self._selectors(document, inventory)))
+
+    def _nodes(self, document: Table, defaults: Table) -> Iterator[ManagedNode]:
+        tables = document.get("nodes", [])
+        if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+            raise self._error("the top level", "'nodes' is no list of tables", "Write [[nodes]] before each node.")
+        if not tables:
+            raise self._error("the top level", "there are no nodes", "Add a [[nodes]] table with 'name' and 'bmc'.")
+        total = 0
+        for number, table in enumerate(tables, 1):
+            where = f"[[nodes]] number {number}"
+            self._known(table, _NODE, where)
+            for managed in self._expanded(table, defaults, where):
+                total += 1
+                if total > LIMIT:
+                    raise self._error(where, f"there are more than {LIMIT} nodes", "Split the inventory.")
+                yield managed
+
+    def _expanded(self, table: Table, defaults: Table, where: str) -> Iterator[ManagedNode]:
+        name, bmc = self._text(table, "name", where), self._text(table, "bmc", where)
+        for key, text in (("name", name), ("bmc", bmc)):
+            if not text:
+                raise self._error(where, f"{key!r} is missing", "Every node needs a name and a bmc address.")
+        where = f"[[nodes]] {name!r}"
+        if "@" in bmc:  # before anything shows it
+            raise self._error(where, "'bmc' has credentials in it", "Take them out; name a reference in 'credentials'.")
+        try:
+            names, urls = list(expand(name)), list(expand(bmc))
+        except UsageError as error:
+            raise self._error(where, str(error).rstrip("."), error.advice) from error
+        if len(urls) not in (1, len(names)) or (len(urls) == 1 and len(names) > 1 and "{" not in bmc):
+            raise self._error(
+                where,
+                f"'name' stands for {len(names)} nodes and 'bmc' for {len(urls)} addresses",
+                "They expand in step: give both the same ranges, or write {1}, {2} or {name} in 'bmc'.",
+            )
+        for one, url in zip(names, urls * len(names) if len(urls) == 1 else urls, strict=True):
+            yield self._managed({**defaults, **table}, self._labels(table, defaults, where), one, url.text, where)
+
+    def _managed(self, table: Table, labels: Table, one: Expanded, bmc: str, where: str) -> ManagedNode:
+        try:
+            name = NodeName(one.text)
+        except UsageError as error:
+            raise self._error(where, str(error).rstrip("."), error.advice) from error
+        insecure = self._flag(table, "insecure_http", where)
+        credentials = self._text(table, "credentials", where)
+        if not credentials:
+            raise self._error(where, "'credentials' is missing", 'Write a reference, for example "env:LAB".')
+        try:
+            reference = absolute_reference(credentials, self._path.parent)
+        except SecretError as error:
+            raise self._error(where, str(error).rstrip("."), error.advice) from error
+        node = Node(
+            name,
+            vendor=self._text(table, "vendor", where),
+            model=self._text(table, "model", where),
+            labels={key: _filled(value, one) for key, value in labels.items()},
+        )
+        ca = self._file(table, "ca", where)
+        return ManagedNode(node, self._url(_filled(bmc, one), insecure, where), reference, ca, insecure)
+
+    def _url(self, url: str, insecure: bool, where: str) -> str:
+        try:
+            parts = urlsplit(url)
+            host, _ = parts.hostname, parts.port
+        except ValueError as error:
+            raise self._error(where, f"'bmc' is {url!r}", "Write https://address or https://address:port.") from error
+        if parts.scheme == "http" and not insecure:
+            raise self._error(
+                where, f"'bmc' is {url!r}, without TLS", "Write https://, or allow it by insecure_http = true."
+            )
+        if parts.scheme not in ("http", "https") or not host or any(c.isspace() or c in "{}[]" for c in host):
+            raise self._error(where, f"'bmc' is {url!r}", "Write https://address or https://address:port.")
+        if parts.path not in ("", "/") or parts.query or parts.fragment:
+            raise self._error(where, f"'bmc' is {url!r}", "Leave the path out: the BMC tells it.")
+        return url.rstrip("/")
+
+    def _selectors(self, document: Table, inventory: Inventory) -> Iterator[Selector]:
+        for lineage, table in self._table(document, "lineages", "the top level").items():
+            where = f"[lineages.{lineage}]"
+            if not isinstance(table, dict):
+                raise self._error(where, "it is no table", "Write select = { … } below it.")
+            self._known(table, ("select",), where)
+            chosen = self._table(table, "select", where)
+            self._known(chosen, _SELECT, f"{where} select")
+            try:
+                yield Selector(
+                    Lineage(lineage),
+                    vendor=self._text(chosen, "vendor", where) or "*",
+                    model=self._text(chosen, "model", where) or "*",
+                    labels=self._texts(chosen, "labels", where),
+                    names=self._chosen_names(chosen, inventory, where),
+                )
+            except UsageError as error:
+                raise self._error(where, str(error).rstrip("."), error.advice) from error
+
+    def _chosen_names(self, table: Table, inventory: Inventory, where: str) -> frozenset[NodeName] | None:
+        if "nodes" not in table:
+            return None
+        given = table["nodes"]
+        names = given if isinstance(given, list) else [given]
+        if not all(isinstance(name, str) for name in names):
+            raise self._error(where, "'nodes' is neither text nor a list of texts", 'Write "r[1-4]n[01-16]".')
+        return frozenset(node.name for node in select(inventory, ",".join(names)))
+
+    def _serving(self, document: Table) -> ServingConfig:
+        where = "[serving]"
+        table = self._table(document, "serving", "the top level")
+        self._known(table, _SERVING, where)
+        try:
+            return ServingConfig(
+                listen=self._text(table, "listen", where),
+                advertise=self._text(table, "advertise", where),
+                cert=self._file(table, "cert", where),
+                key=self._file(table, "key", where),
+                plain_http=self._flag(table, "plain_http", where),
+                lifetime=self._number(table, "lifetime", where, ServingConfig().lifetime),
+            )
+        except InventoryError as error:
+            if str(self._path) in str(error):
+                raise
+            raise InventoryError(f"{self._path}: {error}", advice=error.advice) from error
+
+    def _policy(self, document: Table) -> Mapping[str, int | float | str]:
+        table = self._table(document, "policy", "the top level")
+        self._known(table, _POLICY, "[policy]")
+        try:
+            policy = Policy(**table)
+        except UsageError as error:
+            raise self._error("[policy]", str(error).rstrip("."), error.advice) from error
+        if not isinstance(policy.recovery, str) or policy.recovery not in POLICIES:
+            raise self._error("[policy]", f"recovery is {policy.recovery!r}", f"Choose one of {', '.join(POLICIES)}.")
+        return table
+
+    # -- one key -----------------------------------------------------------------------------
+
+    def _labels(self, table: Table, defaults: Table, where: str) -> dict[str, str]:
+        return self._texts(defaults, "labels", "[defaults]") | self._texts(table, "labels", where)
+
+    def _table(self, table: Table, key: str, where: str) -> Table:
+        value = table.get(key, {})
+        if not isinstance(value, dict):
+            raise self._error(where, f"{key!r} is no table", f"Write [{key}] and its keys below.")
+        return value
+
+    def _texts(self, table: Table, key: str, where: str) -> dict[str, str]:
+        value = self._table(table, key, where)
+        for name, text in value.items():
+            if not isinstance(text, str):
+                raise self._error(where, f"{key} {name!r} is {_kind(text)}", "Labels are texts.")
+        return dict(value)
+
+    def _text(self, table: Table, key: str, where: str) -> str:
+        value = table.get(key, "")
+        if not isinstance(value, str):
+            raise self._error(where, f"{key!r} is {_kind(value)}", "It takes a text in quotation marks.")
+        return value
+
+    def _flag(self, table: Table, key: str, where: str) -> bool:
+        value = table.get(key, False)
+        if not isinstance(value, bool):
+            raise self._error(where, f"{key!r} is {_kind(value)}", "It takes true or false.")
+        return value
+
+    def _number(self, table: Table, key: str, where: str, default: float) -> float:
+        value = table.get(key, default)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:
+            raise self._error(where, f"{key!r} is {value!r}", "It takes a number of seconds.")
+        return float(value)
+
+    def _file(self, table: Table, key: str, where: str) -> Path | None:
+        text = self._text(table, key, where)
+        if "\0" in text:
+            raise self._error(where, f"{key!r} is no path", "")
+        return self._path.parent / text if text else None
+
+    def _known(self, table: Table, known: tuple[str, ...], where: str) -> None:
+        for key in table:
+            if key in known:
+                continue
+            if key.lower() in _SECRET_KEYS:
+                raise self._error(
+                    where,
+                    f"{key!r} does not belong in an inventory",
+                    'Keep it outside and name it: credentials = "env:LAB" reads LAB_USERNAME and LAB_PASSWORD, '
+                    '"file:lab.toml" reads a file that only you can read.',
+                )
+            near = difflib.get_close_matches(key, known, n=1)
+            advice = f"Did you mean {near[0]!r}?" if near else f"Known keys are {', '.join(known)}."
+            raise self._error(where, f"unknown key {key!r}", advice)
+
+    def _refuse_duplicates(self, nodes: tuple[ManagedNode, ...]) -> None:
+        names: dict[str, str] = {}
+        addresses: dict[str, str] = {}
+        for managed in nodes:
+            if managed.name in names:
+                raise self._error("[[nodes]]", f"two nodes are called {managed.name!r}", "Give each its own name.")
+            names[managed.name] = managed.bmc_url
+            other = addresses.setdefault(managed.bmc_url, managed.name)
+            if other != managed.name:
+                raise self._error(
+                    "[[nodes]]", f"{other} and {managed.name} have one BMC, {managed.bmc_url}", "Give each its own."
+                )
+
+    def _error(self, where: str, what: str, advice: str) -> InventoryError:
+        return InventoryError(f"{self._path}, {where}: {what}.", advice=advice)
+
+
+def _filled(text: str, one: Expanded) -> str:
+    """Put the name and the values of its ranges into *text*."""
+    for number, value in enumerate(one.values, 1):
+        text = text.replace(f"{{{number}}}", value)
+    return text.replace("{name}", one.text)
+
+
+def _kind(value: object) -> str:
+    """Say what *value* is without showing it: it may be a secret in the wrong place."""
+    match value:
+        case bool():
+            return "true or false"
+        case int() | float():
+            return "a number"
+        case str():
+            return "a text"
+        case list():
+            return "a list"
+        case dict():
+            return "a table"
+        case _:
+            return "a date"

@@ -1,0 +1,69 @@
+"""What an inventory is once it was read and checked."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from attrs import field, frozen
+
+from ..core.bundle import frozen_map
+from ..core.identity import NodeName
+from ..core.node import Node, Selector
+from ..errors import UsageError
+from ..serving.config import ServingConfig
+
+
+@frozen
+class ManagedNode:
+    """A node together with the way to its BMC. *credentials* is a reference, never a value."""
+
+    node: Node
+    bmc_url: str
+    credentials: str
+    ca: Path | None = None
+    insecure_http: bool = False
+
+    @property
+    def name(self) -> NodeName:
+        """The node's name."""
+        return self.node.name
+
+    @property
+    def bmc_host(self) -> str:
+        """The host part of the BMC's URL."""
+        return urlsplit(self.bmc_url).hostname or ""
+
+
+@frozen
+class Inventory:
+    """What a TOML file said, checked. *policy* holds the numbers that it changes in ``core.policy.Policy``."""
+
+    nodes: tuple[ManagedNode, ...]
+    selectors: tuple[Selector, ...] = ()
+    serving: ServingConfig = field(factory=ServingConfig)
+    policy: Mapping[str, int | float | str] = field(factory=dict, converter=frozen_map)
+
+    def node(self, name: NodeName) -> ManagedNode:
+        """Return the node called *name*.
+
+        Raises:
+            UsageError: there is none; near misses are named.
+        """
+        for managed in self.nodes:
+            if managed.name == name:
+                return managed
+        raise no_such_node([name], self)
+
+
+def no_such_node(missing: Sequence[str], inventory: Inventory) -> UsageError:
+    """Say which names are *missing* and what may have been meant."""
+    known = [str(managed.name) for managed in inventory.nodes]
+    near = difflib.get_close_matches(missing[0], known, n=3, cutoff=0.5)
+    shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+    return UsageError(
+        f"Not in the inventory: {shown}.",
+        advice=f"Did you mean {' or '.join(near)}?" if near else "List the nodes with 'rackwave status'.",
+    )

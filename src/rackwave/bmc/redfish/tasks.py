@@ -173,7 +173,8 @@ def _image(document: object) -> str | None:
             payload = json.loads(payload)
         except (ValueError, RecursionError):
             payload = None
-    if found := text(payload, "ImageURI"):
+    # A push has no ImageURI; some services note the file's name under the part's name.
+    if found := text(payload, "ImageURI") or text(payload, "UpdateFile"):
         return found
     for message in messages(document):
         registry, _, key = message_id(message).partition(".")

@@ -22,7 +22,6 @@ import asyncio
 import contextlib
 import os
 import queue
-import re
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -32,6 +31,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 from attrs import define
 
 from ..errors import StateError
+from .file_system import refuse_shared_file_system
 
 T = TypeVar("T")
 Act: TypeAlias = Callable[[sqlite3.Connection], T]
@@ -60,47 +60,6 @@ CREATE TABLE leases (
 CREATE INDEX leases_by_holder ON leases (holder_id) WHERE holder_id IS NOT NULL;
 """
 
-# SQLite's locks and its shared-memory file hold only among processes of one kernel. These either
-# cross machines or are another kernel's files seen through a share, where two writers would not see
-# each other (sqlite.org/wal.html, "All processes using a database must be on the same host").
-_SHARED_FILE_SYSTEMS = frozenset(
-    (
-        "nfs",
-        "nfs4",
-        "cifs",
-        "smb",
-        "smb2",
-        "smb3",
-        "smbfs",
-        "ncpfs",
-        "afs",
-        "coda",
-        "9p",
-        "virtiofs",
-        "vboxsf",
-        "prl_fs",
-        "ceph",
-        "lustre",
-        "gpfs",
-        "beegfs",
-        "orangefs",
-        "glusterfs",
-        "davfs",
-        "fuse.sshfs",
-        "fuse.ceph",
-        "fuse.ceph-fuse",
-        "fuse.glusterfs",
-        "fuse.s3fs",
-        "fuse.gcsfuse",
-        "fuse.rclone",
-        "fuse.davfs",
-        "fuse.curlftpfs",
-        "fuse.smbnetfs",
-        "fuse.vmhgfs-fuse",
-        "fuse.grpcfuse",
-        "fuse.juicefs",
-    )
-)
 # How long a write may wait for another process's transaction: they take milliseconds, so that this
 # much means a process that was stopped in the middle of one, or a disk that does not answer.
 _BUSY_SECONDS = 30.0
@@ -357,33 +316,3 @@ def state_error(error: sqlite3.Error, path: Path) -> StateError:
     return StateError(
         f"The journal {path} cannot be used: {error}.", advice="Check the directory's permissions and the disk."
     )
-
-
-def refuse_shared_file_system(path: Path, mounts: str | None = None) -> None:
-    """Raise StateError where *path* lies on a file system that other machines may write to.
-
-    Args:
-        path: the file, which need not exist yet.
-        mounts: the text of ``/proc/self/mountinfo``; read from there by default. Where the system
-            has no such file, nothing can be told and nothing is refused.
-    """
-    if mounts is None:
-        try:
-            mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
-        except OSError:
-            return
-    target = path.resolve()
-    best, kind = -1, ""
-    for line in mounts.splitlines():
-        fields, _, rest = line.partition(" - ")
-        parts = fields.split(" ")
-        if len(parts) < 5 or not rest:
-            continue
-        mount_point = Path(re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), parts[4]))
-        if target.is_relative_to(mount_point) and len(mount_point.parts) >= best:  # a later mount hides an earlier
-            best, kind = len(mount_point.parts), rest.split(" ", 1)[0]
-    if kind in _SHARED_FILE_SYSTEMS:
-        raise StateError(
-            f"{path} lies on a network or shared file system ({kind}), where the journal's locks do not hold.",
-            advice="Choose a state directory on a local disk.",
-        )

@@ -1,9 +1,8 @@
 """The image server's process: ``python -m rackwave.serving.child``, started by ``images.py`` alone.
 
-It speaks JSON lines. On stdin come first its configuration, then orders (grant,
-revoke); on stdout go ``ready``, an
-acknowledgement for each order and the end of each fetch. When stdin ends, or the parent dies, it ends
-at once. The key that signs tokens comes over the pipe, so that no command line shows it.
+It speaks JSON lines. On stdin come first its configuration, then orders (grant, revoke); on stdout go
+``ready``, an acknowledgement for each order and the end of each fetch. When stdin ends, or the parent
+dies, it ends at once. The key that signs tokens comes over the pipe, so that no command line shows it.
 
 It runs apart because granian wants an event loop's whole attention while gigabytes flow, and because
 a fault in it must not take the orchestrator along.

@@ -96,7 +96,7 @@ def test_receipts_keep_their_type(receipt: Accepted | Refused | Ambiguous) -> No
 def test_form_on_disk() -> None:
     """Ids are plain strings and sets are sorted, so that the journal can be read by eye and compared."""
     components = frozenset({ComponentName("B"), ComponentName("A")})
-    goal = Goal(BundleId.parse("A.2"), _DIGEST, Cause.RESEND, components)  # type: ignore[arg-type]  # mypy cannot solve frozenset as a converter
+    goal = Goal(BundleId.parse("A.2"), _DIGEST, Cause.RESEND, components)
 
     assert (
         "AttemptStarted",

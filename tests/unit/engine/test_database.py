@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from rackwave.engine.database import Database, refuse_shared_file_system
+from rackwave.engine.database import Database
+from rackwave.engine.file_system import refuse_shared_file_system
 from rackwave.errors import StateError
 
 _MOUNTS = """\

@@ -242,11 +242,15 @@ def test_kill_nine(tmp_path: Path, lines: int) -> None:
         told += child.stdout.read().splitlines(keepends=True)
     promised = {tuple(line.split()) for line in told if line.endswith("\n")}
 
+    reader = SqliteJournal.reader(path)  # `rackwave status` after a crash, before anybody recovers the file
+    seen = list(reader.events())
+    reader.close()
     journal = SqliteJournal.open(path, clock=FixedClock())
     kept: dict[str, list[str]] = {}
     for recorded in journal.events():
         assert isinstance(recorded.event, SessionOpened)
         kept.setdefault(recorded.event.node[1:], []).append(recorded.event.uri[1:])
+    assert seen == list(journal.events())
     journal.close()
 
     assert promised <= {(task, number) for task, numbers in kept.items() for number in numbers}

@@ -23,6 +23,7 @@ from rackwave.errors import BundleError, RackwaveError
 
 HERE = Path(__file__).resolve().parent
 _APT_SECONDS = 180  # 7.7 MB; a mirror that needs longer is not serving
+_APT_OPTIONS = ("-o", "Acquire::Retries=0", "-o", "Acquire::http::Timeout=20", "-o", "Acquire::https::Timeout=20")
 
 
 def names() -> list[str]:
@@ -85,7 +86,7 @@ def _fetch_debian(package: dict[str, Any], target: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="rackwave-") as name:
         folder = Path(name)
         _run(
-            ["apt-get", "download", named],
+            ["apt-get", *_APT_OPTIONS, "download", named],
             folder,
             f"apt does not serve {named}",
             "Run 'apt-get update' on a Debian 12 machine that reaches a mirror; the lab-bios example needs none.",

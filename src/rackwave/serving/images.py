@@ -8,8 +8,9 @@
     await server.stop()
 
 The child and with it every grant lasts as long as this process and no longer; the fetch log
-(``fetches.log``) lasts. A child that died is started again by the next grant, on
-the same port, so that URLs given before are good again.
+(``fetches.log``) lasts. A child that died is started again by the next grant, on the same port, so
+that URLs given before are good again. It dies also with the *thread* that started it (that is how
+Linux signals a parent's death), so start it from the thread that owns the event loop.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class ImageServerProcess:
     Args:
         directory: Where the fetch log, our own certificate and the child's error output lie.
         config: How to listen and what to advertise.
-        clock: Dates the ends of grants.
+        clock: Dates the ends of grants. The child compares them with the real time.
         bmc_hosts: The host part of every node's BMC address: decides from where it reaches us.
         on_fetch: Called with every fetch when it ends, so that the journal gets it.
     """
@@ -66,8 +67,9 @@ class ImageServerProcess:
         self._config = config
         self._clock = clock
         self._on_fetch = on_fetch
-        self._ours = {node: local_address(host) for node, host in bmc_hosts.items()}
-        self._host, self._port = split_address(config.listen) if config.listen else (_widest(self._ours.values()), 0)
+        self._bmc_hosts = dict(bmc_hosts)
+        self._ours: dict[NodeName, str] = {}
+        self._host, self._port = split_address(config.listen) if config.listen else ("", 0)
         self._key = secrets.token_bytes(32)
         self._log = directory / "fetches.log"
         self._reader = FetchReader(self._log)
@@ -184,6 +186,7 @@ class ImageServerProcess:
 
     async def _launch(self) -> None:
         self._directory.mkdir(parents=True, exist_ok=True)
+        await asyncio.to_thread(self._look_around)
         cert, key = self._tls()
         with (self._directory / "images.log").open("ab") as errors:
             child = await asyncio.create_subprocess_exec(
@@ -220,6 +223,11 @@ class ImageServerProcess:
         self._listening = asyncio.create_task(self._listen(child))
         for grant in tuple(self._grants):
             await self._tell({"grant": grant.document()})
+
+    def _look_around(self) -> None:
+        """Find out from where each BMC is reached; blocks where that takes the name service."""
+        self._ours = {node: local_address(host) for node, host in self._bmc_hosts.items()}
+        self._host = self._host or _widest(self._ours.values())
 
     def _tls(self) -> tuple[str, str]:
         if self._config.plain_http:

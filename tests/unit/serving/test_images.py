@@ -546,16 +546,17 @@ def _runs(pid: int) -> bool:
 
 def test_advertised_address(tmp_path: Path) -> None:
     """What the inventory advertises is what BMCs are told, else the address from which the node is reached."""
-    told = [
-        ImageServerProcess(tmp_path, config, clock=SystemClock(), bmc_hosts={_NODE: "127.0.1.1"}).base_url(_NODE)
-        for config in (
-            ServingConfig(listen="0.0.0.0:8443", advertise="images.example"),
-            ServingConfig(listen="0.0.0.0:8443", advertise="images.example:443"),
-            ServingConfig(listen="[::]:8443", advertise="[2001:db8::1]"),
-            ServingConfig(listen="0.0.0.0:8443", plain_http=True),
-            ServingConfig(listen="127.0.0.2:8443"),
-        )
-    ]
+    told = []
+    for config in (
+        ServingConfig(listen="0.0.0.0:8443", advertise="images.example"),
+        ServingConfig(listen="0.0.0.0:8443", advertise="images.example:443"),
+        ServingConfig(listen="[::]:8443", advertise="[2001:db8::1]"),
+        ServingConfig(listen="0.0.0.0:8443", plain_http=True),
+        ServingConfig(listen="127.0.0.2:8443"),
+    ):
+        server = ImageServerProcess(tmp_path, config, clock=SystemClock(), bmc_hosts={_NODE: "127.0.1.1"})
+        server._look_around()
+        told.append(server.base_url(_NODE))
 
     assert [
         "https://images.example:8443",

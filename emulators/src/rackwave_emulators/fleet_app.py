@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import logging
+import warnings
 from collections.abc import Callable
 from contextvars import ContextVar
 from http import HTTPStatus
@@ -21,7 +22,6 @@ from typing import Any, Protocol
 
 import flask
 from sushy_tools import error
-from sushy_tools.emulator import main
 from werkzeug.exceptions import HTTPException
 
 from .drivers import (
@@ -36,6 +36,11 @@ from .drivers import (
 )
 from .redfish.answers import RefusalError, error_body, text_property
 from .redfish.unit import Host
+
+with warnings.catch_warnings():
+    # sushy-tools imports webob for its password file, and webob the module cgi, which Python 3.13 no longer has.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from sushy_tools.emulator import main
 
 _logger = logging.getLogger(__name__)
 
@@ -142,9 +147,11 @@ def _reset_manager(identity: str) -> flask.Response:
     return _nothing()
 
 
-@_fleet.route("/Systems/<identity>/Bios/Settings", methods=["PATCH", "PUT"])
+@_fleet.route("/Systems/<identity>/Bios/Settings", methods=["GET", "PATCH", "PUT"])
 def _stage_bios(identity: str) -> flask.Response:
     member = _member(system=identity)
+    if flask.request.method == "GET":  # the machine's own resource was asked first: this make has none
+        raise RefusalError(404, f"There is no resource at {flask.request.path}.")
     member.check_settings_etag(flask.request.headers.get("If-Match"))
     attributes = _body().get("Attributes")
     if not isinstance(attributes, dict) or not attributes:

@@ -145,6 +145,11 @@ class Lab:
         """Return what really happened, as the control interface tells it."""
         return self.control.truth()
 
+    async def transfers_done(self) -> None:
+        """Wait until no BMC is fetching an image; they travel in real time, whatever the lab's clock says."""
+        if self._updates is not None:
+            await self._updates.settled()
+
     def places(self) -> dict[str, str]:
         """Return where to find what, for the eye and for lab.json."""
         found = {

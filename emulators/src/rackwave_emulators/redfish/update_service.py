@@ -49,6 +49,11 @@ class UpdateService:
             transfer.cancel()
         await asyncio.gather(*running, return_exceptions=True)
 
+    async def settled(self) -> None:
+        """Wait until no image is on its way."""
+        while self._transfers:
+            await asyncio.wait(tuple(self._transfers))
+
     def simple_update(self, station: Station, body: dict[str, Any]) -> Answer:
         """Begin an update whose image the BMC fetches.
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from attrs import define, field
 
 from rackwave.bundle_orchestrator import BundleOrchestrator
 from rackwave.core.bundle import Activation, Bundle, Element, ElementKind, Manifest, Payload, PayloadRole, Reversibility
-from rackwave.core.event import Assigned, RolloutStarted
+from rackwave.core.event import Assigned, Event, Recorded, RolloutStarted
 from rackwave.core.history import RolloutState
 from rackwave.core.identity import AttemptId, BundleId, ComponentName, Digest, Lineage, NodeName, RolloutId
 from rackwave.core.policy import Policy
@@ -17,13 +18,13 @@ from rackwave.core.waves import cut_waves
 from rackwave.engine.leases import Holder
 from rackwave.engine.logbook import Logbook
 from rackwave.engine.memory import MemoryJournal, MemoryLeases
-from rackwave.ports import Bmc
+from rackwave.ports import Bmc, Journal
 from rackwave.recovery_manager import RecoveryManager
 from rackwave.worker.worker_orchestrator import WorkerOrchestrator
 from rackwave_emulators.clock import VirtualClock
 from rackwave_emulators.images import make_image
 from rackwave_emulators.personality import Personality
-from rackwave_emulators.sim import SimRack, Wire, calm
+from rackwave_emulators.sim import Killed, SimRack, Wire, WireFate, calm
 
 BIOS, BMC, NIC = ComponentName("BIOS"), ComponentName("BMC"), ComponentName("NIC")
 ACTIVATIONS = {BIOS: Activation.HOST_RESET, BMC: Activation.BMC_RESET, NIC: Activation.HOST_RESET}
@@ -92,6 +93,55 @@ class Shelf:
         return self._paths[bundle.manifest.payload(payload).digest]
 
 
+class Reaper:
+    """Kills the orchestrator at chosen points, as kill -9 would: whatever it still tries comes to nothing.
+
+    Points are counted over the whole life of the rig, from 0: one before and one after each request to
+    a BMC, one before and one after each append to the journal.
+    """
+
+    def __init__(self, kill_at: Iterable[int] = ()) -> None:
+        self._kill_at = frozenset(kill_at)
+        self._count = itertools.count()
+        self.points: list[str] = []
+        """Every point so far, by name: ``before observe``, ``after append Intended``, …"""
+        self.dead = False
+
+    def passes(self, point: str) -> bool:
+        """Count *point*; False where the orchestrator is dead by then or dies there."""
+        if self.dead:
+            return False
+        self.points.append(point)
+        self.dead = next(self._count) in self._kill_at
+        return not self.dead
+
+    def revive(self) -> None:
+        """Let a new process live."""
+        self.dead = False
+
+
+class MortalJournal:
+    """A journal whose writer can be killed before and after each append."""
+
+    def __init__(self, journal: Journal, reaper: Reaper) -> None:
+        self._journal = journal
+        self._reaper = reaper
+
+    async def append(self, *events: Event) -> tuple[Recorded, ...]:
+        """Keep *events*, unless the writer is killed first."""
+        names = "+".join(type(event).__name__ for event in events)
+        if not self._reaper.passes(f"before append {names}"):
+            raise Killed(names)
+        recorded = await self._journal.append(*events)
+        if not self._reaper.passes(f"after append {names}"):
+            raise Killed(names)
+        return recorded
+
+    def events(self, after: int = 0) -> Iterator[Recorded]:
+        """Read what was written after event number *after*."""
+        return self._journal.events(after)
+
+
 @define
 class Rig:
     """A rack and all that outlives a killed orchestrator: journal, image server log, clock."""
@@ -103,6 +153,8 @@ class Rig:
     personality: Personality | None = None
     installed: Mapping[str, str] = field(factory=lambda: {"BIOS": "1.0.0", "BMC": "5.0", "NIC": "20.1"})
     wire: Wire = calm
+    wires: Mapping[NodeName, Wire] = field(factory=dict)
+    reaper: Reaper = field(factory=Reaper)
     rack: SimRack = field(init=False)
     journal: MemoryJournal = field(init=False)
     leases: MemoryLeases = field(factory=MemoryLeases)
@@ -113,14 +165,23 @@ class Rig:
 
     async def get(self, node: NodeName) -> Bmc:
         """Return a BMC client (the rig is its own pool)."""
-        return self.rack.bmc(node, wire=self.wire)
+        return self.rack.bmc(node, wire=self._mortal(self.wires.get(node, self.wire)))
+
+    def _mortal(self, wire: Wire) -> Wire:
+        def fate(act: str) -> WireFate:
+            if not self.reaper.passes(f"before {act}"):
+                return WireFate.KILL_BEFORE
+            fate = wire(act)
+            return fate if self.reaper.passes(f"after {act}") else WireFate.KILL_AFTER
+
+        return fate
 
     async def release(self, node: NodeName) -> None:
         """Let go of nothing: simulated clients hold nothing."""
 
     def logbook(self) -> Logbook:
         """Read the journal as a process that starts now would."""
-        return Logbook(self.journal)
+        return Logbook(MortalJournal(self.journal, self.reaper))
 
     def orchestrator(self) -> BundleOrchestrator:
         """Start a new orchestrator on what is there, as after a kill."""
@@ -156,6 +217,20 @@ class Rig:
         """Roll *bundle* out to every node, to the end."""
         rollout_id = await self.start(bundle, rollout)
         return await self.orchestrator().run_rollout(rollout_id)
+
+    def run(self, bundle: Bundle, rollout: str = "roll1") -> RolloutState:
+        """Roll *bundle* out on virtual time, without anyone being killed."""
+        return self.clock.run(self.roll_out(bundle, rollout))
+
+    def run_with_kills(self, bundle: Bundle, rollout: str = "roll1", *, away: float = 0.0) -> RolloutState:
+        """Roll *bundle* out, starting a new orchestrator *away* seconds after each kill."""
+        rollout_id = self.clock.run(self.start(bundle, rollout))
+        while True:
+            try:
+                return self.clock.run(self.orchestrator().run_rollout(rollout_id))
+            except Killed:
+                self.reaper.revive()
+                self.clock.advance(away)
 
     def assigned(self, node: NodeName, lineage: str = "A") -> str | None:
         """Return the bundle that is committed on *node*, None where none is."""

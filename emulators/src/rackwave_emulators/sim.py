@@ -44,6 +44,11 @@ from .updates import MachineTask, TaskState, TaskStatus
 
 TASKS = "/redfish/v1/TaskService/Tasks/"
 
+NOT_NOW = 10.0
+"""Seconds after which to ask again where a BMC is busy or away and names no time, as the Redfish adapter says."""
+
+_NOT_NOW_STATUSES = frozenset({409, 423, 425, 429, 503})
+
 
 class Killed(BaseException):
     """The orchestrator was killed here, as by kill -9: no handler of the code under test runs on it.
@@ -265,14 +270,15 @@ class SimBmc:
         if fate is WireFate.SILENT or not self._machine.bmc_alive:
             if fate is WireFate.KILL_AFTER:
                 raise Killed(act)
-            return Refused("the BMC does not answer; nothing was sent")
+            return Refused("the BMC does not answer; nothing was sent", NOT_NOW)
         if fate is WireFate.LOST_REQUEST:
             return Ambiguous("the connection dropped and no answer came", body_complete=not upload)
         receipt: Receipt
         try:
             receipt = do()
         except LabRefusal as refusal:
-            receipt = Refused(str(refusal), retry_after=refusal.retry_after)
+            wait = refusal.retry_after
+            receipt = Refused(str(refusal), NOT_NOW if wait is None and refusal.status in _NOT_NOW_STATUSES else wait)
         match fate:
             case WireFate.KILL_AFTER:
                 raise Killed(act)
@@ -322,7 +328,7 @@ class SimBmc:
             post=NOT_ASKED if not look.system else machine.post if rules.boot_progress else _NO_PROGRESS,
             health=machine.health if look.system else NOT_ASKED,
             boot=_marker(machine.last_reset, told=rules.last_reset_time) if look.system else NOT_ASKED,
-            bmc_boot=_marker(machine.bmc_last_reset, told=rules.last_reset_time) if look.system else NOT_ASKED,
+            bmc_boot=_marker(machine.bmc_last_reset, told=rules.last_reset_time) if look.bmc else NOT_ASKED,
             identity=identity if look.system else Identity(),
             components=blank.components if partial else self._components(look.components),
             settings=NOT_ASKED if not look.settings else missing if partial else settings,

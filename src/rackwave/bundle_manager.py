@@ -26,9 +26,7 @@ class BundleManager:
             BundleError: a payload cannot be read, or *out* holds something else.
         """
         if self._signer is None:
-            raise TrustError(
-                "there is no key to sign the bundle with", advice="Make one with 'rackwave bundle key', then name it."
-            )
+            raise TrustError("there is no key to sign the bundle with", advice="Make one with 'rackwave trust key'.")
         return build(source, out, self._signer)
 
     def publish(self, built: BuiltBundle | Path, reason: str = "") -> Publication:

@@ -49,8 +49,11 @@ class OpenedBundle:
     blobs: tuple[Descriptor, ...]
 
 
-def write_bundle(layout: ImageLayout, manifest: Manifest, signer: BundleSigner) -> OpenedBundle:
-    """Write everything but the payloads, which are there already; ``index.json`` is left alone."""
+def write_bundle(layout: ImageLayout, manifest: Manifest, signer: BundleSigner) -> tuple[Bundle, Descriptor]:
+    """Write everything but the payloads, which are there already; return the bundle and its index.
+
+    ``index.json`` is left alone: the caller enters the index there.
+    """
     config = _add(layout, DOCUMENT_TYPE, canonical_json(manifest_to_document(manifest)))
     empty = _add(layout, EMPTY_TYPE, b"{}")
     layers = [_layer(payload) for payload in manifest.payloads]
@@ -69,8 +72,7 @@ def write_bundle(layout: ImageLayout, manifest: Manifest, signer: BundleSigner) 
         "annotations": _FIXED_DATE,
     }
     index = _add(layout, INDEX_TYPE, canonical_json(document))
-    blobs = (index, payload, signature, config, empty, envelope, *layers)
-    return OpenedBundle(Bundle(manifest, payload.digest), index, tuple({blob.digest: blob for blob in blobs}.values()))
+    return Bundle(manifest, payload.digest), index
 
 
 def open_bundle(layout: ImageLayout, index: Descriptor, trust: Trust, *, bundle_id: BundleId) -> OpenedBundle:
@@ -155,13 +157,13 @@ def _descriptors(document: dict[str, Any], key: str, what: str) -> list[Descript
 
 
 def _parts(index: dict[str, Any]) -> tuple[Descriptor, Descriptor | None]:
-    """Return the payload manifest and, if there is one, the signature. A runnable image may stand beside them."""
+    """Return the payload manifest and, if there is one, the signature; nothing else may stand beside them."""
     parts = _descriptors(index, "manifests", "the bundle's index")
     payloads = [part for part in parts if part.annotations.get(PART) == _BUNDLE]
     signatures = [part for part in parts if part.annotations.get(PART) == _SIGNATURE]
-    if len(payloads) != 1 or len(signatures) > 1:
-        found = f"{len(payloads)} bundles and {len(signatures)} signatures"
-        raise ManifestError(f"the bundle's index names {found}; one of each is expected")
+    if len(payloads) != 1 or len(signatures) > 1 or len(parts) > 2:
+        found = f"{len(parts)} parts, {len(payloads)} of them bundles and {len(signatures)} signatures"
+        raise ManifestError(f"the bundle's index names {found}; one of each is expected, and no more")
     return payloads[0], signatures[0] if signatures else None
 
 

@@ -106,7 +106,7 @@ def load_signer(path: Path, *, password: bytes | None = None) -> BundleSigner:
             pem = file.read(_MAX_KEY_FILE)
     except OSError as error:
         raise TrustError(
-            f"the signing key {path} cannot be read: {error.strerror}", advice="Make one with 'rackwave bundle key'."
+            f"the signing key {path} cannot be read: {error.strerror}", advice="Make one with 'rackwave trust key'."
         ) from error
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise TrustError(f"the signing key {path} can be read or written by others", advice=f"Run: chmod 600 {path}")
@@ -119,7 +119,7 @@ def load_signer(path: Path, *, password: bytes | None = None) -> BundleSigner:
         # the cause is not shown: it may quote the file
         raise TrustError(f"the signing key {path} is no PEM key, or the password is wrong") from error
     if not isinstance(private, Ed25519PrivateKey):
-        raise TrustError(f"the signing key {path} is no ed25519 key", advice="Make one with 'rackwave bundle key'.")
+        raise TrustError(f"the signing key {path} is no ed25519 key", advice="Make one with 'rackwave trust key'.")
     return _signer(private)
 
 

@@ -112,10 +112,10 @@ def build(source: Path, out: Path, signer: BundleSigner) -> BuiltBundle:
     layout = ImageLayout(out)
     _check_out(layout, read)
     digests = {name: layout.blobs.add_file(path) for name, path in read.files.items()}
-    written = write_bundle(layout, read.manifest(digests), signer)
+    bundle, index = write_bundle(layout, read.manifest(digests), signer)
     with layout.locked():
-        layout.swap(LayoutIndex((offer(written.index, written.bundle),)))
-    return BuiltBundle(written.bundle, out)
+        layout.swap(LayoutIndex((offer(index, bundle),)))
+    return BuiltBundle(bundle, out)
 
 
 def read_source(directory: Path) -> BundleSource:

@@ -17,6 +17,7 @@ import fcntl
 import hashlib
 import os
 import secrets
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -47,6 +48,7 @@ class BlobFolder:
         self._blobs = directory / "blobs" / "sha256"
         self._ingest = directory / "ingest"
         self._verified: dict[Digest, _Stamp] = {}
+        self._hashing = threading.Lock()
 
     def add_file(self, source: Path | BinaryIO) -> tuple[Digest, int]:
         """Copy *source* in and return its digest and size. Afterwards it is durable."""
@@ -77,7 +79,9 @@ class BlobFolder:
         """
         with self._open(digest) as file:
             if self._verified.get(digest) != _stamp(file):
-                self._verify(digest, file)
+                with self._hashing:  # the nodes of a wave ask at once: the first hashes, the others wait
+                    if self._verified.get(digest) != _stamp(file):
+                        self._verify(digest, file)
         return self.file(digest)
 
     def verify(self, digest: Digest) -> int:

@@ -90,7 +90,7 @@ class KeyringTrust:
         except OSError as error:
             raise TrustError(
                 f"the trust file {path} cannot be read: {error.strerror}",
-                advice="Create a key with 'rackwave bundle key', or copy the publisher's trust.json here.",
+                advice="Create a key with 'rackwave trust key', or copy the publisher's trust.json here.",
             ) from error
         try:
             document = parse_json(data[:MAX_TRUST_FILE], what=str(path))
@@ -168,7 +168,10 @@ def open_envelope(data: bytes) -> Envelope:
 
 def unsigned() -> TrustError:
     """Return the error for a bundle that nobody signed."""
-    return TrustError("the bundle is not signed", advice="Build it again with a key: 'rackwave bundle build --key'.")
+    return TrustError(
+        "the bundle is not signed",
+        advice="Build it again where the publisher's key is ('rackwave trust key' makes one).",
+    )
 
 
 def _trusted_key(entry: Any, what: str) -> TrustedKey:

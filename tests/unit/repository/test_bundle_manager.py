@@ -25,6 +25,6 @@ def test_no_key(workshop: Workshop) -> None:
     with pytest.raises(TrustError, match="no key") as caught:
         manager.build(workshop.source(1), out)
 
-    assert "rackwave bundle key" in caught.value.advice
+    assert "rackwave trust key" in caught.value.advice
     assert not out.exists()
     assert not manager.publish(workshop.build(1)).was_published

@@ -79,7 +79,7 @@ def test_no_key(tmp_path: Path) -> None:
     with pytest.raises(TrustError, match="cannot be read") as caught:
         load_signer(tmp_path / "none.pem")
 
-    assert "rackwave bundle key" in caught.value.advice
+    assert "rackwave trust key" in caught.value.advice
 
 
 @pytest.mark.parametrize("public", ["", "zz", "ab" * 31])

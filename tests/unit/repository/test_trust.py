@@ -161,6 +161,15 @@ def test_layers_that_the_manifest_does_not_name(workshop: Workshop, signer: Bund
         workshop.repository.publish(forgery.write(built.directory))
 
 
+def test_stowaway(workshop: Workshop) -> None:
+    """A third part beside the bundle and its signature, which nobody signed, is refused."""
+    built = workshop.build(1)
+    forgery = Forgery.of(built.directory)
+    forgery.index["manifests"].append({**forgery.index["manifests"][0], "annotations": {}})
+    with pytest.raises(ManifestError, match="and no more"):
+        workshop.repository.publish(forgery.write(built.directory))
+
+
 def test_trust_withdrawn_later(workshop: Workshop) -> None:
     """A published bundle is verified on each load: once its key is no longer trusted it is not handed out."""
     workshop.publish(1)

@@ -151,13 +151,32 @@ def test_other_components_wait_for_their_own_reset(component: str, activate: Cal
 
 
 def test_the_wrong_reset_activates_nothing() -> None:
-    """A staged BIOS image survives a reset of the BMC, and waits on."""
+    """A staged BIOS image waits through a reset of the BMC, and a BMC's through one of the host."""
     bench = Bench()
     bench.staged()
     bench.machine.reset_bmc()
     bench.after(90)
-
     assert ("1.0.0", "2.0") == (bench.installed(), bench.machine.components[0].staged)
+    bench.staged("5", "BMC")
+    bench.boot()
+
+    assert ("2.0", "1.0.0", "5") == (bench.installed(), bench.installed("BMC"), bench.machine.components[1].staged)
+
+
+def test_a_later_reset_replaces_the_earlier_boot() -> None:
+    """What an interrupted boot would have done no longer happens: POST ends its full time after the last reset."""
+    bench = Bench()
+    bench.machine.reset_host(ResetKind.FORCE_RESTART)
+    bench.after(40).machine.reset_host(ResetKind.FORCE_RESTART)
+    bench.after(49)
+    assert bench.machine.post.value == "running"
+    bench.after(1)
+    assert bench.machine.post.value == "complete"
+    bench.machine.reset_host(HostReset.GRACEFUL_SHUTDOWN)
+    bench.after(5).machine.reset_host(ResetKind.FORCE_RESTART)
+    bench.after(3600)
+
+    assert bench.machine.power.value == "On"
 
 
 def test_a_component_may_need_no_reset() -> None:

@@ -28,11 +28,14 @@ from rackwave_emulators.clock import VirtualClock
 from rackwave_emulators.faults import AnswerLost, FetchFails, FlashFails, Leaves, RequestLost
 from rackwave_emulators.images import make_image
 from rackwave_emulators.personality import load_personality
-from rackwave_emulators.sim import Killed, Script, SimBmc, SimImageServer, SimRack, WireFate
+from rackwave_emulators.sim import NOT_NOW, Killed, Script, SimBmc, SimImageServer, SimRack, WireFate
 
 T = TypeVar("T")
 BIOS = ComponentName("BIOS")
-EVERYTHING = Look(components=frozenset({BIOS}), settings=True, task="/redfish/v1/TaskService/Tasks/1", tasks=True)
+TASK = "/redfish/v1/TaskService/Tasks/1"
+EVERYTHING = Look(bmc=True, components=frozenset({BIOS}), settings=True, task=TASK, tasks=True)
+    bmc=True, components=frozenset({BIOS}), settings=True, task="/redfish/v1/TaskService/Tasks/1", tasks=True
+)
 
 
 class Site:
@@ -217,7 +220,7 @@ def test_a_refusal_is_a_receipt(site: Site) -> None:
     """What the BMC refuses comes back as Refused with its words."""
     site.write(site.image())
 
-    assert Refused("an update is already in progress") == site.write(site.image())
+    assert Refused("an update is already in progress", NOT_NOW) == site.write(site.image())
     assert isinstance(site.run(site.bmc().configure({"BootMode": "Nonsense"})), Refused)
 
 
@@ -300,12 +303,12 @@ def test_an_act_on_a_silent_bmc_is_refused_unsent(site: Site) -> None:
 def test_a_restarting_bmc_is_silent(site: Site) -> None:
     """While the BMC restarts observations are blank and acts refused; afterwards its marker has changed."""
     bmc = site.bmc()
-    before = site.run(bmc.observe(Look()))
+    before = site.run(bmc.observe(Look(bmc=True)))
     assert Accepted(way="Manager.Reset") == site.run(bmc.reset_bmc())
-    assert isinstance(site.run(bmc.observe(Look())).power, Unknown)
+    assert isinstance(site.run(bmc.observe(Look(bmc=True))).power, Unknown)
     assert isinstance(site.run(bmc.reset_host(ResetKind.ON)), Refused)
     site.clock.advance(90)
-    after = site.run(bmc.observe(Look()))
+    after = site.run(bmc.observe(Look(bmc=True)))
 
     assert Power.ON is after.power
     assert before.bmc_boot != after.bmc_boot

@@ -34,8 +34,6 @@ T = TypeVar("T")
 BIOS = ComponentName("BIOS")
 TASK = "/redfish/v1/TaskService/Tasks/1"
 EVERYTHING = Look(bmc=True, components=frozenset({BIOS}), settings=True, task=TASK, tasks=True)
-    bmc=True, components=frozenset({BIOS}), settings=True, task="/redfish/v1/TaskService/Tasks/1", tasks=True
-)
 
 
 class Site:

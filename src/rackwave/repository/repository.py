@@ -19,6 +19,7 @@ from ..errors import BundleError, BundleNotFoundError, DigestMismatchError, Rack
 from .artifact import OpenedBundle, open_bundle
 from .entry import Entry, State, archive, is_published, offer, offered_id, publish, read_entry
 from .layout import Descriptor, ImageLayout, LayoutIndex
+from .source import SOURCE_NAME
 from .trust import Trust
 
 
@@ -204,6 +205,11 @@ class BundleRepository:
 
 
 def _single_bundle(layout: ImageLayout) -> tuple[Descriptor, BundleId]:
+    if (layout.directory / SOURCE_NAME).exists():
+        raise BundleError(
+            f"{layout.directory} is the source of a bundle and is not built yet",
+            advice=f"Run 'rackwave bundle build {layout.directory}', then publish what it wrote.",
+        )
     offers = [(entry, offered_id(entry)) for entry in layout.index().entries]
     match [(entry, bundle_id) for entry, bundle_id in offers if bundle_id is not None]:
         case [(descriptor, bundle_id)]:

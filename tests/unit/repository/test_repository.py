@@ -196,6 +196,15 @@ def test_layout_without_a_bundle(workshop: Workshop, tmp_path: Path) -> None:
             workshop.repository.publish(folder)
 
 
+def test_source_instead_of_a_build(workshop: Workshop) -> None:
+    """Publishing a source that was not built yet says what to do first."""
+    source = workshop.source(1)
+    with pytest.raises(BundleError, match="is not built yet") as caught:
+        workshop.repository.publish(source)
+
+    assert f"rackwave bundle build {source}" in caught.value.advice
+
+
 def test_folder_that_is_no_repository(workshop: Workshop, tmp_path: Path) -> None:
     """A repository is never started in a folder that holds something else."""
     (tmp_path / "home").mkdir()

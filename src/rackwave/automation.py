@@ -1,0 +1,476 @@
+"""The central automation system (110): bundle manager, repository, orchestrators and recovery in one object.
+
+This is the ``async`` face; ``rackwave.CentralAutomationSystem`` is the same for plain scripts and
+notebooks. Everything it knows lies in its state directory::
+
+    .rackwave/
+      journal.sqlite    what happened, and who holds which node
+      repository/       current bundles and the archive (an OCI image layout)
+      trust.json        whose bundles are believed
+      publisher.pem     the key that signs ours, if there is one
+      images/           the image server's fetch log and certificate
+"""
+
+from __future__ import annotations
+
+import getpass
+import secrets
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from attrs import evolve
+
+from .bmc.pool import RedfishPool
+from .bmc.redfish.bmc import RedfishBmc
+from .bmc.redfish.transport import Timeouts
+from .bmc.redfish.trust import CaTrust, PlainHttp, SystemTrust, TlsTrust
+from .bundle_manager import BundleManager
+from .bundle_orchestrator import BundleOrchestrator
+from .clock import SystemClock
+from .core.bundle import Bundle
+from .core.event import Recorded, Released, RolloutStarted, SessionClosed, SessionOpened
+from .core.goal import Cause, Goal
+from .core.history import NodeHistory
+from .core.identity import BundleId, Lineage, NodeName, RolloutId
+from .core.node import Node
+from .core.observation import Look, Observation
+from .core.planner import plan_node
+from .core.policy import Policy
+from .core.recovery import POLICIES
+from .core.report import NodeStatus, RackPlan, RolloutReport
+from .core.selection import refusal
+from .core.turn import full_look
+from .engine.journal import SqliteJournal
+from .engine.leases import Holder, Leases
+from .engine.logbook import Logbook
+from .errors import PlanRefusedError, UsageError
+from .inventory import Inventory, ManagedNode, load_inventory, select
+from .planning import RackPlanner, each, missing_payload
+from .ports import Clock, Credentials, Secrets
+from .recovery_manager import RecoveryManager
+from .repository.keys import load_signer
+from .repository.repository import BundleRepository
+from .repository.trust import KeyringTrust
+from .secrets import ReferencedSecrets
+from .serving.images import ImageServerProcess
+from .worker.worker_orchestrator import WorkerOrchestrator
+
+JOURNAL = "journal.sqlite"
+REPOSITORY = "repository"
+TRUST = "trust.json"
+PUBLISHER_KEY = "publisher.pem"
+IMAGES = "images"
+
+
+class Automation:
+    """Composes the parts and keeps nothing of its own.
+
+    Use it from one event loop, as ``async with``. Reading needs no lock; whoever changes a node holds
+    its lease meanwhile.
+    """
+
+    def __init__(
+        self,
+        inventory: Path | None,
+        state: Path,
+        *,
+        clock: Clock | None = None,
+        secret_store: Secrets | None = None,
+        by: str = "",
+    ) -> None:
+        """Read the inventory; open nothing else yet.
+
+        Args:
+            inventory: The inventory file; None where only bundles are worked on.
+            state: The state directory; made when it is first written to.
+            clock: The time; real unless a test says otherwise.
+            secret_store: Where references to credentials are resolved.
+            by: Who asks, for the journal; the user and host where it is empty.
+
+        Raises:
+            InventoryError: the inventory cannot be used.
+        """
+        self.inventory = load_inventory(inventory) if inventory is not None else Inventory(())
+        self.state = state
+        self._clock: Clock = clock or SystemClock()
+        self._secrets: Secrets = secret_store or ReferencedSecrets()
+        self._by = by or f"{getpass.getuser()}@{socket.gethostname()}"
+        self._nodes = {managed.node.name: managed for managed in self.inventory.nodes}
+        self._bundles: dict[BundleId, Bundle] = {}
+        self._subscribers: list[Callable[[Recorded], None]] = []
+        self._journal: SqliteJournal | None = None
+        self._logbook: Logbook | None = None
+        self._images: ImageServerProcess | None = None
+        self._pool: RedfishPool | None = None
+        self._running: BundleOrchestrator | None = None
+        trust = state / TRUST
+        self.repository = BundleRepository(
+            state / REPOSITORY, KeyringTrust.load(trust) if trust.exists() else KeyringTrust(())
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close sessions, image server and journal."""
+        if self._pool is not None:
+            await self._pool.close()
+        if self._images is not None:
+            await self._images.stop()
+        if self._journal is not None:
+            self._journal.close()
+        self._pool, self._images, self._journal, self._logbook = None, None, None, None
+
+    # -- bundles -------------------------------------------------------------------------------
+
+    @property
+    def manager(self) -> BundleManager:
+        """The bundle manager (112); it can sign where the state directory holds a publisher's key."""
+        key = self.state / PUBLISHER_KEY
+        return BundleManager(self.repository, load_signer(key) if key.exists() else None)
+
+    def bundle(self, bundle: BundleId) -> Bundle:
+        """Load and verify *bundle*, once."""
+        if bundle not in self._bundles:
+            self._bundles[bundle] = self.repository.get(bundle)
+        return self._bundles[bundle]
+
+    # -- what the journal says -------------------------------------------------------------------
+
+    @property
+    def logbook(self) -> Logbook:
+        """The journal, open for writing."""
+        if self._logbook is None:
+            self.state.mkdir(parents=True, exist_ok=True)
+            self._journal = SqliteJournal.open(self.state / JOURNAL, clock=self._clock)
+            self._logbook = Logbook(self._journal)
+            for subscriber in self._subscribers:
+                self._logbook.subscribe(subscriber)
+        return self._logbook
+
+    def subscribe(self, subscriber: Callable[[Recorded], None]) -> None:
+        """Call *subscriber* with every event that is recorded here from now on. It must not block."""
+        self._subscribers.append(subscriber)
+        if self._logbook is not None:
+            self._logbook.subscribe(subscriber)
+
+    def select(self, nodes: str | None) -> tuple[Node, ...]:
+        """Return the nodes that the expression *nodes* names; all where it is None.
+
+        Raises:
+            UsageError: it names none, or one that is not in the inventory.
+        """
+        return select(self.inventory, nodes if nodes is not None else "@all")
+
+    def rollouts(self) -> tuple[RolloutReport, ...]:
+        """Return every rollout, oldest first."""
+        self.logbook.refresh()
+        return tuple(RolloutReport(state) for state in self.logbook.ledger.rollouts.values())
+
+    def history(self, node: NodeName | None = None) -> Iterator[Recorded]:
+        """Read the journal, or what it says of one node."""
+        assert self.logbook is not None  # noqa: S101 - opens the journal
+        assert self._journal is not None  # noqa: S101 - the line above opened it
+        return self._journal.events(node=node)
+
+    async def status(self, nodes: str | None = None, *, look: bool = False) -> tuple[NodeStatus, ...]:
+        """Return where each node stands; with *look*, also what its BMC says and how it drifted."""
+        self.logbook.refresh()
+        holders = {held.node: str(held.holder) for held in self._leases().holders() if not held.dead}
+        found = []
+        for node in self.select(nodes):
+            history = self.logbook.node(node.name)
+            status = NodeStatus(history, holders.get(node.name, ""))
+            found.append(status)
+        if not look:
+            return tuple(found)
+        return tuple(await each(self._looked_at, found))
+
+    async def _looked_at(self, status: NodeStatus) -> NodeStatus:
+        bundles = [self.bundle(held.bundle) for held in status.history.assigned.values()]
+        seen = Observation(at=self._clock.now())
+        bmc = await self._bmcs().get(status.history.node)
+        drift: dict[Lineage, tuple[str, ...]] = {}
+        for bundle in bundles:
+            seen = seen.with_more(await bmc.observe(full_look(bundle)))
+            goal = Goal(bundle.id, bundle.digest, Cause.ROLLOUT)
+            plan = plan_node(status.history.node, goal, bundle, seen)
+            drift[bundle.id.lineage] = tuple(
+                [f"{type(step).__name__}: {step.element}" for step in plan.steps if hasattr(step, "element")]
+                + [note.text for note in plan.notes if note.blocks]
+            )
+        if not bundles:
+            seen = await bmc.observe(Look())
+        await self._bmcs().release(status.history.node)
+        return evolve(status, seen=seen, drift=drift)
+
+    # -- plan and deploy ---------------------------------------------------------------------------
+
+    async def plan(
+        self,
+        bundle: str | BundleId,
+        nodes: str | None = None,
+        *,
+        policy: Policy | None = None,
+        no_way_back: bool = False,
+    ) -> RackPlan:
+        """Look at the nodes and say what bringing them level with *bundle* takes; touch nothing.
+
+        Args:
+            bundle: Which bundle, for example ``A.2``.
+            nodes: Which nodes (names, ranges, ``label=value``); those its lineage selects where None.
+            policy: Overrides the inventory's.
+            no_way_back: Consent to write to nodes that have no bundle to be rolled back to.
+        """
+        wanted = self.bundle(_bundle_id(bundle))
+        chosen = self._chosen(wanted, nodes)
+        self.logbook.refresh()
+        planner = RackPlanner(
+            logbook=self.logbook,
+            repository=self.repository,
+            load=self.bundle,
+            bmcs=self._bmcs(),
+            selectors=self.inventory.selectors,
+            clock=self._clock,
+        )
+        return await planner.plan(wanted, chosen, policy or self.policy(), no_way_back=no_way_back)
+
+    def policy(self, **overrides: Any) -> Policy:
+        """Return the inventory's policy with *overrides* (None: keep)."""
+        given = {name: value for name, value in overrides.items() if value is not None}
+        return Policy(**{**self.inventory.policy, **given})
+
+    async def deploy(
+        self,
+        bundle: str | BundleId,
+        nodes: str | None = None,
+        *,
+        policy: Policy | None = None,
+        no_way_back: bool = False,
+    ) -> RolloutReport:
+        """Roll *bundle* out, in waves, to the end; roll back and recover what fails on the way.
+
+        An unfinished rollout of the same bundle is gone on with, as it was begun.
+
+        Raises:
+            PlanRefusedError: the plan has refusals; nothing was touched.
+            UsageError: a rollout of another bundle has not ended.
+            LeaseError: another process works on one of the nodes.
+        """
+        wanted = self.bundle(_bundle_id(bundle))
+        self.logbook.refresh()
+        for open_rollout in self.logbook.ledger.unfinished():
+            if (open_rollout.bundle, open_rollout.digest) == (wanted.id, wanted.digest):
+                return await self._run(open_rollout.id)
+            raise UsageError(
+                f"rollout {open_rollout.id} of {open_rollout.bundle} has not ended",
+                advice="Go on with it first: 'rackwave rollout resume'.",
+            )
+        rules = policy or self.policy()
+        plan = await self.plan(bundle, nodes, policy=rules, no_way_back=no_way_back)
+        if plan.refusals:
+            raise PlanRefusedError(
+                f"{len(plan.refusals)} of {len(plan.nodes)} nodes refuse {plan.bundle}",
+                reasons=tuple(f"{node}: {reason}" for node, reason in plan.refusals),
+                advice="See 'rackwave plan'; leave those nodes out with --nodes, or mend what is named.",
+            )
+        rollout = RolloutId(secrets.token_hex(4))
+        # Nothing is written to a rack that is level: there is nothing a canary could show.
+        waves = (tuple(p.node for p in plan.nodes),) if plan.is_level else plan.waves
+        await self.logbook.record(RolloutStarted(rollout, plan.bundle, plan.digest, waves, rules, self._by))
+        return await self._run(rollout)
+
+    async def resume(self) -> tuple[RolloutReport, ...]:
+        """Go on with every rollout and recovery that an earlier process left unfinished."""
+        self.logbook.refresh()
+        reports = [await self._run(rollout.id) for rollout in self.logbook.ledger.unfinished()]
+        for history in tuple(self.logbook.ledger.nodes.values()):
+            lineage = _open_lineage(history)
+            if lineage is not None and history.node in self._nodes:
+                await self._recover((history.node,), lineage, "rollback", failed=False, evidence=())
+        return tuple(reports)
+
+    def stop(self) -> None:
+        """Ask a running rollout to stop at its next safe point; it can be gone on with later."""
+        if self._running is not None:
+            self._running.stop()
+
+    # -- recovery ------------------------------------------------------------------------------------
+
+    async def rollback(self, nodes: str | None, lineage: str) -> tuple[NodeStatus, ...]:
+        """Bring nodes back to the bundle that each had before its assigned one.
+
+        Raises:
+            PlanRefusedError: a node has no prior bundle, or its payloads are gone; nothing was touched.
+        """
+        line = Lineage(lineage)
+        names = self._carrying(nodes, line)
+        lacking = []
+        for name in names:
+            prior = self.logbook.node(name).prior.get(line)
+            problem = "it has no prior bundle" if prior is None else missing_payload(self.repository, prior.bundle)
+            if problem is not None:
+                lacking.append(f"{name}: {problem}")
+        if lacking:
+            raise PlanRefusedError(
+                f"{len(lacking)} of {len(names)} nodes cannot be rolled back",
+                reasons=tuple(lacking),
+                advice="Leave them out with --nodes, or deploy an archived bundle by its id.",
+            )
+        await self._recover(names, line, "rollback", failed=True, evidence=("asked for by an operator",))
+        return await self.status(",".join(names))
+
+    async def recover(self, nodes: str | None, lineage: str, *, ladder: str | None = None) -> tuple[NodeStatus, ...]:
+        """Bring dead nodes back on their assigned bundle, as the recovery policy *ladder* says.
+
+        Raises:
+            UsageError: no such policy, or the nodes carry no bundle of *lineage*.
+        """
+        name = ladder or self.policy().recovery
+        if name not in POLICIES:
+            raise UsageError(f"there is no recovery policy {name!r}", advice=f"There are: {', '.join(POLICIES)}.")
+        line = Lineage(lineage)
+        names = self._carrying(nodes, line)
+        await self._recover(names, line, name, failed=False, evidence=("asked for by an operator",))
+        return await self.status(",".join(names))
+
+    async def release(self, nodes: str, reason: str) -> None:
+        """Take nodes out of quarantine: a person has looked at them."""
+        for node in self.select(nodes):
+            if self.logbook.node(node.name).quarantined is not None:
+                await self.logbook.record(Released(node.name, reason, self._by))
+
+    async def _recover(
+        self, names: tuple[NodeName, ...], lineage: Lineage, ladder: str, *, failed: bool, evidence: Sequence[str]
+    ) -> None:
+        orchestrator = self._orchestrator()
+        await orchestrator.run_recovery(
+            names, lineage, self.policy(), ladder=ladder, failed=failed, evidence=tuple(evidence), by=self._by
+        )
+
+    def _carrying(self, nodes: str | None, lineage: Lineage) -> tuple[NodeName, ...]:
+        self.logbook.refresh()
+        names = tuple(node.name for node in self.select(nodes))
+        for name in names:
+            history = self.logbook.node(name)
+            if history.quarantined is not None:
+                raise UsageError(f"{name} is in quarantine", advice=f"'rackwave release {name}' once you have looked.")
+            if lineage not in history.assigned:
+                raise UsageError(f"{name} carries no bundle of lineage {lineage}", advice="See 'rackwave status'.")
+        return names
+
+    # -- one node ------------------------------------------------------------------------------------
+
+    async def bmc(self, node: str) -> RedfishBmc:
+        """Return the live BMC adapter of *node*, to look at or to script with."""
+        (chosen,) = self.select(node)
+        return await self._bmcs().get(chosen.name)
+
+    def managed(self, node: NodeName) -> ManagedNode:
+        """Return how *node* is reached."""
+        return self._nodes[node]
+
+    def credentials(self, node: NodeName) -> Credentials:
+        """Resolve the credentials of *node*."""
+        return self._secrets.resolve(self._nodes[node].credentials)
+
+    @property
+    def images(self) -> ImageServerProcess:
+        """The image server that BMCs pull from; its child starts with the first grant."""
+        if self._images is None:
+            logbook = self.logbook
+            self._images = ImageServerProcess(
+                self.state / IMAGES,
+                self.inventory.serving,
+                clock=self._clock,
+                bmc_hosts={name: managed.bmc_host for name, managed in self._nodes.items()},
+                on_fetch=lambda fetched: logbook.record(fetched),
+            )
+        return self._images
+
+    # -- inside --------------------------------------------------------------------------------------
+
+    def _chosen(self, bundle: Bundle, nodes: str | None) -> tuple[Node, ...]:
+        """The nodes that were named or, where none were, those that the bundle is for."""
+        if nodes is not None:
+            return self.select(nodes)
+        fitting = tuple(n for n in self.select(None) if refusal(n, bundle, self.inventory.selectors) is None)
+        if not fitting:
+            raise UsageError(
+                f"no node of the inventory is for {bundle.id}",
+                advice=f"Look at [lineages.{bundle.id.lineage}] in the inventory and applies_to in the bundle.",
+            )
+        return fitting
+
+    async def _run(self, rollout: RolloutId) -> RolloutReport:
+        orchestrator = self._orchestrator()
+        state = await orchestrator.run_rollout(rollout)
+        return RolloutReport(state)
+
+    def _orchestrator(self) -> BundleOrchestrator:
+        worker = WorkerOrchestrator(
+            logbook=self.logbook, images=self.images, payload_path=self.repository.payload_path, clock=self._clock
+        )
+        self._running = BundleOrchestrator(
+            logbook=self.logbook,
+            worker=worker,
+            recovery=RecoveryManager(logbook=self.logbook, load=self.bundle, clock=self._clock),
+            bmcs=self._bmcs(),
+            load=self.bundle,
+            leases=self._leases(),
+            holder=Holder.here(),
+            clock=self._clock,
+        )
+        return self._running
+
+    def _leases(self) -> Leases:
+        assert self.logbook is not None  # noqa: S101 - opens the journal
+        assert self._journal is not None  # noqa: S101 - the line above opened it
+        return Leases(self._journal.database, clock=self._clock, longest_deadline=Timeouts().longest)
+
+    def _bmcs(self) -> RedfishPool:
+        if self._pool is None:
+            logbook = self.logbook
+            self._pool = RedfishPool(
+                self._connect,
+                leftovers=lambda node: logbook.node(node).sessions,
+                closed=lambda node, uri: logbook.record(SessionClosed(node, uri)),
+            )
+        return self._pool
+
+    def _connect(self, node: NodeName) -> RedfishBmc:
+        managed, logbook = self._nodes[node], self.logbook
+
+        async def on_session(uri: str, opened: bool) -> None:
+            await logbook.record(SessionOpened(node, uri) if opened else SessionClosed(node, uri))
+
+        return RedfishBmc(
+            node,
+            managed.bmc_url,
+            lambda: self.credentials(node),
+            clock=self._clock,
+            trust=_trust(managed),
+            on_session=on_session,
+        )
+
+
+def _bundle_id(bundle: str | BundleId) -> BundleId:
+    return bundle if isinstance(bundle, BundleId) else BundleId.parse(bundle)
+
+
+def _trust(managed: ManagedNode) -> TlsTrust:
+    if managed.insecure_http:
+        return PlainHttp()
+    return CaTrust(managed.ca) if managed.ca is not None else SystemTrust()
+
+
+def _open_lineage(history: NodeHistory) -> Lineage | None:
+    """The lineage that an unfinished recovery outside any rollout is about."""
+    if history.recovery is not None:
+        return history.recovery.bundle.lineage
+    return history.attempt.goal.bundle.lineage if history.attempt is not None else None

@@ -1,0 +1,188 @@
+"""The command group, what its commands share, and how errors become exit codes.
+
+Exit codes: 0 done (also when nothing was to do), 1 failed, 2 usage, 3 nothing was to do (only under
+--detailed-exit-code), 4 some nodes rolled back or quarantined, 5 waiting for something.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import sys
+from collections.abc import Awaitable, Callable
+from enum import IntEnum
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+from attrs import frozen
+
+from .. import errors
+
+if TYPE_CHECKING:
+    from ..automation import Automation
+
+T = TypeVar("T")
+
+DEFAULT_INVENTORY = Path("rackwave.toml")
+
+_COMMANDS = {
+    "bundle": ("bundles", "bundle"),
+    "trust": ("bundles", "trust"),
+    "plan": ("rollouts", "plan"),
+    "deploy": ("rollouts", "deploy"),
+    "rollout": ("rollouts", "rollout"),
+    "rollback": ("rollouts", "rollback"),
+    "recover": ("rollouts", "recover"),
+    "status": ("nodes", "status"),
+    "history": ("nodes", "history"),
+    "release": ("nodes", "release"),
+    "doctor": ("doctor", "doctor"),
+    "demo": ("demo", "demo"),
+}
+"""Where each command lives: imported when it is called, since ``--help`` should not cost half a second."""
+
+
+class Exit(IntEnum):
+    """What the exit codes mean."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    NOTHING_TO_DO = 3
+    SOME_FAILED = 4
+    WAITING = 5
+
+
+class _LazyGroup(click.Group):
+    """Finds commands by name: ours in this package, others through the entry points ``rackwave.cli``."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return sorted({*_COMMANDS, *(point.name for point in entry_points(group="rackwave.cli"))})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name in _COMMANDS:
+            module, name = _COMMANDS[cmd_name]
+            found = getattr(importlib.import_module(f".{module}", __package__), name)
+        else:
+            points = [point for point in entry_points(group="rackwave.cli") if point.name == cmd_name]
+            if not points:
+                return None
+            found = points[0].load()
+        return found if isinstance(found, click.Command) else None
+
+
+@frozen
+class Setting:
+    """What every command is told: where the inventory and our state are."""
+
+    inventory: Path
+    state: Path
+
+    def automation(self, *, needs_inventory: bool = True) -> Automation:
+        """Compose the system; commands on bundles alone do without an inventory."""
+        from ..automation import Automation  # late: it imports every adapter
+
+        missing = not self.inventory.exists()
+        if missing and needs_inventory:
+            raise errors.InventoryError(
+                f"there is no inventory at {self.inventory}",
+                advice="Name one with --inventory, or start a lab that writes one: 'rackwave lab up'.",
+            )
+        return Automation(None if missing else self.inventory, self.state)
+
+    def run(self, work: Callable[[Automation], Awaitable[T]]) -> T:
+        """Do *work* with a composed system and close it."""
+
+        async def whole() -> T:
+            async with self.automation() as automation:
+                return await work(automation)
+
+        return asyncio.run(whole())
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="rackwave")
+@click.option(
+    "-i",
+    "--inventory",
+    envvar="RACKWAVE_INVENTORY",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=DEFAULT_INVENTORY,
+    show_default=True,
+    help="Which nodes there are and how they are reached.",
+)
+@click.option(
+    "-s",
+    "--state",
+    envvar="RACKWAVE_STATE",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(".rackwave"),
+    show_default=True,
+    help="Where journal, repository and keys are kept.",
+)
+@click.pass_context
+def cli(ctx: click.Context, inventory: Path, state: Path) -> None:
+    """Keep racks of unlike machines in a known, validated state.
+
+    Bundles of firmware and settings go out in waves; what fails is rolled back, what dies is brought
+    back, and a killed run is gone on with by the same command.
+    """
+    ctx.obj = Setting(inventory, state)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit; operators' mistakes end in a sentence, never in a traceback."""
+    try:
+        code = cli.main(arguments, standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted.", err=True)
+        sys.exit(130)
+    except errors.RackwaveError as error:
+        show_error(error)
+        sys.exit(exit_code(error))
+    except ExceptionGroup as group:
+        known, unknown = group.split(errors.RackwaveError)
+        if unknown is not None:
+            raise
+        failures = _flat(known)
+        for failure in failures:
+            show_error(failure)
+        sys.exit(max(exit_code(failure) for failure in failures))
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output went away: no second complaint at exit
+        sys.exit(Exit.FAILED)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def exit_code(error: errors.RackwaveError) -> Exit:
+    """Return the exit code that *error* stands for."""
+    match error:
+        case errors.UsageError() | errors.InventoryError():
+            return Exit.USAGE
+        case errors.LeaseError():
+            return Exit.WAITING
+        case _:
+            return Exit.FAILED
+
+
+def show_error(error: errors.RackwaveError) -> None:
+    """Print what happened and what to try next."""
+    click.echo(f"Error: {error}", err=True)
+    if isinstance(error, errors.PlanRefusedError):
+        for reason in error.reasons:
+            click.echo(f"  {reason}", err=True)
+    if error.advice:
+        click.echo(error.advice, err=True)
+
+
+def _flat(group: BaseException | None) -> list[errors.RackwaveError]:
+    if isinstance(group, BaseExceptionGroup):
+        return [error for inner in group.exceptions for error in _flat(inner)]
+    return [group] if isinstance(group, errors.RackwaveError) else []

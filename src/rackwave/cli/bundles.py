@@ -1,0 +1,152 @@
+"""``rackwave bundle`` and ``rackwave trust``: make, publish and look at bundles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..automation import PUBLISHER_KEY, TRUST
+from ..core.bundle import Bundle
+from ..core.identity import BundleId
+from ..core.manifest import manifest_to_document
+from ..core.report import timestamp
+from ..repository.entry import Entry
+from ..repository.keys import generate_key
+from ..repository.trust import KeyringTrust
+from .app import Exit, Setting
+from .render import json_option, print_json, print_table
+
+
+@click.group()
+def bundle() -> None:
+    """Build, publish and look at bundles."""
+
+
+@bundle.command()
+@click.argument("source", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("-o", "--out", type=click.Path(path_type=Path, file_okay=False), help="Where it is built.")
+@json_option
+@click.pass_obj
+def build(setting: Setting, source: Path, out: Path | None, as_json: bool) -> None:
+    """Build and sign the bundle that the folder SOURCE describes; two builds are bit-identical."""
+    built = setting.automation(needs_inventory=False).manager.build(source, out or Path("build") / source.name)
+    if as_json:
+        print_json({"bundle": str(built.id), "digest": str(built.digest), "directory": str(built.directory)})
+    else:
+        click.echo(f"{built.id} built in {built.directory}  {built.digest}")
+
+
+@bundle.command()
+@click.argument("built", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--reason", default="", help="Why: a release, a CVE.")
+@json_option
+@click.pass_obj
+def publish(setting: Setting, built: Path, reason: str, as_json: bool) -> None:
+    """Make the bundle in BUILT its lineage's current one; the one before moves to the archive."""
+    done = setting.automation(needs_inventory=False).manager.publish(built, reason)
+    if as_json:
+        archived = str(done.archived) if done.archived is not None else None
+        print_json({**_entry(done.entry), "archived": archived, "was_published": done.was_published})
+    elif done.was_published:
+        click.echo(f"{done.entry.id} was published already")
+    else:
+        tail = f"; {done.archived} is in the archive" if done.archived is not None else ""
+        click.echo(f"{done.entry.id} is current{tail}")
+
+
+@bundle.command(name="list")
+@json_option
+@click.pass_obj
+def list_bundles(setting: Setting, as_json: bool) -> None:
+    """List every published bundle, current and archived."""
+    entries = setting.automation(needs_inventory=False).repository.list()
+    if as_json:
+        print_json([_entry(entry) for entry in entries])
+        return
+    print_table(
+        ["BUNDLE", "STATE", "PUBLISHED", "PURPOSE"],
+        [(str(e.id), str(e.state), timestamp(e.published_at)[:19] + "Z", e.purpose) for e in entries],
+    )
+
+
+@bundle.command()
+@click.argument("bundle_id", metavar="BUNDLE")
+@json_option
+@click.pass_obj
+def show(setting: Setting, bundle_id: str, as_json: bool) -> None:
+    """Show what BUNDLE (for example A.2) changes."""
+    found = setting.automation(needs_inventory=False).bundle(BundleId.parse(bundle_id))
+    if as_json:
+        print_json(_bundle(found))
+        return
+    click.echo(f"{found.id}  {found.digest}\n{found.manifest.purpose}\n")
+    print_table(
+        ["ELEMENT", "KIND", "TARGET", "ACTIVATION", "WAY BACK", "CONTENT"],
+        [
+            (
+                e.name,
+                str(e.kind),
+                str(e.component or "BIOS attributes"),
+                str(e.activation),
+                str(e.reversibility),
+                e.version or ", ".join(f"{name}={value}" for name, value in e.attributes.items()),
+            )
+            for e in found.manifest.elements
+        ],
+    )
+
+
+@bundle.command()
+@click.argument("bundle_id", metavar="[BUNDLE]", required=False)
+@json_option
+@click.pass_obj
+def verify(setting: Setting, bundle_id: str | None, as_json: bool) -> int:
+    """Read and hash every byte of BUNDLE, or of all, against its signature."""
+    wanted = BundleId.parse(bundle_id) if bundle_id is not None else None
+    checks = setting.automation(needs_inventory=False).repository.verify(wanted)
+    if as_json:
+        print_json(
+            [
+                {"bundle": str(c.id), "sound": c.is_sound, "problem": str(c.problem) if c.problem is not None else None}
+                for c in checks
+            ]
+        )
+    else:
+        for check in checks:
+            click.echo(f"{check.id}  {'sound' if check.is_sound else f'NOT SOUND: {check.problem}'}")
+    return Exit.DONE if all(check.is_sound for check in checks) else Exit.FAILED
+
+
+@click.group()
+def trust() -> None:
+    """Say whose bundles are believed."""
+
+
+@trust.command()
+@click.option("--lineage", "lineages", multiple=True, default=("*",), help="What it may sign; default: everything.")
+@click.option("--note", default="", help="Whose key it is.")
+@click.pass_obj
+def key(setting: Setting, lineages: tuple[str, ...], note: str) -> None:
+    """Make a publisher's key in the state directory and trust it."""
+    signer = generate_key(setting.state / PUBLISHER_KEY)
+    path = setting.state / TRUST
+    known = KeyringTrust.load(path) if path.exists() else KeyringTrust(())
+    known.with_key(signer.public_key, lineages=lineages, note=note).save(path)
+    click.echo(f"{signer.public_key.id[:16]}… in {setting.state / PUBLISHER_KEY}; it may sign {', '.join(lineages)}")
+
+
+def _entry(entry: Entry) -> dict[str, Any]:
+    return {
+        "bundle": str(entry.id),
+        "state": str(entry.state),
+        "digest": str(entry.digest),
+        "published": timestamp(entry.published_at),
+        "purpose": entry.purpose,
+        "reason": entry.reason,
+    }
+
+
+def _bundle(found: Bundle) -> dict[str, Any]:
+    return {"bundle": str(found.id), "digest": str(found.digest), "manifest": manifest_to_document(found.manifest)}

@@ -1,0 +1,103 @@
+"""``rackwave status``, ``history`` and ``release``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from ..automation import Automation
+from ..core.event import Recorded
+from ..core.observation import Unknown
+from ..core.report import NodeStatus, timestamp
+from ..core.story import tell
+from .app import Setting
+from .render import json_option, nodes_option, print_json, print_table
+
+
+@click.command()
+@nodes_option
+@click.option("--look", is_flag=True, help="Also ask each BMC: power, health, installed versions, drift.")
+@json_option
+@click.pass_obj
+def status(setting: Setting, nodes: str | None, look: bool, as_json: bool) -> None:
+    """Say which bundles nodes carry and where they stand; the journal knows, --look asks the BMCs too."""
+
+    async def work(automation: Automation) -> tuple[NodeStatus, ...]:
+        return await automation.status(nodes, look=look)
+
+    statuses = setting.run(work)
+    if as_json:
+        print_json([each.document() for each in statuses])
+    else:
+        print_statuses(statuses)
+
+
+def print_statuses(statuses: Sequence[NodeStatus]) -> None:
+    """Print one line a node."""
+    looked = any(each.seen is not None for each in statuses)
+    headings = ["NODE", "STATE", "ASSIGNED", "PRIOR", *(["POWER", "POST", "HEALTH", "INSTALLED"] if looked else [])]
+    rows = []
+    for each in statuses:
+        history, seen = each.history, each.seen
+        row = [
+            str(history.node),
+            each.state,
+            ", ".join(str(held.bundle) for held in history.assigned.values()) or "-",
+            ", ".join(str(held.bundle) for held in history.prior.values()) or "-",
+        ]
+        if looked and seen is not None:
+            words = [f"{name} {component.installed}" for name, component in sorted(seen.components.items())] + [
+                line for lines in each.drift.values() for line in lines
+            ]
+            row += [_short(seen.power), _short(seen.post), _short(seen.health), "; ".join(words)]
+        note = "; ".join(history.quarantined) if history.quarantined is not None else each.held_by
+        rows.append([*row, note])
+    print_table([*headings, "NOTE"], rows)
+
+
+@click.command()
+@click.argument("node", required=False)
+@json_option
+@click.pass_obj
+def history(setting: Setting, node: str | None, as_json: bool) -> None:
+    """Tell what happened, of everything or of NODE: what ran, who asked, on which evidence."""
+
+    async def work(automation: Automation) -> list[Recorded]:
+        name = automation.select(node)[0].name if node is not None else None
+        return list(automation.history(name))
+
+    recorded = setting.run(work)
+    if as_json:
+        print_json(
+            [
+                {
+                    "number": each.number,
+                    "at": timestamp(each.at),
+                    "event": type(each.event).__name__,
+                    "node": getattr(each.event, "node", None),
+                    "text": tell(each.event),
+                }
+                for each in recorded
+            ]
+        )
+        return
+    for each in recorded:
+        click.echo(f"{timestamp(each.at)}  {getattr(each.event, 'node', ''):12}  {tell(each.event)}")
+
+
+@click.command()
+@click.argument("nodes")
+@click.option("--reason", required=True, help="What you found.")
+@click.pass_obj
+def release(setting: Setting, nodes: str, reason: str) -> None:
+    """Take NODES out of quarantine, once a person has looked at them."""
+
+    async def work(automation: Automation) -> None:
+        await automation.release(nodes, reason)
+
+    setting.run(work)
+
+
+def _short(value: object) -> str:
+    return "unknown" if isinstance(value, Unknown) else str(value)

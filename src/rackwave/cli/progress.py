@@ -1,0 +1,98 @@
+"""A rollout as it happens: a live table on a terminal, one plain line an event anywhere else."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import click
+
+from ..core import event as ev
+from ..core.identity import NodeName
+from ..core.story import tell
+
+if TYPE_CHECKING:
+    from rich.live import Live
+    from rich.table import Table
+
+_QUIET = (ev.SessionOpened, ev.SessionClosed, ev.Identified, ev.ImageFetched, ev.Completing, ev.Acted, ev.Reading)
+"""Events that are for the history, not for someone who watches."""
+
+_MOST_ROWS = 40
+
+
+class Progress:
+    """Subscribes to events; ``with`` it, so that the terminal is left as it was found."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._live: Live | None = None
+        self._wave: dict[NodeName, int] = {}
+        self._lines: dict[NodeName, str] = {}
+        self._done: dict[NodeName, ev.NodeResult] = {}
+        self._title = ""
+
+    def __enter__(self) -> Self:
+        if not self._quiet and sys.stderr.isatty():
+            from rich.console import Console  # late: only a terminal needs it
+            from rich.live import Live
+
+            self._live = Live(self._table(), console=Console(stderr=True), refresh_per_second=4)
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.update(self._table(), refresh=True)
+            self._live.stop()
+
+    def __call__(self, recorded: ev.Recorded) -> None:
+        """Show one event."""
+        event = recorded.event
+        self._note(event)
+        if self._live is not None:
+            self._live.update(self._table())
+        elif not self._quiet and not isinstance(event, _QUIET):
+            node = getattr(event, "node", "")
+            moment = time.strftime("%H:%M:%S", time.localtime(recorded.at))
+            click.echo(f"{moment} {node:12} {tell(event)}", err=True)
+
+    def _note(self, event: ev.Event) -> None:
+        match event:
+            case ev.RolloutStarted(rollout, bundle, _, waves):
+                self._title = f"Rollout {rollout} of {bundle}"
+                self._wave = {node: index for index, wave in enumerate(waves) for node in wave}
+            case ev.NodeFinished(_, node, result):
+                self._done[node] = result
+                self._lines[node] = tell(event)
+            case ev.WaveStarted() | ev.RolloutFinished():
+                self._title = f"{self._title.partition(' - ')[0]} - {tell(event)}"
+            case _ if not isinstance(event, _QUIET):
+                self._lines[event.node] = tell(event)
+            case _:
+                pass
+
+    def _table(self) -> Table:
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(title=self._title or "Looking at the nodes", box=None, title_justify="left", expand=True)
+        for heading, width in (("NODE", 14), ("WAVE", 4), ("STATE", 12)):
+            table.add_column(heading, width=width, no_wrap=True)
+        table.add_column("LATEST", no_wrap=True, overflow="ellipsis", ratio=1)
+        names = list(self._wave or self._lines)
+        busy = [name for name in names if name not in self._done]
+        shown = (busy + [name for name in names if name in self._done])[:_MOST_ROWS]
+        for name in sorted(shown, key=names.index):
+            result = self._done.get(name)
+            state = str(result) if result else "waiting" if name not in self._lines else "under way"
+            style = {"on-new": "green", "rolled-back": "yellow", "quarantined": "red"}.get(state, "")
+            wave = str(self._wave.get(name, ""))
+            table.add_row(str(name), wave, Text(state, style=style), Text(self._lines.get(name, "")))
+        if len(names) > len(shown):
+            table.add_row("…", "", "", Text(f"{len(names) - len(shown)} more; {len(self._done)} of {len(names)} done"))
+        return table

@@ -1,0 +1,49 @@
+"""Tables for people and JSON for programs; ``--json`` is a promise, the table is not."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def json_option(command: F) -> F:
+    """Give *command* the flag ``--json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")(command)
+
+
+def nodes_option(command: F) -> F:
+    """Give *command* the option ``--nodes``."""
+    return click.option(
+        "-n", "--nodes", metavar="NODES", help="Names, labels and ranges: r[1-4]n[01-16],rack=r7; default: all."
+    )(command)
+
+
+def print_json(document: Any) -> None:
+    """Print *document* as JSON."""
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print aligned columns; the last one is cut to the terminal's width where there is one."""
+    from rich.console import Console  # late: only who prints a table pays for it
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    last = len(headings) - 1
+    for index, heading in enumerate(headings):
+        table.add_column(heading, overflow="fold" if index == last else "ignore", no_wrap=index != last)
+    for row in rows:
+        table.add_row(*(_plain(cell) for cell in row))
+    width = None if sys.stdout.isatty() else 200
+    Console(width=width, highlight=False, soft_wrap=False).print(table)
+
+
+def _plain(text: str) -> str:
+    """Keep rich from reading brackets in *text* as markup."""
+    return text.replace("[", r"\[")

@@ -1,0 +1,201 @@
+"""What people are shown: values over plans, rollouts and nodes. Faces only render them.
+
+``document()`` of each is the JSON that ``--json`` prints; its schema is in ``rackwave/schemas``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from attrs import field, frozen
+
+from .bundle import frozen_map
+from .event import NodeResult, RolloutResult
+from .history import NodeHistory, RolloutState
+from .identity import BundleId, Digest, Lineage, NodeName
+from .observation import Observation, Unknown
+from .planner import NodePlan
+from .step import describe
+
+
+@frozen
+class RackPlan:
+    """What a rollout of *bundle* would do, node by node, and what is refused and why."""
+
+    bundle: BundleId
+    digest: Digest
+    nodes: tuple[NodePlan, ...]
+    waves: tuple[tuple[NodeName, ...], ...]
+    refusals: tuple[tuple[NodeName, str], ...] = ()
+    unassigned: frozenset[NodeName] = frozenset()
+
+    @property
+    def is_level(self) -> bool:
+        """Whether every node is level already."""
+        return not self.refusals and all(plan.is_level for plan in self.nodes)
+
+    @property
+    def nothing_to_do(self) -> bool:
+        """Whether every node is level and committed already."""
+        return self.is_level and not self.unassigned
+
+    def document(self) -> dict[str, Any]:
+        """Return the plan as JSON values."""
+        return {
+            "bundle": str(self.bundle),
+            "digest": str(self.digest),
+            "level": self.is_level,
+            "nothing_to_do": self.nothing_to_do,
+            "waves": [[str(node) for node in wave] for wave in self.waves],
+            "nodes": [
+                {
+                    "node": str(plan.node),
+                    "level": plan.is_level,
+                    "steps": [describe(step) for step in plan.steps],
+                    "resets": plan.resets,
+                    "notes": [
+                        {"element": note.element, "text": note.text, "blocks": note.blocks} for note in plan.notes
+                    ],
+                }
+                for plan in self.nodes
+            ],
+            "refusals": [{"node": str(node), "reason": reason} for node, reason in self.refusals],
+        }
+
+    def __str__(self) -> str:
+        lines = [f"Plan for {self.bundle}: {len(self.nodes)} nodes in {len(self.waves)} waves"]
+        for plan in self.nodes:
+            steps = "; ".join(describe(step) for step in plan.steps) or ("level" if plan.is_level else "nothing yet")
+            blocked = "; ".join(note.text for note in plan.notes if note.blocks)
+            lines.append(f"  {plan.node}: {steps}" + (f" (blocked: {blocked})" if blocked else ""))
+        lines.extend(f"  {node}: REFUSED: {reason}" for node, reason in self.refusals)
+        return "\n".join(lines)
+
+
+@frozen
+class RolloutReport:
+    """How a rollout stands or ended."""
+
+    state: RolloutState
+
+    @property
+    def on_new(self) -> tuple[NodeName, ...]:
+        """Nodes that carry the new bundle."""
+        return self._with(NodeResult.ON_NEW)
+
+    @property
+    def rolled_back(self) -> tuple[NodeName, ...]:
+        """Nodes that are back on an earlier bundle."""
+        return self._with(NodeResult.ROLLED_BACK)
+
+    @property
+    def quarantined(self) -> tuple[NodeName, ...]:
+        """Nodes that a person must look at."""
+        return self._with(NodeResult.QUARANTINED)
+
+    @property
+    def not_started(self) -> tuple[NodeName, ...]:
+        """Nodes that the rollout has not come to."""
+        return tuple(node for node in self.state.nodes if node not in self.state.results)
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the rollout is over and every node carries the new bundle."""
+        return self.state.finished is not None and len(self.on_new) == len(self.state.nodes)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it ended before it came to every node."""
+        return self.state.finished is not None and self.state.finished.result is not RolloutResult.DONE
+
+    def _with(self, result: NodeResult) -> tuple[NodeName, ...]:
+        results = self.state.results
+        return tuple(node for node in self.state.nodes if node in results and results[node].result is result)
+
+    def document(self) -> dict[str, Any]:
+        """Return the rollout as JSON values."""
+        state = self.state
+        return {
+            "rollout": str(state.id),
+            "bundle": str(state.bundle),
+            "digest": str(state.digest),
+            "by": state.by,
+            "started": timestamp(state.started),
+            "finished": timestamp(state.finished_at) if state.finished_at is not None else None,
+            "result": str(state.finished.result) if state.finished is not None else None,
+            "reason": state.finished.reason if state.finished is not None else "",
+            "wave": state.wave,
+            "waves": [[str(node) for node in wave] for wave in state.waves],
+            "nodes": [
+                {
+                    "node": str(node),
+                    "result": str(state.results[node].result) if node in state.results else None,
+                    "reason": state.results[node].reason if node in state.results else "",
+                }
+                for node in state.nodes
+            ],
+        }
+
+    def __str__(self) -> str:
+        state = self.state
+        end = f"{state.finished.result}" if state.finished is not None else "under way"
+        counts = f"{len(self.on_new)} on {state.bundle}, {len(self.rolled_back)} rolled back"
+        lines = [f"Rollout {state.id} of {state.bundle}: {end}; {counts}, {len(self.quarantined)} quarantined"]
+        if state.finished is not None and state.finished.reason:
+            lines.append(f"  {state.finished.reason}")
+        lines.extend(f"  {node}: {end.result}: {end.reason}" for node, end in state.results.items())
+        return "\n".join(lines)
+
+
+@frozen
+class NodeStatus:
+    """Where one node stands by the journal and, where it was looked at, by its BMC."""
+
+    history: NodeHistory
+    held_by: str = ""
+    seen: Observation | None = None
+    drift: Mapping[Lineage, tuple[str, ...]] = field(factory=dict, converter=frozen_map)
+
+    @property
+    def state(self) -> str:
+        """One word for where it stands."""
+        if self.history.quarantined is not None:
+            return "quarantined"
+        if self.history.recovery is not None:
+            return "recovering"
+        if self.history.attempt is not None:
+            return "deploying"
+        return "assigned" if self.history.assigned else "unassigned"
+
+    def document(self) -> dict[str, Any]:
+        """Return the status as JSON values."""
+        history, seen = self.history, self.seen
+        return {
+            "node": str(history.node),
+            "state": self.state,
+            "assigned": {str(lineage): str(held.bundle) for lineage, held in history.assigned.items()},
+            "prior": {str(lineage): str(held.bundle) for lineage, held in history.prior.items()},
+            "quarantined": list(history.quarantined) if history.quarantined is not None else None,
+            "held_by": self.held_by or None,
+            "seen": None
+            if seen is None
+            else {
+                "power": _word(seen.power),
+                "post": _word(seen.post),
+                "health": _word(seen.health),
+                "components": {str(name): _word(component.installed) for name, component in seen.components.items()},
+            },
+            "drift": {str(lineage): list(lines) for lineage, lines in self.drift.items()} if seen is not None else None,
+        }
+
+
+def timestamp(at: float) -> str:
+    """Return *at* (epoch seconds) as RFC 3339 in UTC."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _word(value: object) -> str | None:
+    """A reading for JSON: null where it is not known."""
+    return None if isinstance(value, Unknown) else str(value)

@@ -1,0 +1,93 @@
+"""Every event in one plain line: what progress, history and logs say."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from . import event as ev
+from .receipt import Accepted, Ambiguous, Receipt, Refused
+from .step import describe
+
+
+def tell(event: ev.Event) -> str:
+    """Say what *event* means, without the node's name and the time."""
+    match event:
+        case ev.RolloutStarted() | ev.WaveStarted() | ev.NodeFinished() | ev.RolloutFinished():
+            return _tell_rollout(event)
+        case ev.Intended(_, _, number, step):
+            return f"{number}. {describe(step)}"
+        case ev.Completing():
+            return "the last bytes of the upload go out"
+        case ev.Acted(_, _, number, receipt):
+            return f"{number}. {_tell_receipt(receipt)}"
+        case ev.Reading(_, _, number, installed):
+            return f"{number}. in doubt; reads {installed}"
+        case ev.Resolved(_, _, number, outcome, evidence):
+            return f"{number}. {outcome}: {evidence}"
+        case ev.SessionOpened(_, uri):
+            return f"session {uri} opened"
+        case ev.SessionClosed(_, uri):
+            return f"session {uri} closed"
+        case ev.ImageFetched(_, _, digest, sent, size):
+            return f"its BMC fetched {sent} of {size} bytes of {digest[:19]}…"
+        case ev.Identified(_, vendor, model, serial):
+            return f"it is {' '.join(word for word in (vendor, model, serial) if word)}"
+        case _:
+            return _tell_course(event)
+
+
+def _tell_course(
+    event: ev.AttemptStarted
+    | ev.AttemptEnded
+    | ev.Assigned
+    | ev.RecoveryRequested
+    | ev.RecoveryEnded
+    | ev.Quarantined
+    | ev.Released,
+) -> str:
+    match event:
+        case ev.AttemptStarted(_, attempt, goal, _, rung):
+            ladder = f", rung {rung + 1}" if rung is not None else ""
+            return f"attempt {attempt}: {goal.cause} to {goal.bundle} ({goal.mode}{ladder})"
+        case ev.AttemptEnded(_, _, result, evidence):
+            return f"attempt ended {result}: {'; '.join(evidence)}"
+        case ev.Assigned(_, bundle):
+            return f"{bundle} is committed"
+        case ev.RecoveryRequested(_, policy, bundle, failed, evidence):
+            blame = f"{failed} failed" if failed is not None else f"no fault of {bundle}"
+            return f"recovery {policy} ({blame}): {'; '.join(evidence)}"
+        case ev.RecoveryEnded(_, bundle):
+            return f"recovered on {bundle}"
+        case ev.Quarantined(_, evidence):
+            return f"QUARANTINED: {'; '.join(evidence)}"
+        case ev.Released(_, reason, by):
+            return f"released from quarantine by {by}: {reason}"
+        case _:
+            assert_never(event)
+
+
+def _tell_rollout(event: ev.RolloutEvent) -> str:
+    match event:
+        case ev.RolloutStarted(rollout, bundle, _, waves):
+            sizes = " + ".join(str(len(wave)) for wave in waves)
+            return f"rollout {rollout}: {bundle} to {sizes} nodes"
+        case ev.WaveStarted(_, wave):
+            return f"wave {wave} starts"
+        case ev.NodeFinished(_, _, result, reason):
+            return f"{result}: {reason}"
+        case ev.RolloutFinished(rollout, result, reason):
+            return f"rollout {rollout} {result}" + (f": {reason}" if reason else "")
+        case _:
+            assert_never(event)
+
+
+def _tell_receipt(receipt: Receipt) -> str:
+    match receipt:
+        case Accepted(task, way):
+            return f"accepted by {way or 'the BMC'}" + (f", {task}" if task else "")
+        case Refused(reason):
+            return f"refused: {reason}"
+        case Ambiguous(reason):
+            return f"nobody knows whether it was taken: {reason}"
+        case _:
+            assert_never(receipt)

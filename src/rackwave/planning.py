@@ -1,0 +1,131 @@
+"""Plans for many nodes: look at each, plan it, and say which are refused and why, before anything is touched."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from .bundle_orchestrator import BmcPool
+from .core.bundle import Bundle
+from .core.goal import Cause, Goal
+from .core.history import NodeHistory
+from .core.identity import BundleId
+from .core.node import Node, Selector
+from .core.observation import Observation
+from .core.planner import NodePlan, plan_node
+from .core.policy import Policy
+from .core.recovery import way_back
+from .core.report import RackPlan
+from .core.selection import conflicts, refusal
+from .core.step import WriteImage
+from .core.turn import full_look
+from .core.waves import cut_waves
+from .engine.logbook import Logbook
+from .errors import BundleError, NodeError
+from .ports import Clock
+from .repository.repository import BundleRepository
+
+AT_ONCE = 100
+"""Nodes looked at side by side: enough to hide a second of latency, few enough for one process's sockets."""
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class RackPlanner:
+    """Plans rollouts from what the nodes' BMCs say now and what the journal says of their past."""
+
+    def __init__(
+        self,
+        *,
+        logbook: Logbook,
+        repository: BundleRepository,
+        load: Callable[[BundleId], Bundle],
+        bmcs: BmcPool,
+        selectors: Sequence[Selector],
+        clock: Clock,
+    ) -> None:
+        self._logbook = logbook
+        self._repository = repository
+        self._load = load
+        self._bmcs = bmcs
+        self._selectors = selectors
+        self._clock = clock
+
+    async def plan(self, bundle: Bundle, nodes: Sequence[Node], policy: Policy, *, no_way_back: bool) -> RackPlan:
+        """Plan *bundle* for *nodes*; *no_way_back* consents to nodes that could not be rolled back."""
+        planned = await each(lambda node: self._plan_node(node, bundle), nodes)
+        refusals = tuple(
+            (node.name, reason)
+            for node, plan in zip(nodes, planned, strict=True)
+            if (reason := self._refusal(node, bundle, plan, no_way_back=no_way_back)) is not None
+        )
+        return RackPlan(
+            bundle=bundle.id,
+            digest=bundle.digest,
+            nodes=tuple(planned),
+            waves=cut_waves([node.name for node in nodes], policy),
+            refusals=refusals,
+            unassigned=frozenset(node.name for node in nodes if not self._carries(node, bundle)),
+        )
+
+    def _carries(self, node: Node, bundle: Bundle) -> bool:
+        held = self._logbook.node(node.name).assigned.get(bundle.id.lineage)
+        return held is not None and (held.bundle, held.digest) == (bundle.id, bundle.digest)
+
+    async def _plan_node(self, node: Node, bundle: Bundle) -> NodePlan:
+        goal = Goal(bundle.id, bundle.digest, Cause.ROLLOUT)
+        try:
+            bmc = await self._bmcs.get(node.name)
+            seen = await bmc.observe(full_look(bundle))
+        except NodeError as error:
+            seen = Observation.blank(self._clock.now(), str(error), full_look(bundle))
+        return plan_node(node.name, goal, bundle, seen)
+
+    def _refusal(self, node: Node, bundle: Bundle, plan: NodePlan, *, no_way_back: bool) -> str | None:
+        history = self._logbook.node(node.name)
+        misfit = refusal(node, bundle, self._selectors)
+        if misfit is not None:
+            return misfit
+        if history.quarantined is not None:
+            return f"it is in quarantine: {'; '.join(history.quarantined)}"
+        others = [self._load(held.bundle) for line, held in history.assigned.items() if line != bundle.id.lineage]
+        clashes = conflicts([bundle, *others])
+        if clashes:
+            return "; ".join(clashes)
+        impossible = [note.text for note in plan.notes if note.refused]
+        if impossible:
+            return "; ".join(impossible)
+        return None if no_way_back else self._no_way_back(history, bundle, plan)
+
+    def _no_way_back(self, history: NodeHistory, bundle: Bundle, plan: NodePlan) -> str | None:
+        """A roll-back is proven possible before anything starts (system.md)."""
+        if not any(isinstance(step, WriteImage) for step in plan.steps):
+            return None
+        target = way_back(history, bundle.id)
+        if target is None:
+            return "no way back: no bundle was ever committed on it; --no-way-back consents to that"
+        return missing_payload(self._repository, target.bundle)
+
+
+def missing_payload(repository: BundleRepository, bundle: BundleId) -> str | None:
+    """Say why *bundle* could not be sent if it had to be; None where all of it is in the repository."""
+    try:
+        found = repository.get(bundle)
+        for payload in found.manifest.payloads:
+            repository.payload_path(found, payload.name)
+    except BundleError as error:
+        return f"no way back: {error}"
+    return None
+
+
+async def each(work: Callable[[T], Awaitable[R]], items: Sequence[T]) -> list[R]:
+    """Do *work* on every item, a hundred at a time, and return the results in order."""
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def one(item: T) -> R:
+        async with gate:
+            return await work(item)
+
+    return list(await asyncio.gather(*(one(item) for item in items)))

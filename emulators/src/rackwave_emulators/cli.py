@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import resource
 import signal
 import sys
 import threading
@@ -91,6 +92,7 @@ def up(
         port=port,
         plain_http=plain_http,
     )
+    _allow_many_files()
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_serve(rack, with_parent=with_parent))
 
@@ -137,6 +139,13 @@ def _version(text: str) -> tuple[str, str]:
     if not (component and equals and version):
         raise UsageError(f"{text!r} is no component and version", advice="Write for example BIOS=1.0.0.")
     return component, version
+
+
+def _allow_many_files() -> None:
+    """Raise the limit of open files as far as the system lets us: two for each BMC, and many start at 1,024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def _serve(rack: Lab, *, with_parent: bool) -> None:

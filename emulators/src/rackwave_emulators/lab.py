@@ -13,6 +13,7 @@ import errno
 import json
 import os
 import random
+import secrets
 import shutil
 import socket
 import ssl
@@ -103,7 +104,7 @@ class Lab:
         self._plain_http = plain_http
         self._latency = latency
         self._port = port
-        self.directory = directory or Path(tempfile.mkdtemp(prefix="rackwave-lab-"))
+        self.directory = directory or Path(tempfile.gettempdir(), f"rackwave-lab-{secrets.token_hex(8)}")
         chance = random.Random(seed)  # noqa: S311 - reproducible on purpose, guards nothing
         self.places_of_nodes = [Place.of(index) for index in range(nodes)]
         self.stations: tuple[Station, ...] = tuple(
@@ -176,7 +177,7 @@ class Lab:
         await self._stop()
 
     async def _start(self) -> None:
-        self.directory.mkdir(parents=True, exist_ok=True)
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=not self._temporary)
         authority = None if self._plain_http else Authority(self.directory)
         self._bridge = WsgiBridge(app.wsgi_app)
         self._updates = UpdateService(self.directory / "inbox")

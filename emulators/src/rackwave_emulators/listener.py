@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import socket
 import ssl
 import struct
@@ -17,6 +18,8 @@ from collections.abc import Callable
 _ABORT = struct.pack("ii", 1, 0)
 _HANDSHAKE_LIMIT = 15.0  # seconds; an idle stranger must not hold a slot, a loaded machine must not be refused
 _SHUTDOWN_LIMIT = 1.0
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_PAUSE = 1.0
 
 
 def listen(address: str, port: int) -> socket.socket:
@@ -73,10 +76,13 @@ class Listener:
         self._handshakes: set[asyncio.Task[None]] = set()
         self.accepted = 0
         self.refused = 0
-        self._loop.add_reader(sock.fileno(), self._accept)
+        self._pause: asyncio.TimerHandle | None = None
+        self._listen()
 
     async def close(self) -> None:
         """Stop listening; connections that stand are not touched."""
+        if self._pause is not None:
+            self._pause.cancel()
         self._loop.remove_reader(self._sock.fileno())
         self._sock.close()
         pending = tuple(self._handshakes)
@@ -84,14 +90,20 @@ class Listener:
             task.cancel()
         await asyncio.gather(*pending, return_exceptions=True)
 
+    def _listen(self) -> None:
+        self._loop.add_reader(self._sock.fileno(), self._accept)
+
     def _accept(self) -> None:
         for _ in range(64):  # at most a burst, then the loop gets its turn
             try:
                 connection, _peer = self._sock.accept()
             except (BlockingIOError, InterruptedError):
                 return
-            except OSError:
-                # Out of descriptors or aborted by the peer: the next readiness event tries again.
+            except OSError as error:
+                if error.errno in _EXHAUSTED:
+                    # The socket stays readable, so without a pause this would spin until somebody closes something.
+                    self._loop.remove_reader(self._sock.fileno())
+                    self._pause = self._loop.call_later(_PAUSE, self._listen)
                 return
             if not self._admits():
                 self.refused += 1

@@ -241,7 +241,7 @@ def inventory_members(unit: Unit) -> dict[str, dict[str, Any]]:
         found[f"{paths.INVENTORY}/{view.name}"] = _software(unit, view, view.name, view.version)
         if shows_staged and view.staged is not None:
             member = _software(unit, view, view.name + STAGED_SUFFIX, view.staged)
-            member.update(Active=False, Staged=True, Updateable=False)
+            member.update(Active=False, Staged=True, Updateable=False, Status={"State": "StandbySpare", "Health": "OK"})
             found[f"{paths.INVENTORY}/{view.name}{STAGED_SUFFIX}"] = member
     return found
 

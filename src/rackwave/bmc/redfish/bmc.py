@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from attrs import evolve
 
@@ -19,6 +19,7 @@ from . import power, receipts
 from .answer import Answer
 from .bios import Bios
 from .document import Document, text
+from .inspection import Inspection
 from .resources import Service
 from .session import OnSession, Session
 from .tasks import task_seen
@@ -74,7 +75,9 @@ class RedfishBmc:
         self.session = Session(self.transport, credentials, clock, on_session)
         self.service = Service(self.session, system)
         self._bios = Bios(self.session, self.service, clock)
+        self.inspection = Inspection(self.session, self.service, clock)
         self._born: dict[str, float] = {}
+        self._lent: list[Callable[[], None]] = []
 
     @property
     def node(self) -> NodeName:
@@ -249,12 +252,23 @@ class RedfishBmc:
         """
         return await self.session.end(uri)
 
+    async def sushy(self) -> Any:
+        """Lend a live ``sushy.Sushy`` on our session; use it in a worker thread (`sushy_bridge`)."""
+        from .sushy_bridge import borrow_sushy  # imports sushy, which few runs need
+
+        lent, close = await asyncio.to_thread(borrow_sushy, self.session, asyncio.get_running_loop())
+        self._lent.append(close)
+        return lent
+
     async def park(self) -> None:
         """Drop the connection; the session stays open on the BMC."""
         await self.transport.park()
 
     async def close(self) -> None:
-        """Delete our session on the BMC and drop the connection."""
+        """Delete our session on the BMC and drop every connection."""
+        for close in self._lent:
+            close()
+        self._lent.clear()
         try:
             await self.session.close()
         finally:

@@ -19,7 +19,7 @@ from tenacity import (
 from tenacity.stop import stop_base
 from tenacity.wait import wait_base
 
-from ...errors import BmcRefusedError, BmcUnreachableError
+from ...errors import BmcRefusedError, BmcUnreachableError, NodeError
 from ...ports import Clock
 
 T = TypeVar("T")
@@ -69,14 +69,28 @@ class RetryPolicy:
 
     async def call(self, attempt: Callable[[], Awaitable[T]], *, clock: Clock, within: float) -> T:
         """Await *attempt* until it succeeds, or raise its last error once *within* seconds would be exceeded."""
+        deadline = clock.monotonic() + within
+        # The first attempt is made without tenacity, whose machinery costs 90 us where the request costs 140.
+        try:
+            return await attempt()
+        except NodeError as error:
+            first: NodeError | None = error
+
+        async def again() -> T:
+            nonlocal first
+            if first is not None:
+                failed, first = first, None
+                raise failed
+            return await attempt()
+
         retrying = AsyncRetrying(
             retry=self.when,
             wait=self.wait,
-            stop=self.stop | stop_at_deadline(clock, clock.monotonic() + within),
+            stop=self.stop | stop_at_deadline(clock, deadline),
             sleep=clock.sleep,
             reraise=True,
         )
-        return await retrying(attempt)
+        return await retrying(again)
 
 
 GET = RetryPolicy(

@@ -78,6 +78,8 @@ class Session:
             BmcLoginError: the BMC refused the credentials, now or before.
             NodeError: the login did not come to an answer that can be used.
         """
+        if self._token is not None and self._token.key != instead_of:
+            return self._token
         async with self._opening:
             old = self._token
             if old is not None and old.key != instead_of:

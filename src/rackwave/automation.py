@@ -371,6 +371,10 @@ class Automation:
         (chosen,) = self.select(node)
         return await self._bmcs().get(chosen.name)
 
+    async def let_go(self, node: NodeName) -> None:
+        """Close the live BMC adapter of *node*, if there is one."""
+        await self._bmcs().release(node)
+
     def managed(self, node: NodeName) -> ManagedNode:
         """Return how *node* is reached."""
         return self._nodes[node]

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from .automation import Automation
-from .bmc.redfish.sushy_bridge import borrow_sushy
 from .core.event import Recorded
 from .core.identity import BundleId, NodeName
 from .core.observation import Look, Observation
@@ -139,10 +138,12 @@ class LiveNode:
     def sushy(self) -> Sushy:
         """Return a live ``sushy.Sushy`` on our own session: no second login, no replayed POST.
 
-        Use it from one thread at a time, and not while a rollout works on the node.
+        Use it from one thread at a time, not while a rollout works on the node, and not after the
+        system was closed.
         """
-        return self._system._run(self._sushy())  # noqa: SLF001 - a part of the system's own face
+        return self._system._run(self._sushy())  # noqa: SLF001 - as above
 
     async def _sushy(self) -> Sushy:
         bmc = await self._system.aio.bmc(self.name)
-        return await borrow_sushy(bmc)
+        found: Sushy = await bmc.sushy()
+        return found

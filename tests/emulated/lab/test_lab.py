@@ -111,6 +111,23 @@ def test_collections_come_in_pages_where_the_make_says_so(play, client):
     play(scenario, personality=attrs.evolve(plain, rules=attrs.evolve(plain.rules, page_size=2)))
 
 
+def test_skip_and_top_choose_members(play, client):
+    """$skip and $top cut a collection as the specification says; a client that asked for few gets no next page."""
+
+    async def scenario(lab, clock):
+        async with client(lab) as bmc:
+            await bmc.log_in()
+            told = [
+                await bmc.get(f"{ROOT}/UpdateService/FirmwareInventory?{query}")
+                for query in ("$top=2", "$skip=2", "$top=0", "$skip=1&$top=1", "$skip=9")
+            ]
+
+            assert [2, 1, 0, 1, 0] == [len(page["Members"]) for page in told]
+            assert not any("Members@odata.nextLink" in page for page in told)
+
+    play(scenario)
+
+
 def test_one_seed_is_one_rack(tmp_path):
     """The same seed gives the same serial numbers and ids, another seed others."""
     serials = [

@@ -44,6 +44,23 @@ def test_a_session_opens_and_closes(play, client):
     play(scenario)
 
 
+def test_the_list_follows_logins_and_logouts(play, client):
+    """Sessions lists those that are open now, not those that were when it was last read."""
+
+    async def scenario(lab, clock):
+        async with client(lab, basic="admin:password") as bmc:
+            counts = []
+            for _ in range(2):
+                login = await bmc.ask("POST", SESSIONS, json={"UserName": "admin", "Password": "password"})
+                counts.append((await bmc.get(SESSIONS))["Members@odata.count"])
+            await bmc.ask("DELETE", login.headers["Location"])
+            counts.append((await bmc.get(SESSIONS))["Members@odata.count"])
+
+            assert [1, 2, 1] == counts
+
+    play(scenario)
+
+
 def test_wrong_credentials_are_refused(play, client):
     """A wrong password gets 401, by session and by Basic; nothing is opened."""
 

@@ -316,7 +316,7 @@ def _message(entry: TaskMessage) -> dict[str, Any]:
     }
 
 
-def bios(unit: Unit, settings_etag: str) -> dict[str, Any]:
+def bios(unit: Unit) -> dict[str, Any]:
     """The Bios resource: attributes in force, and where to stage others."""
     path = f"{system_path(unit)}/Bios"
     told: dict[str, Any] = {
@@ -331,7 +331,7 @@ def bios(unit: Unit, settings_etag: str) -> dict[str, Any]:
         told["Attributes"] = unit.machine.bios_attributes
         told["@Redfish.Settings"] = {
             "@odata.type": "#Settings.v1_3_5.Settings",
-            "ETag": settings_etag,
+            "ETag": unit.settings_etag(),
             "SettingsObject": link(f"{path}/Settings"),
             "SupportedApplyTimes": ["OnReset"],
             "Messages": [],
@@ -339,12 +339,12 @@ def bios(unit: Unit, settings_etag: str) -> dict[str, Any]:
     return told
 
 
-def bios_settings(unit: Unit, settings_etag: str) -> dict[str, Any]:
+def bios_settings(unit: Unit) -> dict[str, Any]:
     """Bios/Settings: only what waits for the next POST."""
     return {
         "@odata.id": f"{system_path(unit)}/Bios/Settings",
         "@odata.type": "#Bios.v1_2_1.Bios",
-        "@odata.etag": settings_etag,
+        "@odata.etag": unit.settings_etag(),
         "Id": "Settings",
         "Name": "BIOS Configuration Pending Settings",
         "AttributeRegistry": REGISTRY_ID,

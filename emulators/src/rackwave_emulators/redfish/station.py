@@ -1,4 +1,4 @@
-"""One BMC of the lab: a machine, its sessions, and its Redfish resources, rendered once per change.
+"""One BMC of the lab: a machine, its sessions, and its Redfish service.
 
 A machine is not made for several threads, and the stock views of sushy-tools run in some; so every
 call that reaches the machine holds the station's lock. On the event loop it is held for microseconds.
@@ -10,14 +10,11 @@ import random
 import threading
 import uuid as uuids
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import partial
-from http import HTTPStatus
 from pathlib import Path
-from typing import Any, TypeAlias
-from urllib.parse import parse_qs
+from typing import Any
 
 import attrs
 from attrs import define
@@ -34,15 +31,12 @@ from ..machine import Machine
 from ..personality import Personality, Timing
 from ..refusal import LabRefusal
 from ..updates import MachineTask
-from . import paths, resources
-from .answers import Answer, RefusalError, encode
+from . import resources
+from .answers import Answer, RefusalError
 from .sessions import Account, Sessions
-
-View: TypeAlias = Callable[[], Mapping[str, Any]]
+from .shelf import Shelf
 
 IMAGE_LIMIT = 256 << 20  # the largest BMC image in the field's recorded trees is 128 MiB
-_PAGED = frozenset({paths.INVENTORY, paths.TASKS, paths.SESSIONS})
-_RETRY_AFTER = {"Retry-After": "1"}
 
 
 @define
@@ -89,12 +83,8 @@ class Station:
         self._lock = threading.RLock()
         self._drivers: Drivers | None = None
         self._booted = machine.bmc_last_reset
-        self._touched = 0
         self._requests: dict[int, dict[str, Any]] = {}
-        self._cache: dict[str, tuple[object, Answer]] = {}
-        self._constant: dict[str, View] = {}
-        self._changing: dict[str, View] = {}
-        self._lay_out()
+        self._shelf = Shelf(self, sessions)
 
     # -- where it is ----------------------------------------------------------------------------
 
@@ -133,127 +123,13 @@ class Station:
     def read(self, path: str, query: str) -> Answer | None:
         """Return the resource at *path*; None: it is not one of the machine's."""
         with self._lock:
-            if path.startswith((paths.TASKS + "/", paths.MONITORS + "/")):
-                return self._task(path)
-            if (view := self._constant.get(path)) is not None:
-                return self._rendered(path, None, view)
-            if (view := self._changing.get(path)) is not None:
-                self.machine.advance()
-                stamp: object = (self.machine.revision, self._touched)
-                if path in self._dated:
-                    stamp = (stamp, int(self.machine.time))
-                answer = self._rendered(path, stamp, view)
-                return answer if path not in _PAGED else self._page(path, query, answer, view)
-            if path.startswith(paths.INVENTORY + "/"):
-                return self._inventory_member(path)
-            return self._session(path)
-
-    def _lay_out(self) -> None:
-        system, manager = resources.system_path(self), resources.manager_path(self)
-        registry = f"{paths.REGISTRIES}/{resources.REGISTRY_ID}"
-        rules = self.machine.personality.rules
-        self._constant = {
-            paths.VERSIONS: resources.versions,
-            paths.ROOT: partial(resources.root, self),
-            paths.SYSTEMS: partial(resources.collection, paths.SYSTEMS, "ComputerSystem", [system]),
-            paths.MANAGERS: partial(resources.collection, paths.MANAGERS, "Manager", [manager]),
-            paths.SESSION_SERVICE: partial(resources.session_service, self.sessions.timeout),
-        }
-        self._changing = {
-            system: partial(resources.system, self),
-            manager: partial(resources.manager, self),
-            f"{system}/Bios": lambda: resources.bios(self, self.settings_etag()),
-            paths.UPDATE_SERVICE: partial(resources.update_service, self),
-            paths.INVENTORY: lambda: resources.collection(
-                paths.INVENTORY,
-                "SoftwareInventory",
-                [member["@odata.id"] for member in resources.inventory_members(self).values()],
-            ),
-            paths.TASK_SERVICE: partial(resources.task_service, self),
-            paths.TASKS: lambda: resources.collection(
-                paths.TASKS, "Task", [f"{paths.TASKS}/{task.id}" for task in self.machine.tasks]
-            ),
-            paths.SESSIONS: lambda: resources.collection(
-                paths.SESSIONS, "Session", [session.uri for session in self.sessions]
-            ),
-        }
-        self._dated = frozenset({manager, paths.TASK_SERVICE})
-        if rules.bios_attributes:
-            attributes = self.machine.bios_registry.values()
-            self._changing[f"{system}/Bios/Settings"] = lambda: resources.bios_settings(self, self.settings_etag())
-            self._constant |= {
-                paths.REGISTRIES: partial(
-                    resources.collection,
-                    paths.REGISTRIES,
-                    "MessageRegistryFile",
-                    [registry, f"{paths.REGISTRIES}/Messages"],
-                ),
-                registry: resources.registry_file,
-                f"{registry}/Registry": partial(resources.attribute_registry, attributes),
-            }
-
-    def _rendered(self, key: str, stamp: object, view: View) -> Answer:
-        kept = self._cache.get(key)
-        if kept is not None and kept[0] == stamp:
-            return kept[1]
-        body = view()
-        raw = encode(body)
-        answer = Answer(HTTPStatus.OK, raw, {"ETag": body.get("@odata.etag") or f'"{zlib.crc32(raw):08x}"'})
-        self._cache[key] = (stamp, answer)
-        return answer
-
-    def _inventory_member(self, path: str) -> Answer | None:
-        self.machine.advance()
-        stamp = (self.machine.revision, self._touched)
-        kept = self._cache.get(path)
-        if kept is not None and kept[0] == stamp:
-            return kept[1]
-        member = resources.inventory_members(self).get(path)
-        if member is None:
-            self._cache.pop(path, None)  # a staged image that has become what runs
-            return None
-        return self._rendered(path, stamp, lambda: member)
-
-    def _task(self, path: str) -> Answer:
-        task = self.machine.task(path.rpartition("/")[2])
-        if task is None:
-            raise RefusalError(404, f"There is no resource at {path}.")
-        stamp = (task.record, task.state, task.percent, self.machine.revision)
-        answer = self._rendered(path, stamp, partial(resources.task_body, self, task))
-        if task.ended:
-            return answer
-        if path.startswith(paths.MONITORS):
-            headers = {**answer.headers, **_RETRY_AFTER, "Location": path}
-            return attrs.evolve(answer, status=HTTPStatus.ACCEPTED, headers=headers)
-        return attrs.evolve(answer, headers={**answer.headers, **_RETRY_AFTER})
-
-    def _session(self, path: str) -> Answer | None:
-        if not path.startswith(paths.SESSIONS + "/"):
-            return None
-        session = self.sessions.get(path.rpartition("/")[2])
-        return None if session is None else Answer.of(resources.session(session))
-
-    def _page(self, path: str, query: str, whole: Answer, view: View) -> Answer:
-        """Cut a collection down to ``$skip`` and ``$top``, and to what this make sends at once (P47)."""
-        size = self.machine.personality.rules.page_size
-        if not size and "$" not in query:
-            return whole
-        asked = parse_qs(query)
-        skip = _whole_number(asked, "$skip", 0)
-        top = _whole_number(asked, "$top", size)
-        body = dict(view())
-        members = body["Members"]
-        end = min(len(members), skip + (min(top, size) if size and top else top or size or len(members)))
-        body["Members"] = members[skip:end]
-        if end < len(members) and (size or "$top" not in asked):
-            body["Members@odata.nextLink"] = f"{path}?$skip={end}"
-        return Answer.of(body)
-
-    # -- what it is told to do ------------------------------------------------------------------
+            return self._shelf.read(path, query)
 
     def touch(self) -> None:
-        """Note that something outside the machine may have changed, so that nothing rendered is kept."""
-        self._touched += 1
+        """Note that something outside the machine may have changed, so that nothing rendered is served again."""
+        self._shelf.touch()
+
+    # -- what it is told to do ------------------------------------------------------------------
 
     def begin_update(
         self, component: str | None, image: str, *, source: str, requested: dict[str, Any]
@@ -457,13 +333,6 @@ def make_station(
     cap = make.rules.session_cap if session_cap is None else session_cap
     sessions = Sessions(account, clock, chance, cap=cap, timeout=make.rules.session_timeout)
     return Station(machine, sessions, uuid=uuid, mac=mac, directory=directory)
-
-
-def _whole_number(asked: Mapping[str, list[str]], name: str, default: int) -> int:
-    text = asked.get(name, [str(default)])[0]
-    if not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise RefusalError(400, f"{name} must be a whole number.", message_id="QueryParameterValueTypeError")
-    return int(text)
 
 
 def _translated(refusal: LabRefusal) -> RefusalError:

@@ -1,0 +1,181 @@
+"""A BMC's resources by path, rendered once per change.
+
+Each resource has a stamp, a value that differs whenever the resource may: what was rendered is served
+until the stamp is another. That is what makes a GET cost a tenth of a millisecond.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping
+from functools import partial
+from http import HTTPStatus
+from typing import Any, TypeAlias
+from urllib.parse import parse_qs
+
+import attrs
+
+from . import paths, resources
+from .answers import Answer, RefusalError, encode
+from .sessions import Sessions
+from .unit import Unit
+
+View: TypeAlias = Callable[[], Mapping[str, Any]]
+
+_PAGED = frozenset({paths.INVENTORY, paths.TASKS, paths.SESSIONS})
+_RETRY_AFTER = {"Retry-After": "1"}
+
+
+class Shelf:
+    """The resources of *unit* and *sessions*. Its caller holds whatever lock the unit's machine needs."""
+
+    def __init__(self, unit: Unit, sessions: Sessions) -> None:
+        self._unit = unit
+        self._sessions = sessions
+        self._touched = 0
+        self._kept: dict[str, tuple[object, Answer]] = {}
+        self._constant = self._constant_views()
+        self._changing = self._changing_views()
+        self._dated = frozenset({resources.manager_path(unit), paths.TASK_SERVICE})
+
+    def touch(self) -> None:
+        """Note that something outside the machine may have changed, so that nothing rendered is served again."""
+        self._touched += 1
+
+    def read(self, path: str, query: str) -> Answer | None:
+        """Return the resource at *path*; None: there is none on this shelf.
+
+        Raises:
+            RefusalError: there is no such task (404), or *query* makes no sense (400).
+        """
+        if path.startswith((paths.TASKS + "/", paths.MONITORS + "/")):
+            return self._task(path)
+        if (view := self._constant.get(path)) is not None:
+            return self._rendered(path, None, view)
+        if (view := self._changing.get(path)) is not None:
+            answer = self._rendered(path, self._stamp(path), view)
+            return answer if path not in _PAGED else self._page(path, query, answer, view)
+        if path.startswith(paths.INVENTORY + "/"):
+            return self._inventory_member(path)
+        return self._session(path)
+
+    def _constant_views(self) -> dict[str, View]:
+        unit = self._unit
+        views: dict[str, View] = {
+            paths.VERSIONS: resources.versions,
+            paths.ROOT: partial(resources.root, unit),
+            paths.SYSTEMS: partial(
+                resources.collection, paths.SYSTEMS, "ComputerSystem", [resources.system_path(unit)]
+            ),
+            paths.MANAGERS: partial(resources.collection, paths.MANAGERS, "Manager", [resources.manager_path(unit)]),
+            paths.SESSION_SERVICE: partial(resources.session_service, self._sessions.timeout),
+        }
+        if unit.machine.personality.rules.bios_attributes:
+            file = f"{paths.REGISTRIES}/{resources.REGISTRY_ID}"
+            files = [file, f"{paths.REGISTRIES}/Messages"]
+            views |= {
+                paths.REGISTRIES: partial(resources.collection, paths.REGISTRIES, "MessageRegistryFile", files),
+                file: resources.registry_file,
+                f"{file}/Registry": partial(resources.attribute_registry, unit.machine.bios_registry.values()),
+            }
+        return views
+
+    def _changing_views(self) -> dict[str, View]:
+        unit, collection = self._unit, resources.collection
+        system = resources.system_path(unit)
+        views: dict[str, View] = {
+            system: partial(resources.system, unit),
+            resources.manager_path(unit): partial(resources.manager, unit),
+            f"{system}/Bios": partial(resources.bios, unit),
+            paths.UPDATE_SERVICE: partial(resources.update_service, unit),
+            paths.INVENTORY: lambda: collection(
+                paths.INVENTORY,
+                "SoftwareInventory",
+                [member["@odata.id"] for member in resources.inventory_members(unit).values()],
+            ),
+            paths.TASK_SERVICE: partial(resources.task_service, unit),
+            paths.TASKS: lambda: collection(
+                paths.TASKS, "Task", [f"{paths.TASKS}/{task.id}" for task in unit.machine.tasks]
+            ),
+            paths.SESSIONS: lambda: collection(paths.SESSIONS, "Session", [session.uri for session in self._sessions]),
+        }
+        if unit.machine.personality.rules.bios_attributes:
+            views[f"{system}/Bios/Settings"] = partial(resources.bios_settings, unit)
+        return views
+
+    def _stamp(self, path: str) -> object:
+        machine = self._unit.machine
+        machine.advance()
+        stamp = (machine.revision, self._touched)
+        if path in self._dated:
+            return (stamp, int(machine.time))
+        if path == paths.SESSIONS:
+            return (stamp, [session.id for session in self._sessions])
+        return stamp
+
+    def _rendered(self, path: str, stamp: object, view: View) -> Answer:
+        kept = self._kept.get(path)
+        if kept is not None and kept[0] == stamp:
+            return kept[1]
+        body = view()
+        raw = encode(body)
+        answer = Answer(HTTPStatus.OK, raw, {"ETag": body.get("@odata.etag") or f'"{zlib.crc32(raw):08x}"'})
+        self._kept[path] = (stamp, answer)
+        return answer
+
+    def _inventory_member(self, path: str) -> Answer | None:
+        stamp = self._stamp(path)
+        kept = self._kept.get(path)
+        if kept is not None and kept[0] == stamp:
+            return kept[1]
+        member = resources.inventory_members(self._unit).get(path)
+        if member is None:
+            self._kept.pop(path, None)  # a staged image that has become what runs
+            return None
+        return self._rendered(path, stamp, lambda: member)
+
+    def _task(self, path: str) -> Answer:
+        machine = self._unit.machine
+        task = machine.task(path.rpartition("/")[2])
+        if task is None:
+            raise RefusalError(404, f"There is no resource at {path}.")
+        stamp = (task.record, task.state, task.percent, machine.revision, self._touched)
+        answer = self._rendered(path, stamp, partial(resources.task_body, self._unit, task))
+        if task.ended:
+            return answer
+        if path.startswith(paths.MONITORS):
+            headers = {**answer.headers, **_RETRY_AFTER, "Location": path}
+            return attrs.evolve(answer, status=HTTPStatus.ACCEPTED, headers=headers)
+        return attrs.evolve(answer, headers={**answer.headers, **_RETRY_AFTER})
+
+    def _session(self, path: str) -> Answer | None:
+        if not path.startswith(paths.SESSIONS + "/"):
+            return None
+        session = self._sessions.get(path.rpartition("/")[2])
+        return None if session is None else Answer.of(resources.session(session))
+
+    def _page(self, path: str, query: str, whole: Answer, view: View) -> Answer:
+        """Cut a collection down to ``$skip`` and ``$top``, and to what this make sends at once (P47)."""
+        size = self._unit.machine.personality.rules.page_size
+        if not size and "$" not in query:
+            return whole
+        asked = parse_qs(query, keep_blank_values=True)
+        skip = _whole_number(asked, "$skip") or 0
+        top = _whole_number(asked, "$top")
+        body = dict(view())
+        members = body["Members"]
+        wanted = members[skip:] if top is None else members[skip : skip + top]
+        body["Members"] = wanted[:size] if size else wanted
+        if len(body["Members"]) < len(wanted):
+            left = "" if top is None else f"&$top={top - size}"
+            body["Members@odata.nextLink"] = f"{path}?$skip={skip + size}{left}"
+        return Answer.of(body)
+
+
+def _whole_number(asked: Mapping[str, list[str]], name: str) -> int | None:
+    if name not in asked:
+        return None
+    text = asked[name][0]
+    if not (text.isascii() and text.isdigit()) or len(text) > len("999999999"):
+        raise RefusalError(400, f"{name} must be a whole number.", message_id="QueryParameterValueTypeError")
+    return int(text)

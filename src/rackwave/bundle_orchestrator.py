@@ -218,7 +218,9 @@ class BundleOrchestrator:
         verdict = judge_wave(state)
         if isinstance(verdict, Stop):
             under_way = [n for w in state.waves[: state.wave + 1] for n in w if n not in state.results]
-            if not under_way:
+            # A node of a later wave may be on a ladder: a rollout that is over would not be resumed for it.
+            histories = [self._logbook.node(node) for node in state.nodes]
+            if not under_way and all(h.attempt is None and h.recovery is None for h in histories):
                 await self._logbook.record(RolloutFinished(rollout, RolloutResult.STOPPED, verdict.why))
                 self._engine.wake(state.nodes)
             return

@@ -113,10 +113,13 @@ def _level(
     if moved or before.touched or attempt.touched:
         events.append(Assigned(node, goal.bundle, goal.digest, attempt.id))
     evidence = after.last.evidence if after.last is not None else ()
+    aim = context.rollout
     if before.recovery is None:
-        return (*events, *_finish(before, context, NodeResult.ON_NEW, evidence))
+        # An attempt that another rollout left open ends here, and says nothing about this one.
+        is_aim = aim is not None and (goal.bundle, goal.digest) == (aim.bundle, aim.digest)
+        return (*events, *(_finish(before, context, NodeResult.ON_NEW, evidence) if is_aim else ()))
     events.append(RecoveryEnded(node, goal.bundle, evidence))
-    if before.recovery.failed is not None or moved:
+    if moved or (aim is not None and before.recovery.failed == aim.bundle):
         why = (f"back on {goal.bundle}", *before.recovery.evidence)
         events.extend(_finish(before, context, NodeResult.ROLLED_BACK, why))
     return tuple(events)
@@ -133,7 +136,9 @@ def _not_level(after: NodeHistory, context: Context) -> tuple[NodeEvent | NodeFi
         case Retry(goal):
             return (AttemptStarted(after.node, context.new_id(), goal, rollout),)
         case Recover(policy, failed, evidence):
-            bundle = failed or after.last.goal.bundle
+            # An unrelated failure is one of the bundle that runs there, not of the one that was to come.
+            held = after.assigned.get(context.lineage)
+            bundle = failed or (held.bundle if held is not None else after.last.goal.bundle)
             requested = RecoveryRequested(after.node, policy, bundle, failed, evidence, "bundle orchestrator")
             return (requested, *_climb(apply_to_node(after, requested, context.now), context))
         case Quarantine(evidence):
@@ -144,7 +149,7 @@ def _not_level(after: NodeHistory, context: Context) -> tuple[NodeEvent | NodeFi
 
 def _climb(history: NodeHistory, context: Context) -> tuple[NodeEvent | NodeFinished, ...]:
     """Take the next rung of the ladder."""
-    step = next_rung(history, context.lineage, context.images)
+    step = next_rung(history, context.lineage, context.images, retries=context.policy.retries)
     match step:
         case NextRung(goal, rung):
             rollout = context.rollout.id if context.rollout is not None else None

@@ -8,6 +8,8 @@ Rules, in this order:
 4. Then the activating reset is done once, for an image may be staged unseen.
 5. Two fresh readings of the old version after that reset, and the BMC never held the whole image:
    it never began. Old version although it did hold the whole image: nobody can know. A person must.
+6. Where the target is what was there before (a reassertion), or nobody knew what was, its presence
+   proves a write only if the BMC held the image.
 
 A task is ours when it names our attempt's image, or when it is the only task that the BMC did not
 have just before our request.
@@ -23,6 +25,7 @@ from .bundle import Activation
 from .event import Outcome
 from .history import Attempt, StepRecord
 from .observation import NOT_ASKED, Look, Observation, Post, TaskPhase, TaskSeen, Unknown
+from .planner import is_unmarked, was_effective
 from .policy import Policy
 from .receipt import Accepted
 from .step import WriteImage
@@ -109,10 +112,12 @@ def resolve(
     holding: Holding | None,
     policy: Policy,
     now: float,
+    since: float = 0.0,
 ) -> Doubt:
     """Say what became of the open write *record*, or what it takes to know.
 
     *holding* is what the image server and the journal say of the image; None where nobody asked yet.
+    *since* is when this process began to watch.
     """
     if seen.task is not NOT_ASKED:
         followed = _follow(seen.task, policy, record, write, now)
@@ -121,15 +126,14 @@ def resolve(
     if seen.tasks is NOT_ASKED or seen.component(write.component).installed is NOT_ASKED:
         return WantsLook(wide_look(write))
     component = seen.component(write.component)
-    resets = attempt.resets_after(record.number)
     if component.staged == write.version:
         return Ended(Outcome.DONE, f"{write.component} has {write.version} staged")
-    if component.installed == write.version and (write.expects != write.version or resets):
+    if component.installed == write.version and write.expects not in ("", write.version):
         return Ended(Outcome.DONE, f"{write.component} reports {write.version}")
     tied = _tied_task(record, seen.tasks)
     if tied is not None and tied.phase is not TaskPhase.VANISHED:
         return _follow(tied, policy, record, write, now) or StillOpen(policy.poll, "its task cannot be read")
-    return _without_task(record, write, attempt, seen, holding, policy, now)
+    return _without_task(record, write, attempt, seen, holding, policy, now, since)
 
 
 def time_limit(write: WriteImage, policy: Policy) -> float:
@@ -179,24 +183,40 @@ def _without_task(
     holding: Holding | None,
     policy: Policy,
     now: float,
+    watched: float,
 ) -> Doubt:
     """No task tells: wait until nothing can be running, reset once, read twice."""
     if holding is None:
         return WantsLook(wide_look(write))
-    may_run_until = record.at + (time_limit(write, policy) if holding.whole or record.was_accepted else policy.settle)
+    # One that has begun to fetch may still be at it, however slowly: it counts like one that has it all.
+    may_have_it = holding.whole or holding.requests > 0 or record.was_accepted
+    may_run_until = record.at + (time_limit(write, policy) if may_have_it else policy.settle)
     if now < may_run_until:
         return StillOpen(max(policy.poll, min(may_run_until - now, 10 * policy.poll)), "it may still be running")
     if isinstance(seen.tasks, Unknown) or any(task.phase is TaskPhase.RUNNING for task in seen.tasks):
-        if now - may_run_until > policy.busy_timeout:
+        if now - max(may_run_until, watched) > policy.busy_timeout:
             return GiveUp("the BMC's tasks cannot be read, or one that is not ours never ends")
         return StillOpen(policy.poll, "the BMC is busy, or its tasks cannot be read")
     resets = attempt.resets_after(record.number)
     if write.activation is not Activation.IMMEDIATE and not resets:
         return WantsReset(write.activation, "an image may be staged unseen")
     since = max((may_run_until, *(reset.last_at for reset in resets)))
-    if resets and write.activation is Activation.HOST_RESET and seen.post is not Post.COMPLETE:
-        return _patient(since, policy.reset_timeout, "the host has not finished POST after its reset", policy, now)
-    return _read(record, write, seen, holding, since, policy, now)
+    if resets:
+        why = _until_restarted(resets[-1], write, seen, policy, now)
+        if why:
+            return _patient(max(since, watched), policy.reset_timeout, why, policy, now)
+    return _read(record, write, seen, holding, since, policy, now, watched)
+
+
+def _until_restarted(reset: StepRecord, write: WriteImage, seen: Observation, policy: Policy, now: float) -> str:
+    """Say what is missing until a reading counts as one from after *reset*; empty: nothing."""
+    if not was_effective(reset, seen):
+        return "the activating reset has not been seen to happen"
+    if is_unmarked(reset) and now - reset.last_at < policy.settle:
+        return "the BMC marks no boots, so that what it says now may still be from before the reset"
+    if write.activation is Activation.HOST_RESET and seen.post is not Post.COMPLETE:
+        return "the host has not finished POST after its reset"
+    return ""
 
 
 def _read(
@@ -207,10 +227,13 @@ def _read(
     since: float,
     policy: Policy,
     now: float,
+    watched: float,
 ) -> Doubt:
     installed = seen.component(write.component).installed
     if isinstance(installed, Unknown):
-        return _patient(since, policy.unknown_timeout, f"{write.component} is {installed}", policy, now)
+        return _patient(max(since, watched), policy.unknown_timeout, f"{write.component} is {installed}", policy, now)
+    if installed == write.version and (holding.whole or record.was_accepted):
+        return Ended(Outcome.DONE, f"{write.component} reports {write.version}, and the image was sent")
     if installed != write.expects:
         return GiveUp(f"{write.component} reports {installed}: neither {write.expects} nor {write.version}")
     readings = [at for at, version in record.readings if version == installed and at >= since]

@@ -5,6 +5,7 @@ Rules:
 - A write stays open until it is resolved; an accepted one only says that the BMC took it.
 - *assigned* moves only by ``Assigned``; what was assigned before becomes *prior*.
 - *touched* are the components that may hold something else than the assigned bundle's image.
+- *staged* are the components in which an image of ours may wait for its reset, attempts later still.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from typing import assert_never
 from attrs import evolve, field, frozen
 
 from . import event as ev
-from .bundle import frozen_map
+from .bundle import Activation, frozen_map
 from .goal import Goal
 from .identity import AttemptId, BundleId, ComponentName, Digest, Lineage, NodeName, RolloutId
 from .policy import Policy
 from .receipt import Accepted, Ambiguous, Receipt, Refused
-from .step import ResetBmc, ResetHost, Step, WriteImage
+from .step import ResetBmc, ResetHost, StageSettings, Step, WriteImage
 
 
 @frozen
@@ -69,6 +70,7 @@ class Attempt:
     rollout: RolloutId | None = None
     rung: int | None = None
     steps: tuple[StepRecord, ...] = ()
+    staged: Mapping[ComponentName, Activation] = field(factory=dict, converter=frozen_map)
 
     @property
     def last_at(self) -> float:
@@ -90,6 +92,37 @@ class Attempt:
             and not isinstance(record.receipt, Refused)
             and record.outcome is not ev.Outcome.NEVER_STARTED
         )
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether anything was handed to the BMC that changes the node, or may have been."""
+        return any(
+            isinstance(record.step, (WriteImage, StageSettings))
+            and not isinstance(record.receipt, Refused)
+            and record.outcome is not ev.Outcome.NEVER_STARTED
+            for record in self.steps
+        )
+
+    def activated(self, activation: Activation, after: int = 0) -> bool:
+        """Whether the reset that *activation* needs was seen to happen after step *after*."""
+        kind = ResetBmc if activation is Activation.BMC_RESET else ResetHost
+        return any(
+            isinstance(reset.step, kind) and reset.outcome is ev.Outcome.DONE for reset in self.resets_after(after)
+        )
+
+    @property
+    def left_staged(self) -> Mapping[ComponentName, Activation]:
+        """Components in which an image of ours waits for its reset, or may do so, and what it waits for."""
+        left = {name: waits for name, waits in self.staged.items() if not self.activated(waits)}
+        for record in self.steps:
+            if (
+                isinstance(record.step, WriteImage)
+                and (record.is_open or record.outcome is ev.Outcome.DONE)
+                and record.step.activation is not Activation.IMMEDIATE
+                and not self.activated(record.step.activation, record.number)
+            ):
+                left[record.step.component] = record.step.activation
+        return left
 
     def last_write(self, component: ComponentName) -> StepRecord | None:
         """Return the last write of *component* that the BMC did not refuse."""
@@ -154,6 +187,7 @@ class NodeHistory:
     attempt: Attempt | None = None
     last: EndedAttempt | None = None
     touched: frozenset[ComponentName] = frozenset()
+    staged: Mapping[ComponentName, Activation] = field(factory=dict, converter=frozen_map)
     retries: int = 0
     recovery: Recovery | None = None
     recoveries: int = 0
@@ -223,10 +257,12 @@ def apply_to_node(history: NodeHistory, event: ev.NodeEvent, at: float) -> NodeH
         case ev.Intended() | ev.Completing() | ev.Acted() | ev.Reading() | ev.Resolved():
             return _apply_to_attempt(history, event, at)
         case ev.AttemptStarted(_, attempt, goal, rollout, rung):
-            recovery = history.recovery
+            recovery, retries = history.recovery, history.retries
             if recovery is not None and rung is not None:
+                retries = retries if rung < recovery.rung else 0
                 recovery = evolve(recovery, rung=rung + 1)
-            return evolve(history, attempt=Attempt(attempt, goal, at, rollout, rung), recovery=recovery)
+            begun = Attempt(attempt, goal, at, rollout, rung, staged=history.staged)
+            return evolve(history, attempt=begun, recovery=recovery, retries=retries)
         case ev.AttemptEnded(_, _, result, evidence):
             return _end_attempt(history, result, evidence, at)
         case ev.Assigned(_, bundle, digest):
@@ -262,7 +298,12 @@ def _end_attempt(history: NodeHistory, result: ev.AttemptResult, evidence: tuple
     touched = history.touched | history.attempt.touched
     retries = history.retries + 1 if result is ev.AttemptResult.NOTHING_WRITTEN else 0
     return evolve(
-        history, attempt=None, last=EndedAttempt(goal, result, evidence, at), touched=touched, retries=retries
+        history,
+        attempt=None,
+        last=EndedAttempt(goal, result, evidence, at),
+        touched=touched,
+        staged=history.attempt.left_staged,
+        retries=retries,
     )
 
 
@@ -272,7 +313,9 @@ def _assign(history: NodeHistory, bundle: BundleId, digest: Digest, at: float) -
     if before is not None and before.bundle != bundle:
         prior = {**prior, bundle.lineage: before}
     assigned = {**history.assigned, bundle.lineage: Assignment(bundle, digest, at)}
-    return evolve(history, assigned=assigned, prior=prior, touched=frozenset(), retries=0, recoveries=0)
+    # The same bundle again, after a recovery, forgives nothing: a host that keeps dying would wear its flash out.
+    recoveries = history.recoveries if before is not None and before.bundle == bundle else 0
+    return evolve(history, assigned=assigned, prior=prior, touched=frozenset(), retries=0, recoveries=recoveries)
 
 
 def _apply_to_attempt(

@@ -53,10 +53,14 @@ class Staged:
 
 @frozen
 class Coming:
-    """The reset that makes it effective was sent; the effect is not seen yet. *since* is epoch seconds."""
+    """The reset that makes it effective was sent; the effect is not seen yet. *since* is epoch seconds.
+
+    *unread*: it cannot be read whether it is there.
+    """
 
     since: float
     why: str
+    unread: bool = False
 
 
 @frozen
@@ -78,11 +82,15 @@ Standing: TypeAlias = Level | Wants | Staged | Coming | Blocked | Impossible
 
 @frozen
 class Note:
-    """One line of the plan's report: why *element* has no step, or what stands in the way."""
+    """One line of the plan's report: why *element* has no step, or what stands in the way.
+
+    *blocks*: the plan cannot be carried out while this holds. *refused*: and it will not pass by itself.
+    """
 
     element: str
     text: str
     blocks: bool = False
+    refused: bool = False
 
 
 @frozen
@@ -135,8 +143,10 @@ def plan_node(
                 waiting[element.name] = activation
             case Coming(_, why):
                 notes.append(Note(element.name, why))
-            case Blocked(why) | Impossible(why):
+            case Blocked(why):
                 notes.append(Note(element.name, why, blocks=True))
+            case Impossible(why):
+                notes.append(Note(element.name, why, blocks=True, refused=True))
             case other:
                 assert_never(other)
     steps.extend(_resets(waiting, seen))
@@ -175,6 +185,9 @@ def _image_standing(
     write = attempt.last_write(component) if attempt is not None else None
     if attempt is not None and write is not None:
         return _written_standing(element, write, attempt, seen, reassert=component in goal.reassert)
+    if attempt is not None and (waits := attempt.staged.get(component)) is not None and not attempt.activated(waits):
+        # Our image of an earlier attempt waits there unresolved. To write over it would be a double flash.
+        return Staged(waits)
     if isinstance(installed, Unknown) and component not in goal.reassert:
         return Blocked(f"{component} is {installed}")
     if installed == version and component not in goal.reassert:
@@ -231,7 +244,11 @@ def _settings_standing(element: Element, seen: Observation, attempt: Attempt | N
         return Impossible(f"this BIOS has no attribute {', '.join(missing)}")
     now = {name: settings[name] for name in element.attributes}
     wrong = sorted(name for name, value in element.attributes.items() if now[name] != value)
+    pending = seen.staged_settings
     if not wrong:
+        # What an attempt that failed has staged would come into force at some later restart.
+        if not isinstance(pending, Unknown) and any(pending.get(n, v) != v for n, v in element.attributes.items()):
+            return Wants(StageSettings(element.name, element.attributes, now))
         return Level(f"{len(now)} BIOS settings as wanted")
     staged = next(
         (
@@ -255,7 +272,6 @@ def _settings_standing(element: Element, seen: Observation, attempt: Attempt | N
             name="BIOS settings",
             found=", ".join(f"{name}={now[name]}" for name in wrong),
         )
-    pending = seen.staged_settings
     if not isinstance(pending, Unknown) and all(
         pending.get(n) == v for n, v in element.attributes.items() if n in wrong
     ):
@@ -290,7 +306,7 @@ def _effect_standing(
         return Coming(resets[-1].last_at, "its reset has not been seen to happen")
     if has_it is True:
         return Level(f"{name} has {element.version}, written again and restarted")
-    return Coming(resets[-1].last_at, f"{name} reads {found}")
+    return Coming(resets[-1].last_at, f"{name} reads {found}", unread=isinstance(has_it, Unknown))
 
 
 def was_effective(reset: StepRecord, seen: Observation) -> bool:
@@ -311,6 +327,11 @@ def was_effective(reset: StepRecord, seen: Observation) -> bool:
     if after is NOT_ASKED or isinstance(after, Unknown):
         return False
     return after != before
+
+
+def is_unmarked(reset: StepRecord) -> bool:
+    """Whether *reset* cannot be told from the boot before it, for want of a marker."""
+    return isinstance(reset.step, (ResetHost, ResetBmc)) and isinstance(reset.step.boot, Unknown)
 
 
 def host_reset(seen: Observation, elements: tuple[str, ...]) -> ResetHost:

@@ -100,19 +100,26 @@ class NextRung:
     rung: int
 
 
-def next_rung(history: NodeHistory, lineage: Lineage, images: frozenset[ComponentName]) -> NextRung | Quarantine:
+def next_rung(
+    history: NodeHistory, lineage: Lineage, images: frozenset[ComponentName], *, retries: int
+) -> NextRung | Quarantine:
     """Return the next rung of the ladder that *history* is on; quarantine where none is left.
 
     *images* are the components that the lineage's bundles write. A rung without a bundle to send
-    (nothing was ever committed) is skipped.
+    (nothing was ever committed) is skipped; one on which provably nothing was written is taken again,
+    at most *retries* times.
     """
     recovery = history.recovery
     if recovery is None:
         return Quarantine(("no recovery was asked for",))
-    if history.last is not None and history.last.result is AttemptResult.LOST:
-        return Quarantine((*recovery.evidence, *history.last.evidence))
+    taken = history.last if recovery.rung else None  # what ended before this ladder says nothing about it
+    if taken is not None and taken.result is AttemptResult.LOST:
+        return Quarantine((*recovery.evidence, *taken.evidence))
     ladder = POLICIES[recovery.policy]
-    for index in range(recovery.rung, len(ladder)):
+    first = recovery.rung
+    if taken is not None and taken.result is AttemptResult.NOTHING_WRITTEN and taken.goal.writes:
+        first -= history.retries <= retries
+    for index in range(first, len(ladder)):
         goal = _goal(ladder[index], history, recovery, lineage, images)
         if goal is not None:
             return NextRung(goal, index)

@@ -13,6 +13,7 @@ called again with it.
 
 from __future__ import annotations
 
+import itertools
 from typing import TypeAlias, assert_never
 
 from attrs import frozen
@@ -34,7 +35,18 @@ from .gate import Ill, NotKnown, NotYet, Well, judge
 from .history import Attempt, StepRecord
 from .identity import NodeName
 from .observation import NOT_ASKED, Look, Observation, Post, TaskPhase, Unknown
-from .planner import Blocked, Coming, Impossible, Level, host_reset, in_order, plan_node, standing, was_effective
+from .planner import (
+    Blocked,
+    Coming,
+    Impossible,
+    Level,
+    host_reset,
+    in_order,
+    is_unmarked,
+    plan_node,
+    standing,
+    was_effective,
+)
 from .policy import Policy
 from .receipt import Refused
 from .step import ResetBmc, ResetHost, StageSettings, Step, WriteImage
@@ -93,7 +105,11 @@ Decision: TypeAlias = See | Act | Wait | Resolve | Read | Finish
 
 @frozen
 class Situation:
-    """Everything a turn decides from. *holding* is None until somebody asked the image server."""
+    """Everything a turn decides from. *holding* is None until somebody asked the image server.
+
+    *since* is when this process first looked at the attempt: time in which nobody looked is no
+    patience spent, or one bad reading after a long outage of ours would condemn a node.
+    """
 
     node: NodeName
     attempt: Attempt
@@ -102,6 +118,11 @@ class Situation:
     now: float
     seen: Observation
     holding: Holding | None = None
+    since: float = 0.0
+
+    def waited(self, moment: float | None = None) -> float:
+        """Return for how long it has been watched since *moment*, or since the last news of the attempt."""
+        return self.now - max(self.attempt.last_at if moment is None else moment, self.since)
 
 
 def opening_look(attempt: Attempt, bundle: Bundle) -> Look:
@@ -124,7 +145,8 @@ def full_look(bundle: Bundle) -> Look:
 
 def decide(situation: Situation) -> Decision:
     """Return the one next thing to do for the node."""
-    for record in situation.attempt.open_steps:
+    # A write in doubt may wait for a reset that is in doubt itself: that one first.
+    for record in sorted(situation.attempt.open_steps, key=lambda record: isinstance(record.step, WriteImage)):
         decision = _decide_open(record, situation)
         if decision is not None:
             return decision
@@ -161,6 +183,7 @@ def _decide_open_write(record: StepRecord, write: WriteImage, situation: Situati
         holding=situation.holding,
         policy=situation.policy,
         now=situation.now,
+        since=situation.since,
     )
     match doubt:
         case Ended(outcome, evidence):
@@ -179,6 +202,8 @@ def _decide_open_write(record: StepRecord, write: WriteImage, situation: Situati
             elements = (write.element,)
             is_bmc = activation is Activation.BMC_RESET
             step = ResetBmc(elements, situation.seen.bmc_boot) if is_bmc else host_reset(situation.seen, elements)
+            if (starting := _until_started(situation, step)) is not None:
+                return starting
             decision = _unless_refused(situation, Act(step))
             return Finish(AttemptResult.LOST, decision.evidence) if isinstance(decision, Finish) else decision
         case _:
@@ -205,7 +230,10 @@ def _decide_open_settings(record: StepRecord, situation: Situation) -> Decision:
 
 
 def _decide_open_reset(record: StepRecord, situation: Situation) -> Decision | None:
-    """A reset whose answer was lost: another boot proves it; the same one after a while disproves it."""
+    """A reset whose answer was lost: another boot proves it; the same one after a while disproves it.
+
+    None where it is proven: ``_decide_booting`` sees it through.
+    """
     seen, policy = situation.seen, situation.policy
     before = record.step.boot if isinstance(record.step, (ResetHost, ResetBmc)) else NOT_ASKED
     is_host = isinstance(record.step, ResetHost)
@@ -213,14 +241,16 @@ def _decide_open_reset(record: StepRecord, situation: Situation) -> Decision | N
     if marker is NOT_ASKED:
         return See(Look(system=is_host, bmc=not is_host))
     if was_effective(record, seen):
-        return Resolve(record.number, Outcome.DONE, "another boot is seen")
+        return None
     if situation.now - record.at < min(policy.settle, policy.reset_timeout):
         return Wait(policy.poll, "whether the reset was taken is not known yet")
     if isinstance(marker, Unknown) and not isinstance(before, Unknown):
         return _patience(situation, f"the boot marker is {marker}", AttemptResult.LOST)
-    if seen.post in (Post.COMPLETE, Post.NOT_RUNNING, Post.FAILED):
-        return Resolve(record.number, Outcome.NEVER_STARTED, "the host is where it was: no reset was seen")
-    return Wait(policy.poll, "the host is starting")
+    if is_host and isinstance(seen.post, Unknown):
+        return _patience(situation, f"POST is {seen.post}", AttemptResult.LOST)
+    if is_host and seen.post is Post.RUNNING and situation.waited() <= policy.reset_timeout:
+        return Wait(policy.poll, "the host is starting")
+    return Resolve(record.number, Outcome.NEVER_STARTED, "it is where it was: no reset was seen")
 
 
 def _failed_write(situation: Situation) -> Decision | None:
@@ -240,25 +270,23 @@ def _failed_write(situation: Situation) -> Decision | None:
 
 def _decide_host_before(situation: Situation) -> Decision | None:
     attempt, seen = situation.attempt, situation.seen
-    was_reset = any(isinstance(record.step, (ResetHost, ResetBmc)) for record in attempt.steps)
-    if attempt.goal.restart and not was_reset:
-        if isinstance(seen.power, Unknown):
-            return _patience(situation, f"power is {seen.power}", AttemptResult.LOST)
-        return _when_idle(situation, host_reset(seen, ()))
-    if was_reset:
+    if attempt.resets_after(0):
         return None
     if attempt.goal.revives:
         # An earlier attempt's reset may still be applying an image during POST: do not write or reset into it.
-        starting = seen.post is Post.RUNNING and situation.now - attempt.started <= situation.policy.reset_timeout
-        return Wait(situation.policy.poll, "the host is starting") if starting else None
+        if seen.post is Post.RUNNING and situation.waited(attempt.started) <= situation.policy.reset_timeout:
+            return Wait(situation.policy.poll, "the host is starting")
+        return _when_idle(situation, host_reset(seen, ())) if attempt.goal.restart else None
+    # What dies after we began counts as the bundle's ("undecided counts as the bundle's").
+    dead = AttemptResult.FAILED if attempt.has_begun else AttemptResult.DEAD
     match judge(seen):
         case Well():
             return None
         case Ill(why):
-            return Finish(AttemptResult.DEAD, (why,))
+            return Finish(dead, (why,))
         case NotYet(why):
-            if situation.now - attempt.last_at > situation.policy.reset_timeout:
-                return Finish(AttemptResult.DEAD, (f"{why}, for {situation.policy.reset_timeout:.0f} s",))
+            if situation.waited() > situation.policy.reset_timeout:
+                return Finish(dead, (f"{why}, for {situation.policy.reset_timeout:.0f} s",))
             return Wait(situation.policy.poll, why)
         case NotKnown(why):
             return _patience(situation, why, AttemptResult.LOST)
@@ -292,8 +320,13 @@ def _decide_elements(situation: Situation) -> Decision:
     for step in plan.steps:
         if isinstance(step, StageSettings):
             return _unless_refused(situation, Act(step))
+        if isinstance(step, WriteImage) and not step.expects and situation.waited() <= policy.settle:
+            # A recovery may write over what it cannot read (P41); but answers lack parts for 20 s at times (P25).
+            return Wait(policy.poll, f"{step.component} cannot be read; that may pass")
         return _when_idle(situation, step)
     if coming:
+        if any(c.unread for c in coming):
+            return _patience(situation, "; ".join(c.why for c in coming), AttemptResult.FAILED)
         if _effect_is_overdue(situation):
             return Finish(AttemptResult.FAILED, tuple(c.why for c in coming))
         return Wait(policy.poll, "; ".join(c.why for c in coming))
@@ -303,27 +336,29 @@ def _decide_elements(situation: Situation) -> Decision:
 def _decide_booting(situation: Situation) -> Decision | None:
     """While a reset has not been seen through, only the host's own word is of use."""
     attempt, seen, policy = situation.attempt, situation.seen, situation.policy
-    resets = [r for r in attempt.steps if isinstance(r.step, (ResetHost, ResetBmc)) and r.was_accepted]
+    resets = attempt.resets_after(0)
     if not resets:
         return None
     last = resets[-1]
-    waited = situation.now - last.last_at
+    passed = situation.now - last.last_at
     if last.outcome is not None:
-        if isinstance(last.step, ResetBmc) and waited < policy.steady:
-            return Wait(policy.steady - waited, "the BMC is back; one good answer proves nothing (P36)")
+        if isinstance(last.step, ResetBmc) and passed < policy.steady:
+            return Wait(policy.steady - passed, "the BMC is back; one good answer proves nothing (P36)")
         return None
     why = ""
     if isinstance(last.step, ResetBmc) and seen.bmc_boot is NOT_ASKED:
         return See(Look(system=False, bmc=True))
     if not was_effective(last, seen):
         why = "its reset has not been seen to happen"
+    elif is_unmarked(last) and passed < policy.settle:
+        why = "the BMC marks no boots, so that what it says now may still be from before the reset"
     elif isinstance(last.step, ResetHost) and seen.post in (Post.RUNNING, Post.NOT_RUNNING):
         why = "the host is starting"
     elif isinstance(last.step, ResetHost) and isinstance(seen.post, Unknown):
         why = f"POST is {seen.post}"
     if not why:
         return Resolve(last.number, Outcome.DONE, f"restarted; POST {seen.post}")
-    if waited > policy.reset_timeout:
+    if situation.waited(last.last_at) > policy.reset_timeout:
         return Finish(AttemptResult.FAILED, (f"{why}, for {policy.reset_timeout:.0f} s",))
     return Wait(policy.poll, why)
 
@@ -332,7 +367,7 @@ def _decide_gate(situation: Situation) -> Decision:
     """Everything reports the right version: is the node well with it?"""
     attempt, policy, seen = situation.attempt, situation.policy, situation.seen
     verdict = judge(seen)
-    waited = situation.now - attempt.last_at
+    waited = situation.waited()
     match verdict:
         case Well(evidence):
             levels = tuple(
@@ -360,13 +395,12 @@ def _decide_gate(situation: Situation) -> Decision:
 def _may_revive(situation: Situation) -> bool:
     """A recovery that had nothing to write has not restarted the host yet."""
     attempt = situation.attempt
-    return attempt.goal.revives and not any(isinstance(record.step, ResetHost) for record in attempt.steps)
+    return attempt.goal.revives and not any(isinstance(r.step, ResetHost) for r in attempt.resets_after(0))
 
 
 def _effect_is_overdue(situation: Situation) -> bool:
     """POST is through, and the inventory has had its time to catch up (P46)."""
-    waited = situation.now - situation.attempt.last_at
-    return situation.seen.post is Post.FAILED or waited > situation.policy.effect_timeout
+    return situation.seen.post is Post.FAILED or situation.waited() > situation.policy.effect_timeout
 
 
 def _when_idle(situation: Situation, step: Step) -> Decision:
@@ -374,16 +408,26 @@ def _when_idle(situation: Situation, step: Step) -> Decision:
     seen, policy = situation.seen, situation.policy
     if isinstance(step, (ResetHost, ResetBmc)) and isinstance(seen.power, Unknown):
         return _patience(situation, f"power is {seen.power}", AttemptResult.LOST)
+    if (starting := _until_started(situation, step)) is not None:
+        return starting
     if seen.tasks is NOT_ASKED:
         return See(Look(system=False, tasks=True))
     if isinstance(seen.tasks, Unknown):
         return _patience(situation, f"the BMC's tasks are {seen.tasks}", AttemptResult.LOST)
     running = [task for task in seen.tasks if task.phase is TaskPhase.RUNNING]
     if running:
-        if situation.now - situation.attempt.last_at > policy.busy_timeout:
+        if situation.waited() > policy.busy_timeout:
             return _end_unharmed(situation, f"the BMC is busy with {running[0].uri}, which is not ours")
         return Wait(policy.poll, f"the BMC is busy with {running[0].uri}")
     return _unless_refused(situation, Act(step, tuple(task.uri for task in seen.tasks)))
+
+
+def _until_started(situation: Situation, step: Step) -> Wait | None:
+    """Hold back a reset of a host that is in POST: that may be applying an image, ours or a stranger's (P15)."""
+    is_starting = isinstance(step, ResetHost) and situation.seen.post is Post.RUNNING
+    if is_starting and situation.waited() <= situation.policy.reset_timeout:
+        return Wait(situation.policy.poll, "the host is starting; no reset into that")
+    return None
 
 
 def _unless_refused(situation: Situation, act: Act) -> Decision:
@@ -395,8 +439,8 @@ def _unless_refused(situation: Situation, act: Act) -> Decision:
     receipt = last.receipt
     if receipt.retry_after is None:
         return _end_unharmed(situation, f"the BMC refused: {receipt.reason}")
-    first = next(record for record in attempt.steps if isinstance(record.receipt, Refused))
-    if situation.now - first.at > policy.busy_timeout:
+    in_a_row = list(itertools.takewhile(lambda r: isinstance(r.receipt, Refused), reversed(attempt.steps)))
+    if situation.waited(in_a_row[-1].at) > policy.busy_timeout:
         return _end_unharmed(situation, f"the BMC refused for {policy.busy_timeout:.0f} s: {receipt.reason}")
     due = last.last_at + max(receipt.retry_after, policy.poll) - situation.now
     return act if due <= 0 else Wait(due, f"the BMC said to come back: {receipt.reason}")
@@ -404,14 +448,14 @@ def _unless_refused(situation: Situation, act: Act) -> Decision:
 
 def _end_unharmed(situation: Situation, why: str) -> Finish:
     """End the attempt as failed, and say so where the node is provably as it was before."""
-    touched = situation.attempt.touched
-    return Finish(AttemptResult.FAILED if touched else AttemptResult.NOTHING_WRITTEN, (why,))
+    has_begun = situation.attempt.has_begun
+    return Finish(AttemptResult.FAILED if has_begun else AttemptResult.NOTHING_WRITTEN, (why,))
 
 
 def _patience(situation: Situation, why: str, result: AttemptResult) -> Decision:
     """Wait for what cannot be read, and give up after the policy's time."""
     policy = situation.policy
-    waited = situation.now - situation.attempt.last_at
+    waited = situation.waited()
     if waited <= policy.unknown_timeout:
         # A silent BMC is asked less and less often: it may be the one that is rebooting.
         return Wait(min(policy.poll * (1 + waited / 30), 30.0), why)

@@ -17,7 +17,7 @@ from ..core.bundle import Bundle
 from ..core.doubt import Holding
 from ..core.event import Acted, AttemptResult, Completing, Identified, Intended, Reading, Resolved
 from ..core.history import Attempt, StepRecord
-from ..core.identity import NodeName
+from ..core.identity import AttemptId, NodeName
 from ..core.observation import Look, Observation, Unknown
 from ..core.policy import Policy
 from ..core.receipt import Ambiguous, Receipt, Refused
@@ -66,6 +66,7 @@ class WorkerOrchestrator:
         self._images = images
         self._payload_path = payload_path
         self._clock = clock
+        self._since: dict[NodeName, tuple[AttemptId, float]] = {}
 
     async def turn(
         self, bmc: Bmc, bundle: Bundle, policy: Policy, *, check_lease: Callable[[], Awaitable[None]]
@@ -85,7 +86,8 @@ class WorkerOrchestrator:
             for _ in range(_MOST_DECISIONS):
                 attempt = self._attempt(node)
                 now = self._clock.now()
-                decision = decide(Situation(node, attempt, bundle, policy, now, seen, holding))
+                since = self._watched_since(node, attempt, now)
+                decision = decide(Situation(node, attempt, bundle, policy, now, seen, holding, since))
                 match decision:
                     case See(look):
                         seen = seen.with_more(await bmc.observe(look))
@@ -113,6 +115,13 @@ class WorkerOrchestrator:
             raise LookupError(f"{node} has no open attempt")
         return attempt
 
+    def _watched_since(self, node: NodeName, attempt: Attempt, now: float) -> float:
+        """Return when this process first looked at *attempt*."""
+        known = self._since.get(node)
+        if known is None or known[0] != attempt.id:
+            known = self._since[node] = (attempt.id, now)
+        return known[1]
+
     async def _act(
         self,
         act: Act,
@@ -133,7 +142,7 @@ class WorkerOrchestrator:
                 images=self._images,
             )
         except BundleError as error:
-            harmed = AttemptResult.FAILED if attempt.touched else AttemptResult.NOTHING_WRITTEN
+            harmed = AttemptResult.FAILED if attempt.has_begun else AttemptResult.NOTHING_WRITTEN
             return Over(harmed, (f"{error} {error.advice}",))
         await check_lease()
         await self._logbook.record(Intended(node, attempt.id, number, act.step, act.known_tasks))

@@ -104,7 +104,8 @@ class Lab:
         self._plain_http = plain_http
         self._latency = latency
         self._port = port
-        self.directory = directory or Path(tempfile.gettempdir(), f"rackwave-lab-{secrets.token_hex(8)}")
+        # Absolute, since the inventory that is written there names files by it and is read from anywhere.
+        self.directory = (directory or Path(tempfile.gettempdir(), f"rackwave-lab-{secrets.token_hex(8)}")).absolute()
         chance = random.Random(seed)  # noqa: S311 - reproducible on purpose, guards nothing
         self.places_of_nodes = [Place.of(index) for index in range(nodes)]
         self.stations: tuple[Station, ...] = tuple(

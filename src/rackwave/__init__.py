@@ -1,1 +1,111 @@
-"""Keeps racks of unlike machines in a known, validated state."""
+"""Keeps racks of unlike machines in a known, validated state.
+
+Everything a script needs stands in ``__all__``. Names are looked up when they are first used:
+``import rackwave`` alone loads only ``rackwave.errors``, since the image server's child process and
+``rackwave --help`` pass through here too.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from . import errors
+from .errors import (
+    BmcAmbiguousError,
+    BmcAnswerError,
+    BmcCertificateError,
+    BmcLoginError,
+    BmcRefusedError,
+    BmcUnreachableError,
+    BundleError,
+    BundleNotFoundError,
+    DigestMismatchError,
+    InventoryError,
+    LeaseError,
+    ManifestError,
+    NodeError,
+    PlanRefusedError,
+    PolicyError,
+    RackwaveError,
+    SecretError,
+    StateError,
+    TrustError,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from .automation import Automation
+    from .central import CentralAutomationSystem, LiveNode
+    from .core.event import Recorded
+    from .core.identity import BundleId, Lineage, NodeName
+    from .core.observation import Look, Observation
+    from .core.policy import Policy
+    from .core.report import NodeStatus, RackPlan, RolloutReport
+
+__all__ = [
+    "Automation",
+    "BmcAmbiguousError",
+    "BmcAnswerError",
+    "BmcCertificateError",
+    "BmcLoginError",
+    "BmcRefusedError",
+    "BmcUnreachableError",
+    "BundleError",
+    "BundleId",
+    "BundleNotFoundError",
+    "CentralAutomationSystem",
+    "DigestMismatchError",
+    "InventoryError",
+    "LeaseError",
+    "Lineage",
+    "LiveNode",
+    "Look",
+    "ManifestError",
+    "NodeError",
+    "NodeName",
+    "NodeStatus",
+    "Observation",
+    "PlanRefusedError",
+    "Policy",
+    "PolicyError",
+    "RackPlan",
+    "RackwaveError",
+    "Recorded",
+    "RolloutReport",
+    "SecretError",
+    "StateError",
+    "TrustError",
+    "UsageError",
+    "errors",
+]
+
+_HOMES = {
+    "Automation": "automation",
+    "BundleId": "core.identity",
+    "CentralAutomationSystem": "central",
+    "Lineage": "core.identity",
+    "LiveNode": "central",
+    "Look": "core.observation",
+    "NodeName": "core.identity",
+    "NodeStatus": "core.report",
+    "Observation": "core.observation",
+    "Policy": "core.policy",
+    "RackPlan": "core.report",
+    "Recorded": "core.event",
+    "RolloutReport": "core.report",
+}
+"""Where the names that are not imported above live."""
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for, once."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -260,6 +260,25 @@ def test_task_list():
     assert [(f"{TASKS}/9", TaskPhase.DONE), (f"{TASKS}/10", TaskPhase.RUNNING)] == [(t.uri, t.phase) for t in tasks]
 
 
+def test_ended_tasks_are_read_once():
+    """A task that has ended is not read again over the same connection; over another one it is (P01)."""
+
+    async def program(server: ScriptedBmc, bmc: RedfishBmc) -> tuple[list[str], list[str]]:
+        server.documents[TASKS] = collection(f"{TASKS}/1", f"{TASKS}/2")
+        server.documents[f"{TASKS}/1"] = {"TaskState": "Completed"}
+        server.documents[f"{TASKS}/2"] = {"TaskState": "Running"}
+        look = Look(system=False, tasks=True)
+        await bmc.observe(look)
+        same = await _look(server, bmc, look)
+        await bmc.park()
+        return same, await _look(server, bmc, look)
+
+    same, another = scripted(program)
+
+    assert [f"GET {TASKS}", f"GET {TASKS}/2"] == same
+    assert [f"GET {TASKS}", f"GET {TASKS}/1", f"GET {TASKS}/2"] == another
+
+
 def test_task_that_cannot_be_read():
     """A task whose answer is nonsense is Unknown, not failed and not done."""
 

@@ -77,6 +77,8 @@ class RedfishBmc:
         self._bios = Bios(self.session, self.service, clock)
         self.inspection = Inspection(self.session, self.service, clock)
         self._born: dict[str, float] = {}
+        self._ended: dict[str, TaskSeen] = {}
+        self._ended_on = 0
         self._lent: list[Callable[[], None]] = []
 
     @property
@@ -139,13 +141,21 @@ class RedfishBmc:
     async def _task(self, uri: str) -> TaskSeen:
         answer = await self.session.get(uri, gone_is_news=True)
         document: Document = {} if answer.status in (204, 404, 410) else answer.document
-        return task_seen(uri, document, answer.status)
+        task = task_seen(uri, document, answer.status)
+        if task.phase in (TaskPhase.DONE, TaskPhase.FAILED):
+            self._ended[uri] = task
+        return task
 
     async def _see_tasks(self, seen: Observation) -> Observation:
         collection = await self.service.tasks_uri()
         uris = () if collection is None else await self.service.members(collection)
         newest = sorted(uris, key=_by_number)[-_TASKS:]
-        tasks = [await self._task(uri) for uri in newest]
+        # What has ended stays so until the BMC restarts, which numbers tasks anew (P01) and breaks the
+        # connection; so the history of an old BMC costs its many requests once.
+        if self._ended_on != self.transport.connections:
+            self._ended.clear()
+            self._ended_on = self.transport.connections
+        tasks = [self._ended.get(uri) or await self._task(uri) for uri in newest]
         # One that went between listing and reading is not there.
         return evolve(seen, tasks=tuple(task for task in tasks if task.phase is not TaskPhase.VANISHED))
 

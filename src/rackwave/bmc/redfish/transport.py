@@ -15,6 +15,7 @@ Rules:
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Mapping
 from typing import Protocol, TypeAlias
 
@@ -132,6 +133,8 @@ class Transport:
         self.trust = trust
         self.timeouts = timeouts
         self.base = _base(url, trust)
+        self.connections = 0
+        """How many connections were begun: under one that stands, a BMC has not restarted."""
         self._session: aiohttp.ClientSession | None = None
         self._redfish: redfish.aio.AsyncRedfishClient | None = None
         self._last_used = 0.0
@@ -225,6 +228,7 @@ class Transport:
                     limit=1,
                     keepalive_timeout=KEEP_ALIVE,
                     ssl=context if context is not None else True,
+                    socket_factory=self._socket,
                 ),
                 response_class=BoundedResponse,
                 middlewares=(_never_replay,),
@@ -240,6 +244,11 @@ class Transport:
 
     def _rested(self) -> float:
         return asyncio.get_running_loop().time() - self._last_used
+
+    def _socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
+        self.connections += 1
+        family, kind, protocol, _, _ = address
+        return socket.socket(family=family, type=kind, proto=protocol)
 
     def _translated(self, error: BaseException, method: str, uri: str, *, body_complete: bool = True) -> NodeError:
         """Our word for aiohttp's *error*; what decides is whether anything can have been sent."""

@@ -1,0 +1,196 @@
+"""The command line on a rack over the wire: what an operator does, and what comes of mistakes."""
+
+from __future__ import annotations
+
+import pytest
+
+from workplace import Workplace
+
+BAD_FLASH = {"fault": "flash-fails", "percent": 40}
+
+
+def test_a_rollout_brings_every_node_to_the_new_bundle(workplace: Workplace) -> None:
+    """Deploy of A.2 on nodes that carry A.1 ends with 0 and every machine really holds the new image, flashed once."""
+    workplace.make_bundles("A.1")
+    first = workplace.run("deploy", "A.1")
+    workplace.publish("A.2")
+
+    done = workplace.run("deploy", "A.2", "--json")
+    truth = workplace.truth()
+
+    assert 0 == first.code, first.err
+    assert 0 == done.code, done.err
+    assert "done" == done.json["result"]
+    assert {"on-new"} == {node["result"] for node in done.json["nodes"]}
+    assert {"2.0.0"} == set(workplace.installed().values())
+    assert (4, 0, 0) == tuple(truth["totals"][key] for key in ("flashes", "double_flashes", "sessions_open"))
+
+
+def test_a_failed_flash_is_rolled_back_by_itself(workplace: Workplace) -> None:
+    """A node whose flash fails ends on its prior bundle, the others on the new one, and the exit code is 4."""
+    workplace.make_bundles("A.1")
+    workplace.run("deploy", "A.1")
+    workplace.publish("A.2")
+    workplace.inject("r1n03", {**BAD_FLASH, "leaves": "corrupt"})
+
+    done = workplace.run("deploy", "A.2", "--json")
+
+    assert 4 == done.code, done.err
+    assert {"r1n01": "2.0.0", "r1n02": "2.0.0", "r1n03": "1.0.0", "r1n04": "2.0.0"} == workplace.installed()
+    assert "rolled-back" == {n["node"]: n["result"] for n in done.json["nodes"]}["r1n03"]
+    assert 0 == workplace.truth()["totals"]["double_flashes"]
+
+
+def test_a_failed_canary_stops_the_rollout(workplace: Workplace) -> None:
+    """When the canary fails no other node is touched."""
+    workplace.make_bundles("A.1")
+    workplace.run("deploy", "A.1")
+    workplace.publish("A.2")
+    workplace.inject("r1n01", BAD_FLASH)
+
+    done = workplace.run("deploy", "A.2", "--json")
+
+    assert 4 == done.code, done.err
+    assert "stopped" == done.json["result"]
+    assert {"1.0.0"} == set(workplace.installed().values())
+    assert 2 == workplace.truth()["nodes"]["r1n01"]["flashes"]  # the one that failed, and the way back
+    assert 0 == workplace.truth()["nodes"]["r1n02"]["flashes"]
+
+
+@pytest.mark.lab(nodes=3, personality="openbmc")
+def test_images_are_pushed_where_the_bmc_cannot_pull(workplace: Workplace) -> None:
+    """On a BMC with multipart push only, the same rollout ends well, and the image server is not asked."""
+    workplace.make_bundles("A.1")
+    workplace.run("deploy", "A.1")
+    workplace.publish("A.2")
+
+    done = workplace.run("deploy", "A.2", "--json")
+    sources = {write["source"] for node in workplace.truth()["nodes"].values() for write in node["writes"]}
+
+    assert 0 == done.code, done.err
+    assert {"push"} == sources
+    assert {"2.0.0"} == set(workplace.installed().values())
+
+
+def test_settings_are_staged_and_become_effective(workplace: Workplace) -> None:
+    """A bundle of BIOS settings is staged, takes one restart, and is read back."""
+    workplace.make_bundles("S.1", "S.2", example="bios-settings")
+
+    done = workplace.run("deploy", "S.2", "--json")
+    again = workplace.run("plan", "S.2", "--detailed-exit-code")
+    node = workplace.truth()["nodes"]["r1n02"]
+
+    assert 0 == done.code, done.err
+    assert 1 == node["resets"]["host"]
+    assert 3 == again.code, again.out + again.err
+
+
+def test_plan_touches_nothing_and_says_when_nothing_is_to_be_done(workplace: Workplace) -> None:
+    """Plan exits with 0 while there is work, with 3 under --detailed-exit-code when there is none, and acts never."""
+    workplace.make_bundles("A.1")
+    before = workplace.run("plan", "A.1", "--detailed-exit-code")
+    workplace.run("deploy", "A.1")
+    after = workplace.run("plan", "A.1", "--detailed-exit-code", "--json")
+    deployed = workplace.run("deploy", "A.1", "--detailed-exit-code")
+
+    assert 0 == before.code, before.err  # level, and yet to be committed
+    assert 3 == after.code, after.err
+    assert after.json["nothing_to_do"] is True
+    assert 3 == deployed.code, deployed.err
+    assert 0 == workplace.writes()
+
+
+def test_a_node_without_a_way_back_is_refused_before_anything_starts(workplace: Workplace) -> None:
+    """The first bundle ever that would write is refused with the reason; --no-way-back consents."""
+    workplace.make_bundles("A.1", "A.2")
+
+    refused = workplace.run("deploy", "A.2")
+    untouched = workplace.writes()
+    agreed = workplace.run("deploy", "A.2", "--no-way-back", "--nodes", "r1n[01-02]")
+
+    assert 1 == refused.code
+    assert "no way back" in refused.err
+    assert 0 == untouched
+    assert 0 == agreed.code, agreed.err
+    assert {"r1n01": "2.0.0", "r1n02": "2.0.0", "r1n03": "1.0.0", "r1n04": "1.0.0"} == workplace.installed()
+
+
+def test_rollback_and_recover_on_request(workplace: Workplace) -> None:
+    """An operator's roll-back brings the prior bundle; recover brings a dead host back on what it carries."""
+    workplace.make_bundles("A.1")
+    workplace.run("deploy", "A.1")
+    workplace.publish("A.2")
+    workplace.run("deploy", "A.2")
+
+    back = workplace.run("rollback", "A", "--nodes", "r1n02", "--json")
+    workplace.inject("r1n04", {"fault": "host-dead"})
+    revived = workplace.run("recover", "A", "--nodes", "r1n04", "--json")
+    truth = workplace.truth()["nodes"]
+
+    assert 0 == back.code, back.err
+    assert {"A": "A.1"} == back.json[0]["assigned"]
+    assert "1.0.0" == workplace.installed()["r1n02"]
+    assert 0 == revived.code, revived.err
+    assert {"A": "A.2"} == revived.json[0]["assigned"]
+    assert ("complete", "ok", "2.0.0") == (
+        truth["r1n04"]["post"],
+        truth["r1n04"]["health"],
+        truth["r1n04"]["installed"]["BIOS"]["version"],
+    )
+    assert 0 == workplace.truth()["totals"]["double_flashes"]
+
+
+def test_history_tells_what_ran_on_which_evidence(workplace: Workplace) -> None:
+    """The history of a node names the bundle, the way the image went and what showed that it was done."""
+    workplace.make_bundles("A.1")
+    workplace.run("deploy", "A.1")
+    workplace.publish("A.2")
+    workplace.run("deploy", "A.2", "--nodes", "r1n01")
+
+    told = workplace.run("history", "r1n01")
+    events = workplace.run("history", "--json").json
+
+    assert 0 == told.code
+    for words in ("write BIOS 1.0.0 -> 2.0.0", "accepted by SimpleUpdate", "ended well", "A.2 is committed"):
+        assert words in told.out
+    assert sorted(range(1, len(events) + 1)) == [event["number"] for event in events]
+
+
+MISTAKES = [
+    (("deploy", "A.9"), 1, "there is no bundle A.9"),
+    (("deploy", "what"), 2, "is not a bundle id"),
+    (("deploy", "A.1", "--nodes", "r9n99"), 2, "Not in the inventory"),
+    (("plan", "A.1", "--nodes", "r[1-"), 2, ""),
+    (("status", "--nodes", "rack=r77"), 2, "selects no node"),
+    (("rollback", "A"), 2, "carries no bundle"),
+    (("recover", "B"), 2, "carries no bundle"),
+    (("rollout", "show", "nope"), 2, "there is no rollout"),
+    (("bundle", "publish", "."), 1, ""),
+    (("nonsense",), 2, "No such command"),
+    (("--inventory", "absent.toml", "status"), 2, "there is no inventory"),
+]
+
+
+def test_mistakes_get_a_sentence_and_no_traceback(workplace: Workplace) -> None:
+    """Whatever an operator gets wrong ends in an exit code and a sentence with what to try, never in a traceback."""
+    workplace.make_bundles("A.1")
+    for words, code, sentence in MISTAKES:
+        done = workplace.run(*words)
+
+        assert code == done.code, (words, done.err)
+        assert sentence in done.err, (words, done.err)
+        assert "Traceback" not in done.err, (words, done.err)
+        assert done.err.strip(), words
+
+
+def test_a_wrong_password_is_said_once_and_quarantines(workplace: Workplace) -> None:
+    """A refused login is not tried again and again (P34): the node is set aside with what to do about it."""
+    workplace.make_bundles("A.1")
+    workplace.environment["LAB_PASSWORD"] = "not-the-password"
+
+    done = workplace.run("deploy", "A.1", "--nodes", "r1n02", "--json")
+    status = workplace.run("status", "--nodes", "r1n02", "--json").json[0]
+
+    assert 4 == done.code, done.err
+    assert "quarantined" == status["state"]
+    assert "credentials" in " ".join(status["quarantined"])

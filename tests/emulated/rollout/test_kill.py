@@ -1,0 +1,71 @@
+"""kill -9 of the real process on a real journal: the next start finishes the work, and flashes nothing twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from workplace import Workplace
+
+
+@pytest.mark.parametrize("personality", ["plain", "openbmc"])
+@pytest.mark.parametrize("writes", [1, 3])
+def test_a_killed_rollout_is_finished_by_the_next_start(workplace: Workplace, writes: int, personality: str) -> None:
+    """Killed after so many images were taken, the same command goes on and every node ends as it should."""
+    workplace.make_bundles("A.1")
+    workplace.run("deploy", "A.1")
+    workplace.publish("A.2")
+    workplace.inject("r1n03", {"fault": "flash-fails"})
+    process = workplace.start("deploy", "A.2")
+
+    came_to_it = workplace.wait_until(lambda: workplace.writes() >= writes, process=process)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    done = workplace.run("deploy", "A.2", "--json")
+    truth = workplace.truth()
+
+    assert came_to_it
+    assert 4 == done.code, done.err
+    assert {"r1n01": "2.0.0", "r1n02": "2.0.0", "r1n03": "1.0.0", "r1n04": "2.0.0"} == workplace.installed()
+    assert (0, 0) == (truth["totals"]["double_flashes"], truth["totals"]["sessions_open"])
+
+
+def test_an_interrupt_stops_at_a_safe_point_and_can_be_gone_on_with(workplace: Workplace) -> None:
+    """SIGINT ends the command with 5 (waiting), and 'rollout resume' finishes the rollout."""
+    workplace.make_bundles("A.1")
+    workplace.run("deploy", "A.1")
+    workplace.publish("A.2")
+    process = workplace.start("deploy", "A.2")
+
+    workplace.wait_until(lambda: workplace.writes() >= 1, process=process)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    other = workplace.run("deploy", "A.1")
+    resumed = workplace.run("rollout", "resume", "--json")
+
+    assert 5 == process.returncode, err
+    assert "safe point" in err
+    assert 2 == other.code
+    assert "has not ended" in other.err
+    assert 0 == resumed.code, resumed.err
+    assert {"2.0.0"} == set(workplace.installed().values())
+    assert 0 == workplace.truth()["totals"]["double_flashes"]
+
+
+def test_two_orchestrators_do_not_touch_one_node(workplace: Workplace) -> None:
+    """While one process holds the nodes another is refused with 5 and sends nothing."""
+    workplace.make_bundles("A.1")
+    workplace.run("deploy", "A.1")
+    workplace.publish("A.2")
+    process = workplace.start("deploy", "A.2")
+
+    workplace.wait_until(lambda: workplace.writes() >= 1, process=process)
+    second = workplace.run("deploy", "A.2")
+    process.communicate(timeout=60)
+
+    assert 5 == second.code, second.err
+    assert "is held by" in second.err
+    assert 0 == process.returncode
+    assert (4, 0) == tuple(workplace.truth()["totals"][key] for key in ("flashes", "double_flashes"))

@@ -1,0 +1,81 @@
+"""The library's plain face: in a script, in a notebook's running loop, after a fork."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from rackwave.central import CentralAutomationSystem
+from rackwave.core.identity import ComponentName
+from rackwave.core.observation import Look, Power
+from rackwave.errors import StateError
+from workplace import PASSWORD, Workplace
+
+
+@pytest.fixture
+def system(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> Iterator[CentralAutomationSystem]:
+    """A system on the workplace's rack."""
+    monkeypatch.setenv("LAB_USERNAME", "admin")
+    monkeypatch.setenv("LAB_PASSWORD", PASSWORD)
+    workplace.make_bundles("A.1")
+    with CentralAutomationSystem(workplace.inventory, workplace.state) as system:
+        yield system
+
+
+def test_the_whole_job_in_a_script(workplace: Workplace, system: CentralAutomationSystem) -> None:
+    """Publish, plan, deploy and roll back by plain calls."""
+    system.deploy("A.1")
+    system.publish(workplace.directory / "build" / "A.2", reason="test")
+    plan = system.plan("A.2", nodes="r1n[01-02]")
+    report = system.deploy("A.2", nodes="r1n[01-02]")
+    back = system.rollback("r1n02", "A")
+
+    assert ["r1n01", "r1n02"] == [node.node for node in plan.nodes]
+    assert report.succeeded
+    assert "A.1" == str(next(iter(back[0].history.assigned.values())).bundle)
+    assert {"r1n01": "2.0.0", "r1n02": "1.0.0", "r1n03": "1.0.0", "r1n04": "1.0.0"} == workplace.installed()
+
+
+def test_it_works_inside_a_running_loop(system: CentralAutomationSystem) -> None:
+    """In a notebook a loop runs already; plain calls work all the same."""
+
+    async def cell() -> bool:
+        return system.deploy("A.1").succeeded
+
+    assert asyncio.run(cell()) is True
+
+
+def test_the_async_face_does_the_same(workplace: Workplace, system: CentralAutomationSystem) -> None:
+    """What the plain face calls can be awaited."""
+    statuses = system._loop.run(system.aio.status(look=True))
+
+    assert 4 == len(statuses)
+    assert {Power.ON} == {status.seen.power for status in statuses if status.seen is not None}
+
+
+def test_a_node_lends_a_live_sushy_on_our_session(workplace: Workplace, system: CentralAutomationSystem) -> None:
+    """Sushy works through the session that we hold: the BMC sees no second one."""
+    node = system.node("r1n01")
+    seen = node.observe(Look(components=frozenset({ComponentName("BIOS")})))
+    lent = node.sushy()
+
+    assert "1.0.0" == seen.component(ComponentName("BIOS")).installed
+    assert "On" == lent.get_system().power_state.value
+    assert 1 == workplace.truth()["nodes"]["r1n01"]["sessions_open"]
+
+
+def test_a_fork_is_noticed(system: CentralAutomationSystem) -> None:
+    """In a forked child the system says whose it is, instead of waiting for a thread that is not there."""
+    system.status()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            system.status()
+        except StateError:
+            os._exit(17)
+        os._exit(1)
+
+    assert 17 == os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

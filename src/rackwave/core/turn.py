@@ -272,6 +272,8 @@ def _decide_host_before(situation: Situation) -> Decision | None:
     attempt, seen = situation.attempt, situation.seen
     if attempt.resets_after(0):
         return None
+    if seen.power is NOT_ASKED:  # a turn that only followed a task, which has just ended
+        return See(Look())
     if attempt.goal.revives:
         # An earlier attempt's reset may still be applying an image during POST: do not write or reset into it.
         if seen.post is Post.RUNNING and situation.waited(attempt.started) <= situation.policy.reset_timeout:

@@ -35,10 +35,11 @@ class RedfishPool:
         bmc = self._bmcs[node] = self._connect(node)
         for uri in tuple(self._leftovers(node)):
             try:
-                await bmc.close_leftover(uri)
+                gone = await bmc.close_leftover(uri)
             except NodeError:
                 continue  # it cannot be reached now; the next run finds it in the journal again
-            await self._closed(node, uri)
+            if gone:
+                await self._closed(node, uri)
         return bmc
 
     async def release(self, node: NodeName) -> None:

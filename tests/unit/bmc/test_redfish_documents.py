@@ -89,6 +89,10 @@ def test_retry_after(header, seconds):
         ({"error": {"message": "general", "@Message.ExtendedInfo": [{"MessageId": "A.1.0.B"}]}}, "A.1.0.B"),
         ({"error": {"message": "general"}}, "general"),
         ({"error": "busy"}, "busy"),
+        (
+            {"error": "cannot fetch http://s/images/5-secret/attempt-a1/b.bin, sorry"},
+            "cannot fetch …/attempt-a1/b.bin, sorry",
+        ),
         ({"Message": "no"}, "no"),
         ({"@Message.ExtendedInfo": [{"Message": "here"}]}, "here"),
         ([], ""),

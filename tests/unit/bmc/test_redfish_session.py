@@ -334,22 +334,29 @@ def test_cancelled_login_leaves_no_session():
 
 
 def test_leftover_is_closed():
-    """What a killed run left is deleted by URI in a session of ours; our own session is never deleted so."""
+    """What a killed run left is deleted by URI in a session of ours; what the URI names now may be another's."""
 
-    async def run() -> tuple[ScriptedBmc, list[bool]]:
+    async def run() -> tuple[ScriptedBmc, list[bool], list[tuple[str, bool]]]:
+        told: list[tuple[str, bool]] = []
+
+        async def on_session(uri: str, opened: bool) -> None:
+            told.append((uri, opened))
+
         async with ScriptedBmc() as server:
-            server.tokens["old"] = f"{SESSIONS}/77"
-            bmc = client(server)
-            gone = [await bmc.close_leftover(f"{SESSIONS}/77"), await bmc.close_leftover(f"{SESSIONS}/78")]
-            gone.append(await bmc.close_leftover(f"{SESSIONS}/1"))
-            assert ["token-1"] == list(server.tokens)
+            server.tokens |= {"old": f"{SESSIONS}/77", "other": f"{SESSIONS}/79"}
+            server.documents[f"{SESSIONS}/77"] = {"UserName": "admin"}
+            server.documents[f"{SESSIONS}/79"] = {"UserName": "somebody"}
+            bmc = client(server, on_session=on_session)
+            gone = [await bmc.close_leftover(f"{SESSIONS}/{number}") for number in (77, 78, 79, 1)]
+            assert ["other", "token-1"] == list(server.tokens)
             await bmc.close()
-            return server, gone
+            return server, gone, told
 
-    server, gone = asyncio.run(run())
+    server, gone, told = asyncio.run(run())
 
-    assert [True, True, False] == gone
-    assert {} == server.tokens
+    assert [True, True, True, False] == gone
+    assert ["other"] == list(server.tokens)
+    assert [(f"{SESSIONS}/{n}", False) for n in (77, 78, 79, 1)] == [entry for entry in told if not entry[1]]
 
 
 def test_token_is_in_no_repr():

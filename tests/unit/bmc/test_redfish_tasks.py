@@ -188,8 +188,9 @@ def test_transfer_failed(message, failed):
 @pytest.mark.parametrize(
     ("document", "image"),
     [
-        ({"Payload": {"JsonBody": '{"ImageURI": "https://s/attempt-1/a.bin"}'}}, "https://s/attempt-1/a.bin"),
-        ({"Payload": {"JsonBody": {"ImageURI": "http://s/a.bin"}}}, "http://s/a.bin"),
+        ({"Payload": {"JsonBody": '{"ImageURI": "https://s/attempt-1/a.bin"}'}}, "…/attempt-1/a.bin"),
+        ({"Payload": {"JsonBody": {"ImageURI": "http://s/grant/b/a.bin?x=1"}}}, "…/b/a.bin"),
+        ({"Payload": {"JsonBody": {"ImageURI": "http://["}}}, "…/"),
         ({"Payload": {"JsonBody": '{"UpdateFile": "a.bin"}'}}, "a.bin"),
         ({"Payload": {"JsonBody": "{"}}, None),
         ({"Payload": {"JsonBody": "[" * 100_000}}, None),
@@ -218,3 +219,11 @@ def test_last_message():
     document = {"Messages": [{"Message": "one"}, {"MessageId": "Update.1.0.X"}, {"Message": ""}, 5]}
 
     assert "Update.1.0.X" == task_seen(TASK, document, 200).message
+
+
+def test_urls_are_cut_in_messages():
+    """A message that echoes the image's URL shows only its end: the rest grants access."""
+    told = "Transfer of image 'https://10.0.0.1:8/images/5-secret/attempt-a1/b.bin' to 'BIOS' failed."
+    seen = task_seen(TASK, {"TaskState": "Exception", "Messages": [{"Message": told}]}, 200)
+
+    assert "Transfer of image '…/attempt-a1/b.bin' to 'BIOS' failed." == seen.message

@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 from attrs import field, frozen
 
 from ...errors import BmcAnswerError, BmcRefusedError
-from .document import Document, MalformedError, messages, parse, parse_object, text
+from .document import Document, MalformedError, messages, parse, parse_object, text, without_grants
 
 _STATUS_WORDS = {
     400: "bad request",
@@ -135,7 +135,7 @@ def error_sentence(raw: bytes) -> str:
             if words := text(body, *path):
                 told.append(words)
                 break
-    return " ".join(told[:3])[:400]
+    return without_grants(" ".join(told[:3]))[:400]
 
 
 def epoch(date: object) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import TypeAlias
 from urllib.parse import urlsplit
@@ -19,6 +20,8 @@ MAX_DEPTH = 64
 
 MAX_TEXT = 1024
 """The longest string that is taken for a name, a version or a message."""
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
 
 
 class MalformedError(Exception):
@@ -135,8 +138,12 @@ def uri_path(uri: object) -> str | None:
 
 
 def segments(uri: str) -> tuple[str, ...]:
-    """The non-empty segments of a URI's path."""
-    return tuple(part for part in urlsplit(uri).path.split("/") if part)
+    """The non-empty segments of a URI's path; none where it is no URI."""
+    try:
+        path = urlsplit(uri).path
+    except ValueError:
+        return ()
+    return tuple(part for part in path.split("/") if part)
 
 
 def messages(value: object) -> Iterator[Mapping[str, object]]:
@@ -151,6 +158,15 @@ def message_id(message: object) -> str:
     """The message's key without registry version: ``Update.1.0.TransferFailed`` is ``Update.TransferFailed``."""
     parts = (text(message, "MessageId") or "").split(".")
     return f"{parts[0]}.{parts[-1]}" if len(parts) > 1 else parts[0]
+
+
+def without_grants(words: str) -> str:
+    """Cut every URL in *words* down to its last two segments.
+
+    The URL of an image grants access to it, so no echo of it may reach a log or a journal; its end
+    names the attempt and the file.
+    """
+    return _URL.sub(lambda found: "…/" + "/".join(segments(found[0])[-2:]), words) if "://" in words else words
 
 
 def attributes(value: object) -> dict[str, AttributeValue]:

@@ -25,7 +25,7 @@ from ...errors import BmcAmbiguousError, BmcAnswerError, BmcLoginError, BmcUnrea
 from ...ports import Clock, Credentials
 from . import retry
 from .answer import Answer
-from .document import message_id, messages, uri_path
+from .document import message_id, messages, text, uri_path
 from .transport import Body, Headers, Transport
 
 ROOT = "/redfish/v1/"
@@ -142,9 +142,20 @@ class Session:
         return answer
 
     async def end(self, uri: str) -> bool:
-        """Delete the session at *uri*, which may be another run's; whether it is gone now."""
+        """Delete the session at *uri* that an earlier run of ours left; whether that one is gone now.
+
+        A BMC that has restarted may have given the URI to somebody else, so it is looked at first:
+        another user's session, and our own present one, are left alone.
+        """
         token = await self.token()
-        return False if uri == token.uri else await self._end(uri, token)
+        if uri == token.uri:
+            return False  # the BMC gave us the URI again: the old session is gone, but the journal's entry is ours
+        found = await self.get(uri, gone_is_news=True)
+        user = text(found.document_or_empty, "UserName")
+        if found.ok and user in (None, self._credentials().username):
+            return await self._end(uri, token)
+        await self._tell(uri, opened=False)
+        return True
 
     async def close(self) -> None:
         """Delete our session. Where the BMC cannot be reached it stays, and so does its URI in the journal."""

@@ -24,7 +24,7 @@ from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
 from ...core.observation import TaskPhase, TaskSeen
-from .document import dig, items, message_id, messages, text, uri_path
+from .document import dig, items, message_id, messages, text, uri_path, without_grants
 
 _ENDED = {
     "Completed": TaskPhase.DONE,
@@ -129,8 +129,8 @@ def task_seen(uri: str, document: object, http_status: int, headers: Mapping[str
         uri=uri,
         phase=phase,
         percent=_percent(document),
-        message=_message(document),
-        image=_image(document),
+        message=without_grants(_message(document)),
+        image=_named(_image(document)),
         transfer_failed=phase is TaskPhase.FAILED
         and any(message_id(m) in _TRANSFER_FAILED for m in messages(document)),
     )
@@ -164,6 +164,10 @@ def _message(document: object) -> str:
     for message in messages(document):
         last = text(message, "Message") or text(message, "MessageId") or last
     return last
+
+
+def _named(image: str | None) -> str | None:
+    return None if image is None else without_grants(image)
 
 
 def _image(document: object) -> str | None:

@@ -1,0 +1,295 @@
+"""``Unknown`` never acts: whatever cannot be read, nothing is sent that rests on it.
+
+The one exception (P41): a component whose version cannot be read may be written in a recovery that
+reasserts it, when the BMC itself answers (its tasks can be read) and the version stayed unreadable for
+the settle time. Otherwise a node whose BIOS is gone could never be mended from outside.
+"""
+
+from __future__ import annotations
+
+import pytest
+from attrs import evolve, fields, frozen
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rackwave.core.bundle import Bundle
+from rackwave.core.doubt import Holding
+from rackwave.core.event import AttemptResult, Outcome
+from rackwave.core.goal import Cause, Goal
+from rackwave.core.history import Attempt, StepRecord
+from rackwave.core.observation import Component, Health, Observation, Post, Power, TaskPhase, TaskSeen, Unknown
+from rackwave.core.policy import Policy
+from rackwave.core.receipt import Accepted, Ambiguous, Receipt, Refused
+from rackwave.core.step import ResetBmc, ResetHost, StageSettings, Step, WriteImage
+from rackwave.core.turn import Act, Decision, Finish, Resolve, See, Situation, Wait, decide, opening_look
+from values import (
+    ATTEMPT,
+    BIOS,
+    BMC,
+    NIC,
+    NODE,
+    SILENT,
+    answer,
+    attempt,
+    bios_settings,
+    bmc_reset,
+    bundle,
+    goal,
+    host_reset,
+    image,
+    record,
+    well,
+    write,
+)
+
+ELEMENTS = (image(BIOS, "2"), image(BMC, "2"), image(NIC, "2"), bios_settings({"BootMode": "Uefi"}))
+A2 = bundle("A.2", *ELEMENTS)
+POLICY = Policy()
+COMPONENTS = (BIOS, BMC, NIC)
+
+
+def maybe(known: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
+    """Return what can be read, or that it cannot."""
+    return st.one_of(known, st.just(SILENT))
+
+
+tasks = st.builds(
+    TaskSeen,
+    uri=st.sampled_from(["/tasks/1", "/tasks/2", "/tasks/3"]),
+    phase=st.sampled_from(TaskPhase),
+    image=st.sampled_from([None, f"attempt-{ATTEMPT}-bios.img", "somebody-elses.img"]),
+    transfer_failed=st.booleans(),
+)
+modes = maybe(st.fixed_dictionaries({"BootMode": st.sampled_from(["Uefi", "Bios"])}))
+worlds = st.builds(
+    Observation,
+    at=st.just(0.0),
+    power=maybe(st.sampled_from(Power)),
+    post=maybe(st.sampled_from(Post)),
+    health=maybe(st.sampled_from(Health)),
+    boot=maybe(st.sampled_from(["boot-1", "boot-2"])),
+    bmc_boot=maybe(st.sampled_from(["bmc-1", "bmc-2"])),
+    components=st.fixed_dictionaries(
+        {
+            name: st.builds(
+                Component,
+                st.just(name),
+                maybe(st.sampled_from(["1", "2"])),
+                maybe(st.sampled_from([None, "2"])),
+            )
+            for name in COMPONENTS
+        }
+    ),
+    settings=modes,
+    staged_settings=modes,
+    task=maybe(tasks),
+    tasks=maybe(st.lists(tasks, max_size=2).map(tuple)),
+)
+steps: st.SearchStrategy[Step] = st.one_of(
+    st.builds(write, st.sampled_from(ELEMENTS[:3]), st.sampled_from(["", "1", "2"])),
+    st.just(StageSettings("settings", {"BootMode": "Uefi"}, {"BootMode": "Bios"})),
+    st.builds(host_reset, maybe(st.just("boot-1"))),
+    st.builds(bmc_reset, maybe(st.just("bmc-1"))),
+)
+receipts: st.SearchStrategy[Receipt | None] = st.sampled_from(
+    [None, Accepted("/tasks/1"), Accepted(), Ambiguous("no answer"), Refused("busy", 5.0), Refused("no")]
+)
+moments = st.sampled_from([0.0, 30.0, 100.0, 700.0, 5000.0, 20000.0])
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> tuple[StepRecord, ...]:
+    """Return up to three steps, each of them at any point of its life; resets that were accepted may be done."""
+    records: list[StepRecord] = []
+    for number in range(1, draw(st.integers(0, 3)) + 1):
+        step, receipt = draw(steps), draw(receipts)
+        outcome = draw(st.sampled_from([None, *Outcome]))
+        made = record(number, step, receipt, outcome=None if isinstance(receipt, Refused) else outcome)
+        readings = draw(st.sampled_from([(), ((100.0, "1"),), ((700.0, "1"), (5000.0, "1"))]))
+        records.append(evolve(made, completing=draw(st.booleans()), readings=readings))
+    return tuple(records)
+
+
+goals = st.builds(
+    Goal,
+    st.just(A2.id),
+    st.just(A2.digest),
+    st.sampled_from(Cause),
+    reassert=st.frozensets(st.sampled_from(COMPONENTS)),
+    restart=st.booleans(),
+    writes=st.booleans(),
+)
+
+
+@frozen
+class Case:
+    """A situation, and the world that further looks will show."""
+
+    attempt: Attempt
+    world: Observation
+    now: float
+    since: float
+    holding: Holding
+
+
+cases = st.builds(
+    Case,
+    attempt=st.builds(lambda toward, done: attempt(toward, *done), goals, histories()),
+    world=worlds,
+    now=moments,
+    since=st.sampled_from([0.0, 600.0]),
+    holding=st.builds(Holding, st.integers(0, 1), st.booleans()),
+)
+
+
+def settle(case: Case, bundle: Bundle = A2) -> tuple[Decision, Situation]:
+    """Look as often as is asked for and return the decision with what it rests on."""
+    situation = Situation(
+        NODE,
+        case.attempt,
+        bundle,
+        POLICY,
+        case.now,
+        answer(case.world, opening_look(case.attempt, bundle)),
+        since=case.since,
+    )
+    for _ in range(24):
+        decision = decide(situation)
+        if not isinstance(decision, See):
+            return decision, situation
+        seen = situation.seen.with_more(answer(case.world, decision.look))
+        holding = case.holding if decision.look.tasks else situation.holding
+        situation = evolve(situation, seen=seen, holding=holding)
+    pytest.fail("it looks for ever")
+
+
+@settings(max_examples=400, deadline=None)
+@given(case=cases)
+def test_nothing_is_sent_that_rests_on_what_could_not_be_read(case: Case) -> None:
+    """Every field that an act rests on was read, whatever else is unknown."""
+    decision, situation = settle(case)
+    if not isinstance(decision, Act):
+        return
+    seen, reassert, before = situation.seen, case.attempt.goal.reassert, case.attempt.steps
+    match decision.step:
+        case WriteImage() as step:
+            assert_idle(seen)
+            found = seen.component(step.component).installed
+            assert step.expects == ("" if isinstance(found, Unknown) else found)
+            assert not isinstance(found, Unknown) or step.component in reassert
+            assert not isinstance(found, Unknown) or situation.waited() > POLICY.settle
+            assert case.attempt.goal.writes
+            assert case.attempt.goal.revives or case.attempt.resets_after(0) or is_well(seen)
+            assert not any(r.is_open for r in before if isinstance(r.step, WriteImage))
+        case StageSettings() as staging:
+            assert not isinstance(seen.settings, Unknown)
+            assert {"BootMode": seen.settings["BootMode"]} == dict(staging.expects)
+        case ResetHost() as reset:
+            assert_idle(seen)
+            assert reset.expects is seen.power
+            assert seen.post is not Post.RUNNING or situation.waited() > POLICY.reset_timeout
+        case ResetBmc():
+            assert_idle(seen)
+
+
+def assert_idle(seen: Observation) -> None:
+    """The BMC's tasks and the host's power were read, and nothing runs."""
+    assert not isinstance(seen.tasks, Unknown)
+    assert all(task.phase is not TaskPhase.RUNNING for task in seen.tasks)
+
+
+def is_well(seen: Observation) -> bool:
+    """Whether the host is seen to be up and well."""
+    return seen.power is Power.ON and seen.post is Post.COMPLETE and seen.health in (Health.OK, Health.WARNING)
+
+
+@settings(max_examples=400, deadline=None)
+@given(case=cases)
+def test_nothing_unread_counts_as_success(case: Case) -> None:
+    """A node is level only when every component, setting and witness was read, and says so."""
+    decision, situation = settle(case)
+    if not (isinstance(decision, Finish) and decision.result is AttemptResult.LEVEL):
+        return
+    seen = situation.seen
+
+    assert is_well(seen)
+    assert dict.fromkeys(COMPONENTS, "2") == {name: seen.component(name).installed for name in COMPONENTS}
+    assert {"BootMode": "Uefi"} == seen.settings
+    assert not case.attempt.open_steps
+
+
+@settings(max_examples=400, deadline=None)
+@given(case=cases)
+def test_a_write_in_doubt_is_never_settled_by_silence(case: Case) -> None:
+    """Done needs a task or a version that was read; never begun needs tasks, two readings and the image server."""
+    decision, situation = settle(case)
+    if not isinstance(decision, Resolve):
+        return
+    resolved = next(r for r in case.attempt.steps if r.number == decision.number)
+    if not isinstance(resolved.step, WriteImage):
+        return
+    seen, component = situation.seen, situation.seen.component(resolved.step.component)
+    phases = {task.phase for task in (seen.tasks if isinstance(seen.tasks, tuple) else ())}
+    phases |= {seen.task.phase} if isinstance(seen.task, TaskSeen) else set()
+    by_task = {
+        Outcome.DONE: TaskPhase.DONE in phases,
+        Outcome.FAILED: TaskPhase.FAILED in phases,
+        Outcome.NEVER_STARTED: TaskPhase.FAILED in phases,
+    }[decision.outcome]
+    if by_task:
+        return
+
+    assert decision.outcome is not Outcome.FAILED
+    if decision.outcome is Outcome.DONE:
+        assert resolved.step.version in (component.installed, component.staged)
+    else:
+        assert resolved.step.expects == component.installed
+        assert len(resolved.readings) >= 2
+        assert not case.holding.whole
+        assert resolved.step.activation.value == "immediate" or case.attempt.resets_after(resolved.number)
+
+
+unreadable = [field.name for field in fields(Observation) if field.name in ("power", "post", "health", "tasks")]
+
+
+@pytest.mark.parametrize("field", unreadable)
+def test_a_rollout_does_not_begin_on_a_host_it_cannot_read(field: str) -> None:
+    """Power, POST, health and the BMC's tasks are premises of the first write."""
+    world = evolve(well(dict.fromkeys(COMPONENTS, "1"), settings={"BootMode": "Uefi"}), **{field: SILENT})
+    case = Case(attempt(goal(A2)), world, now=10.0, since=0.0, holding=Holding(0, whole=False))
+
+    assert isinstance(settle(case)[0], Wait)
+
+
+def test_what_stays_unreadable_ends_with_a_person() -> None:
+    """After the time that policy gives, the attempt is lost: nobody can know, so nothing is done."""
+    world = well({BIOS: SILENT, BMC: "2", NIC: "2"}, settings={"BootMode": "Uefi"})
+    case = Case(attempt(goal(A2)), world, now=POLICY.unknown_timeout + 1, since=0.0, holding=Holding(0, whole=False))
+
+    assert (
+        Finish(AttemptResult.LOST, ("bios: BIOS is unknown (the BMC does not answer), for 600 s",)) == settle(case)[0]
+    )
+
+
+@pytest.mark.parametrize(
+    ("cause", "reassert", "tasks", "waited", "writes"),
+    [
+        (Cause.ROLLBACK, {BIOS}, (), 61.0, True),
+        (Cause.RESEND, {BIOS}, (), 61.0, True),
+        (Cause.ROLLBACK, {BIOS}, (), 59.0, False),
+        (Cause.ROLLBACK, {BIOS}, SILENT, 61.0, False),
+        (Cause.ROLLBACK, set(), (), 61.0, False),
+        (Cause.ROLLOUT, set(), (), 61.0, False),
+    ],
+)
+def test_only_a_recovery_writes_over_what_it_cannot_read(
+    cause: Cause, reassert: set[object], tasks: object, waited: float, writes: bool
+) -> None:
+    """P41: reasserted, its BMC answers, and it stayed unreadable for the settle time; anything less waits."""
+    world = well({BIOS: SILENT, BMC: "2", NIC: "2"}, settings={"BootMode": "Uefi"}, tasks=tasks)
+    toward = goal(A2, cause, reassert=frozenset(reassert))
+    case = Case(attempt(toward), world, now=waited, since=0.0, holding=Holding(0, whole=False))
+    decision = settle(case)[0]
+
+    assert writes == isinstance(decision, Act)
+    assert writes or isinstance(decision, Wait)

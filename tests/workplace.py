@@ -15,7 +15,7 @@ from attrs import frozen
 
 from rackwave.automation import PUBLISHER_KEY, REPOSITORY, TRUST
 from rackwave.bundle_manager import BundleManager
-from rackwave.cli.demo import LabControl
+from rackwave.cli.lab_control import LabControl
 from rackwave.repository.examples import prepare_example
 from rackwave.repository.keys import generate_key, load_signer
 from rackwave.repository.repository import BundleRepository

@@ -20,35 +20,27 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from attrs import evolve
-
-from .bmc.pool import RedfishPool
-from .bmc.redfish.bmc import RedfishBmc
 from .bmc.redfish.transport import Timeouts
-from .bmc.redfish.trust import CaTrust, PlainHttp, SystemTrust, TlsTrust
 from .bundle_manager import BundleManager
 from .bundle_orchestrator import BundleOrchestrator
 from .clock import SystemClock
 from .core.bundle import Bundle
-from .core.event import Recorded, Released, RolloutStarted, SessionClosed, SessionOpened
-from .core.goal import Cause, Goal
+from .core.event import Recorded, Released, RolloutStarted
 from .core.history import NodeHistory
 from .core.identity import BundleId, Lineage, NodeName, RolloutId
 from .core.node import Node
-from .core.observation import Look, Observation
-from .core.planner import plan_node
 from .core.policy import Policy
 from .core.recovery import POLICIES
 from .core.report import NodeStatus, RackPlan, RolloutReport
 from .core.selection import refusal
-from .core.turn import full_look
 from .engine.journal import SqliteJournal
 from .engine.leases import Holder, Leases
 from .engine.logbook import Logbook
 from .errors import PlanRefusedError, UsageError
-from .inventory import Inventory, ManagedNode, load_inventory, select
+from .fleet import Fleet
+from .inventory import Inventory, load_inventory
 from .planning import RackPlanner, each, missing_payload
-from .ports import Clock, Credentials, Secrets
+from .ports import Clock, Secrets
 from .recovery_manager import RecoveryManager
 from .repository.keys import load_signer
 from .repository.repository import BundleRepository
@@ -97,13 +89,12 @@ class Automation:
         self._clock: Clock = clock or SystemClock()
         self._secrets: Secrets = secret_store or ReferencedSecrets()
         self._by = by or f"{getpass.getuser()}@{socket.gethostname()}"
-        self._nodes = {managed.node.name: managed for managed in self.inventory.nodes}
         self._bundles: dict[BundleId, Bundle] = {}
         self._subscribers: list[Callable[[Recorded], None]] = []
         self._journal: SqliteJournal | None = None
         self._logbook: Logbook | None = None
         self._images: ImageServerProcess | None = None
-        self._pool: RedfishPool | None = None
+        self._fleet: Fleet | None = None
         self._running: BundleOrchestrator | None = None
         trust = state / TRUST
         self.repository = BundleRepository(
@@ -118,13 +109,13 @@ class Automation:
 
     async def close(self) -> None:
         """Close sessions, image server and journal."""
-        if self._pool is not None:
-            await self._pool.close()
+        if self._fleet is not None:
+            await self._fleet.close()
         if self._images is not None:
             await self._images.stop()
         if self._journal is not None:
             self._journal.close()
-        self._pool, self._images, self._journal, self._logbook = None, None, None, None
+        self._fleet, self._images, self._journal, self._logbook = None, None, None, None
 
     # -- bundles -------------------------------------------------------------------------------
 
@@ -159,14 +150,6 @@ class Automation:
         if self._logbook is not None:
             self._logbook.subscribe(subscriber)
 
-    def select(self, nodes: str | None) -> tuple[Node, ...]:
-        """Return the nodes that the expression *nodes* names; all where it is None.
-
-        Raises:
-            UsageError: it names none, or one that is not in the inventory.
-        """
-        return select(self.inventory, nodes if nodes is not None else "@all")
-
     def rollouts(self) -> tuple[RolloutReport, ...]:
         """Return every rollout, oldest first."""
         self.logbook.refresh()
@@ -182,32 +165,10 @@ class Automation:
         """Return where each node stands; with *look*, also what its BMC says and how it drifted."""
         self.logbook.refresh()
         holders = {held.node: str(held.holder) for held in self._leases().holders() if not held.dead}
-        found = []
-        for node in self.select(nodes):
-            history = self.logbook.node(node.name)
-            status = NodeStatus(history, holders.get(node.name, ""))
-            found.append(status)
-        if not look:
-            return tuple(found)
-        return tuple(await each(self._looked_at, found))
-
-    async def _looked_at(self, status: NodeStatus) -> NodeStatus:
-        bundles = [self.bundle(held.bundle) for held in status.history.assigned.values()]
-        seen = Observation(at=self._clock.now())
-        bmc = await self._bmcs().get(status.history.node)
-        drift: dict[Lineage, tuple[str, ...]] = {}
-        for bundle in bundles:
-            seen = seen.with_more(await bmc.observe(full_look(bundle)))
-            goal = Goal(bundle.id, bundle.digest, Cause.ROLLOUT)
-            plan = plan_node(status.history.node, goal, bundle, seen)
-            drift[bundle.id.lineage] = tuple(
-                [f"{type(step).__name__}: {step.element}" for step in plan.steps if hasattr(step, "element")]
-                + [note.text for note in plan.notes if note.blocks]
-            )
-        if not bundles:
-            seen = await bmc.observe(Look())
-        await self._bmcs().release(status.history.node)
-        return evolve(status, seen=seen, drift=drift)
+        found = [
+            NodeStatus(self.logbook.node(node.name), holders.get(node.name, "")) for node in self.fleet.select(nodes)
+        ]
+        return tuple(await each(self._planner().survey, found)) if look else tuple(found)
 
     # -- plan and deploy ---------------------------------------------------------------------------
 
@@ -230,15 +191,7 @@ class Automation:
         wanted = self.bundle(_bundle_id(bundle))
         chosen = self._chosen(wanted, nodes)
         self.logbook.refresh()
-        planner = RackPlanner(
-            logbook=self.logbook,
-            repository=self.repository,
-            load=self.bundle,
-            bmcs=self._bmcs(),
-            selectors=self.inventory.selectors,
-            clock=self._clock,
-        )
-        return await planner.plan(wanted, chosen, policy or self.policy(), no_way_back=no_way_back)
+        return await self._planner().plan(wanted, chosen, policy or self.policy(), no_way_back=no_way_back)
 
     def policy(self, **overrides: Any) -> Policy:
         """Return the inventory's policy with *overrides* (None: keep)."""
@@ -291,7 +244,7 @@ class Automation:
         reports = [await self._run(rollout.id) for rollout in self.logbook.ledger.unfinished()]
         for history in tuple(self.logbook.ledger.nodes.values()):
             lineage = _open_lineage(history)
-            if lineage is not None and history.node in self._nodes:
+            if lineage is not None and history.node in self.fleet:
                 await self._recover((history.node,), lineage, "rollback", failed=False, evidence=())
         return tuple(reports)
 
@@ -341,7 +294,7 @@ class Automation:
 
     async def release(self, nodes: str, reason: str) -> None:
         """Take nodes out of quarantine: a person has looked at them."""
-        for node in self.select(nodes):
+        for node in self.fleet.select(nodes):
             if self.logbook.node(node.name).quarantined is not None:
                 await self.logbook.record(Released(node.name, reason, self._by))
 
@@ -355,7 +308,7 @@ class Automation:
 
     def _carrying(self, nodes: str | None, lineage: Lineage) -> tuple[NodeName, ...]:
         self.logbook.refresh()
-        names = tuple(node.name for node in self.select(nodes))
+        names = tuple(node.name for node in self.fleet.select(nodes))
         for name in names:
             history = self.logbook.node(name)
             if history.quarantined is not None:
@@ -364,24 +317,14 @@ class Automation:
                 raise UsageError(f"{name} carries no bundle of lineage {lineage}", advice="See 'rackwave status'.")
         return names
 
-    # -- one node ------------------------------------------------------------------------------------
+    # -- the parts -----------------------------------------------------------------------------------
 
-    async def bmc(self, node: str) -> RedfishBmc:
-        """Return the live BMC adapter of *node*, to look at or to script with."""
-        (chosen,) = self.select(node)
-        return await self._bmcs().get(chosen.name)
-
-    async def let_go(self, node: NodeName) -> None:
-        """Close the live BMC adapter of *node*, if there is one."""
-        await self._bmcs().release(node)
-
-    def managed(self, node: NodeName) -> ManagedNode:
-        """Return how *node* is reached."""
-        return self._nodes[node]
-
-    def credentials(self, node: NodeName) -> Credentials:
-        """Resolve the credentials of *node*."""
-        return self._secrets.resolve(self._nodes[node].credentials)
+    @property
+    def fleet(self) -> Fleet:
+        """The managed machines and the way to their BMCs."""
+        if self._fleet is None:
+            self._fleet = Fleet(self.inventory, secret_store=self._secrets, logbook=self.logbook, clock=self._clock)
+        return self._fleet
 
     @property
     def images(self) -> ImageServerProcess:
@@ -392,7 +335,7 @@ class Automation:
                 self.state / IMAGES,
                 self.inventory.serving,
                 clock=self._clock,
-                bmc_hosts={name: managed.bmc_host for name, managed in self._nodes.items()},
+                bmc_hosts=self.fleet.bmc_hosts(),
                 on_fetch=lambda fetched: logbook.record(fetched),
             )
         return self._images
@@ -402,8 +345,8 @@ class Automation:
     def _chosen(self, bundle: Bundle, nodes: str | None) -> tuple[Node, ...]:
         """The nodes that were named or, where none were, those that the bundle is for."""
         if nodes is not None:
-            return self.select(nodes)
-        fitting = tuple(n for n in self.select(None) if refusal(n, bundle, self.inventory.selectors) is None)
+            return self.fleet.select(nodes)
+        fitting = tuple(n for n in self.fleet.select(None) if refusal(n, bundle, self.inventory.selectors) is None)
         if not fitting:
             raise UsageError(
                 f"no node of the inventory is for {bundle.id}",
@@ -424,7 +367,7 @@ class Automation:
             logbook=self.logbook,
             worker=worker,
             recovery=RecoveryManager(logbook=self.logbook, load=self.bundle, clock=self._clock),
-            bmcs=self._bmcs(),
+            bmcs=self.fleet,
             load=self.bundle,
             leases=self._leases(),
             holder=Holder.here(),
@@ -437,40 +380,19 @@ class Automation:
         assert self._journal is not None  # noqa: S101 - the line above opened it
         return Leases(self._journal.database, clock=self._clock, longest_deadline=Timeouts().longest)
 
-    def _bmcs(self) -> RedfishPool:
-        if self._pool is None:
-            logbook = self.logbook
-            self._pool = RedfishPool(
-                self._connect,
-                leftovers=lambda node: logbook.node(node).sessions,
-                closed=lambda node, uri: logbook.record(SessionClosed(node, uri)),
-            )
-        return self._pool
-
-    def _connect(self, node: NodeName) -> RedfishBmc:
-        managed, logbook = self._nodes[node], self.logbook
-
-        async def on_session(uri: str, opened: bool) -> None:
-            await logbook.record(SessionOpened(node, uri) if opened else SessionClosed(node, uri))
-
-        return RedfishBmc(
-            node,
-            managed.bmc_url,
-            lambda: self.credentials(node),
+    def _planner(self) -> RackPlanner:
+        return RackPlanner(
+            logbook=self.logbook,
+            repository=self.repository,
+            load=self.bundle,
+            bmcs=self.fleet,
+            selectors=self.inventory.selectors,
             clock=self._clock,
-            trust=_trust(managed),
-            on_session=on_session,
         )
 
 
 def _bundle_id(bundle: str | BundleId) -> BundleId:
     return bundle if isinstance(bundle, BundleId) else BundleId.parse(bundle)
-
-
-def _trust(managed: ManagedNode) -> TlsTrust:
-    if managed.insecure_http:
-        return PlainHttp()
-    return CaTrust(managed.ca) if managed.ca is not None else SystemTrust()
 
 
 def _open_lineage(history: NodeHistory) -> Lineage | None:

@@ -113,7 +113,7 @@ class CentralAutomationSystem:
 
     def node(self, name: str) -> LiveNode:
         """Return a handle on the node *name* to script with."""
-        (chosen,) = self.aio.select(name)
+        (chosen,) = self.aio.fleet.select(name)
         return LiveNode(self, chosen.name)
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -132,7 +132,7 @@ class LiveNode:
         return self._system._run(self._observe(look or Look()))  # noqa: SLF001 - a part of the system's own face
 
     async def _observe(self, look: Look) -> Observation:
-        bmc = await self._system.aio.bmc(self.name)
+        bmc = await self._system.aio.fleet.get(self.name)
         return await bmc.observe(look)
 
     def sushy(self) -> Sushy:
@@ -144,6 +144,6 @@ class LiveNode:
         return self._system._run(self._sushy())  # noqa: SLF001 - as above
 
     async def _sushy(self) -> Sushy:
-        bmc = await self._system.aio.bmc(self.name)
+        bmc = await self._system.aio.fleet.get(self.name)
         found: Sushy = await bmc.sushy()
         return found

@@ -61,21 +61,21 @@ async def examine(automation: Automation, nodes: str | None, *, reach: bool) -> 
 
     async def one(node: NodeName) -> list[Check]:
         checks = [check async for check in _examine_node(automation, node, probe if reach else None)]
-        await automation.let_go(node)
+        await automation.fleet.release(node)
         return checks
 
-    found = await each(one, [node.name for node in automation.select(nodes)])
+    found = await each(one, [node.name for node in automation.fleet.select(nodes)])
     return tuple(check for checks in found for check in checks)
 
 
 async def _examine_node(automation: Automation, node: NodeName, probe: Path | None) -> AsyncIterator[Check]:
     try:
-        automation.credentials(node)
+        automation.fleet.credentials(node)
     except SecretError as error:
         yield Check(node, "credentials", Outcome.BAD, f"{error} {error.advice}")
         return
-    yield Check(node, "credentials", Outcome.GOOD, automation.managed(node).credentials)
-    bmc = await automation.bmc(node)
+    yield Check(node, "credentials", Outcome.GOOD, automation.fleet.managed(node).credentials)
+    bmc = await automation.fleet.get(node)
     try:
         seen = await bmc.observe(Look())
     except BmcLoginError as error:

@@ -6,19 +6,21 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
+from attrs import evolve
+
 from .bundle_orchestrator import BmcPool
 from .core.bundle import Bundle
 from .core.goal import Cause, Goal
 from .core.history import NodeHistory
-from .core.identity import BundleId
+from .core.identity import BundleId, NodeName
 from .core.node import Node, Selector
-from .core.observation import Observation
+from .core.observation import Look, Observation
 from .core.planner import NodePlan, plan_node
 from .core.policy import Policy
 from .core.recovery import way_back
-from .core.report import RackPlan
+from .core.report import NodeStatus, RackPlan
 from .core.selection import conflicts, refusal
-from .core.step import WriteImage
+from .core.step import StageSettings, WriteImage, describe
 from .core.turn import full_look
 from .core.waves import cut_waves
 from .engine.logbook import Logbook
@@ -70,6 +72,23 @@ class RackPlanner:
             unassigned=frozenset(node.name for node in nodes if not self._carries(node, bundle)),
         )
 
+    async def survey(self, status: NodeStatus) -> NodeStatus:
+        """Return *status* with what the node's BMC says now, and how that differs from what is assigned."""
+        node, assigned = status.history.node, status.history.assigned.values()
+        bundles = [self._load(held.bundle) for held in assigned]
+        seen = Observation(at=self._clock.now())
+        try:
+            bmc = await self._bmcs.get(node)
+            for look in [full_look(bundle) for bundle in bundles] or [Look()]:
+                seen = seen.with_more(await bmc.observe(look))
+        except NodeError as error:
+            for look in [full_look(bundle) for bundle in bundles] or [Look()]:
+                seen = seen.with_more(Observation.blank(self._clock.now(), str(error), look))
+        finally:
+            await self._bmcs.release(node)
+        drift = {bundle.id.lineage: _drift(node, bundle, seen) for bundle in bundles}
+        return evolve(status, seen=seen, drift=drift)
+
     def _carries(self, node: Node, bundle: Bundle) -> bool:
         held = self._logbook.node(node.name).assigned.get(bundle.id.lineage)
         return held is not None and (held.bundle, held.digest) == (bundle.id, bundle.digest)
@@ -107,6 +126,12 @@ class RackPlanner:
         if target is None:
             return "no way back: no bundle was ever committed on it; --no-way-back consents to that"
         return missing_payload(self._repository, target.bundle)
+
+
+def _drift(node: NodeName, bundle: Bundle, seen: Observation) -> tuple[str, ...]:
+    plan = plan_node(node, Goal(bundle.id, bundle.digest, Cause.ROLLOUT), bundle, seen)
+    changes = [describe(step) for step in plan.steps if isinstance(step, WriteImage | StageSettings)]
+    return (*changes, *(note.text for note in plan.notes if note.blocks))
 
 
 def missing_payload(repository: BundleRepository, bundle: BundleId) -> str | None:

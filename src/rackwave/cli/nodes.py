@@ -64,7 +64,7 @@ def history(setting: Setting, node: str | None, as_json: bool) -> None:
     """Tell what happened, of everything or of NODE: what ran, who asked, on which evidence."""
 
     async def work(automation: Automation) -> list[Recorded]:
-        name = automation.select(node)[0].name if node is not None else None
+        name = automation.fleet.select(node)[0].name if node is not None else None
         return list(automation.history(name))
 
     recorded = setting.run(work)

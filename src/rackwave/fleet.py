@@ -1,0 +1,91 @@
+"""The managed machines (130-170) and the way to their BMCs: inventory, credentials and live adapters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .bmc.pool import RedfishPool
+from .bmc.redfish.bmc import RedfishBmc
+from .bmc.redfish.trust import CaTrust, PlainHttp, SystemTrust, TlsTrust
+from .core.event import SessionClosed, SessionOpened
+from .core.identity import NodeName
+from .core.node import Node
+from .engine.logbook import Logbook
+from .inventory import Inventory, ManagedNode, select
+from .ports import Clock, Credentials, Secrets
+
+
+class Fleet:
+    """Knows every node of one inventory. Sessions on BMCs are journalled, so that none is left open for good."""
+
+    def __init__(self, inventory: Inventory, *, secret_store: Secrets, logbook: Logbook, clock: Clock) -> None:
+        self.inventory = inventory
+        self._nodes = {managed.node.name: managed for managed in inventory.nodes}
+        self._secrets = secret_store
+        self._logbook = logbook
+        self._clock = clock
+        self._pool = RedfishPool(
+            self._connect,
+            leftovers=lambda node: logbook.node(node).sessions,
+            closed=lambda node, uri: logbook.record(SessionClosed(node, uri)),
+        )
+
+    def __contains__(self, node: NodeName) -> bool:
+        return node in self._nodes
+
+    def managed(self, node: NodeName) -> ManagedNode:
+        """Return how *node* is reached."""
+        return self._nodes[node]
+
+    def select(self, nodes: str | None) -> tuple[Node, ...]:
+        """Return the nodes that the expression *nodes* names; all where it is None.
+
+        Raises:
+            UsageError: it names none, or one that is not in the inventory.
+        """
+        return select(self.inventory, nodes if nodes is not None else "@all")
+
+    def credentials(self, node: NodeName) -> Credentials:
+        """Resolve the credentials of *node*.
+
+        Raises:
+            SecretError: the reference does not resolve.
+        """
+        return self._secrets.resolve(self._nodes[node].credentials)
+
+    def bmc_hosts(self) -> Mapping[NodeName, str]:
+        """Return the host part of every BMC's address."""
+        return {name: managed.bmc_host for name, managed in self._nodes.items()}
+
+    async def get(self, node: NodeName) -> RedfishBmc:
+        """Return the live adapter of *node*'s BMC, the same one until it is released."""
+        return await self._pool.get(node)
+
+    async def release(self, node: NodeName) -> None:
+        """Close the adapter of *node* and the session it holds."""
+        await self._pool.release(node)
+
+    async def close(self) -> None:
+        """Close every adapter."""
+        await self._pool.close()
+
+    def _connect(self, node: NodeName) -> RedfishBmc:
+        managed = self._nodes[node]
+
+        async def on_session(uri: str, opened: bool) -> None:
+            await self._logbook.record(SessionOpened(node, uri) if opened else SessionClosed(node, uri))
+
+        return RedfishBmc(
+            node,
+            managed.bmc_url,
+            lambda: self.credentials(node),
+            clock=self._clock,
+            trust=_trust(managed),
+            on_session=on_session,
+        )
+
+
+def _trust(managed: ManagedNode) -> TlsTrust:
+    if managed.insecure_http:
+        return PlainHttp()
+    return CaTrust(managed.ca) if managed.ca is not None else SystemTrust()

@@ -56,6 +56,24 @@ def test_expired_session_is_renewed_once():
     assert [f"DELETE {SESSIONS}/1", f"DELETE {SESSIONS}/2"] == server.seen("DELETE")
 
 
+def test_old_session_is_ended_though_the_renewal_failed():
+    """A session that was answered 401 but lives is ended by the next login that works, however late."""
+
+    async def run() -> ScriptedBmc:
+        async with ScriptedBmc() as server:
+            bmc = client(server)
+            await bmc.observe(Look())
+            server.on(f"GET {SYSTEM}", Reply(401)).on(LOGIN, DROP)
+            assert isinstance((await bmc.observe(Look())).power, Unknown)
+            assert [f"{SESSIONS}/1"] == list(server.tokens.values())
+            assert Power.ON is (await bmc.observe(Look())).power
+            assert [f"{SESSIONS}/2"] == list(server.tokens.values())
+            await bmc.close()
+            return server
+
+    assert {} == asyncio.run(run()).tokens
+
+
 def test_expired_session_at_an_act():
     """An act that was answered 401 was not carried out, so it is sent again in a new session, once."""
 

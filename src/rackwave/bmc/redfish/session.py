@@ -61,6 +61,7 @@ class Session:
         self._clock = clock
         self._on_session = on_session
         self._token: Token | None = None
+        self._expired: list[str] = []
         self._opening = asyncio.Lock()
         self._refused: tuple[Credentials, BmcLoginError] | None = None
 
@@ -81,13 +82,14 @@ class Session:
         if self._token is not None and self._token.key != instead_of:
             return self._token
         async with self._opening:
-            old = self._token
-            if old is not None and old.key != instead_of:
-                return old
-            self._token = None
+            if self._token is not None and self._token.key != instead_of:
+                return self._token
+            if self._token is not None:
+                self._expired.append(self._token.uri)
+                self._token = None
             new = await retry.LOGIN.call(self._log_in, clock=self._clock, within=self.transport.timeouts.login)
-            if old is not None:
-                await self._end(old.uri, new)  # a 401 has other causes than expiry: leave none behind
+            while self._expired:  # a 401 has other causes than expiry: leave none behind
+                await self._end(self._expired.pop(), new)
             return new
 
     async def get(self, uri: str, *, gone_is_news: bool = False) -> Answer:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 import click
 
 from ..core import event as ev
+from ..core.history import RolloutState
 from ..core.identity import NodeName
 from ..core.story import tell
 
@@ -49,6 +50,23 @@ class Progress:
         if self._live is not None:
             self._live.update(self._table(), refresh=True)
             self._live.stop()
+
+    def go_on(self, rollout: RolloutState) -> None:
+        """Show where an unfinished rollout stands that an earlier process began."""
+        self._note(
+            ev.RolloutStarted(rollout.id, rollout.bundle, rollout.digest, rollout.waves, rollout.policy, rollout.by)
+        )
+        if rollout.wave >= 0:
+            self._note(ev.WaveStarted(rollout.id, rollout.wave))
+        for result in rollout.results.values():
+            self._note(result)
+        if self._live is not None:
+            self._live.update(self._table())
+        elif not self._quiet:
+            done, left = len(rollout.results), len(rollout.nodes) - len(rollout.results)
+            click.echo(
+                f"going on with rollout {rollout.id} of {rollout.bundle}: {done} nodes done, {left} left", err=True
+            )
 
     def __call__(self, recorded: ev.Recorded) -> None:
         """Show one event."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import cache, partial
 from typing import TypeVar
 
 from attrs import evolve
@@ -49,7 +50,8 @@ class RackPlanner:
         clock: Clock,
     ) -> None:
         self._logbook = logbook
-        self._repository = repository
+        # A rack has few ways back and many nodes. A planner makes one plan, so nothing grows stale.
+        self._missing_payload = cache(partial(missing_payload, repository))
         self._load = load
         self._bmcs = bmcs
         self._selectors = selectors
@@ -125,7 +127,7 @@ class RackPlanner:
         target = way_back(history, bundle.id)
         if target is None:
             return "no way back: no bundle was ever committed on it; --no-way-back consents to that"
-        return missing_payload(self._repository, target.bundle)
+        return self._missing_payload(target.bundle)
 
 
 def _drift(node: NodeName, bundle: Bundle, seen: Observation) -> tuple[str, ...]:

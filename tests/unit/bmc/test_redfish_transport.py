@@ -9,7 +9,7 @@ import pytest
 from scripted_bmc import DROP, RESET, SYSTEM, HandClock, Reply, ScriptedBmc, client
 
 from rackwave.bmc.redfish.document import MAX_BYTES
-from rackwave.bmc.redfish.transport import Timeouts, Transport
+from rackwave.bmc.redfish.transport import STALE_AFTER, Timeouts, Transport
 from rackwave.bmc.redfish.trust import CaTrust, PlainHttp, SystemTrust, Unverified, ssl_context
 from rackwave.core.identity import NodeName
 from rackwave.core.observation import Look, Power, Unknown
@@ -290,6 +290,24 @@ def test_one_connection_and_parking():
 
     assert (1, 2) == (before, after)
     assert 1 == server.logins
+
+
+def test_act_after_a_rest():
+    """An act after a rest gets a new connection, which no server's idle close can meet in flight; a read does not."""
+
+    async def run() -> tuple[int, int]:
+        async with ScriptedBmc() as server:
+            bmc = client(server)
+            await bmc.observe(Look())
+            bmc.transport._last_used -= STALE_AFTER + 1
+            await bmc.observe(Look())
+            read = server.connections
+            bmc.transport._last_used -= STALE_AFTER + 1
+            await bmc.reset_host(ResetKind.FORCE_RESTART)
+            await bmc.close()
+            return read, server.connections
+
+    assert (1, 2) == asyncio.run(run())
 
 
 def test_large_answer_is_cut_off():

@@ -38,8 +38,9 @@ KINDS = {
 class Shelf:
     """Bundles with real lab images, made once in a folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, activations: Mapping[ComponentName, Activation] = ACTIVATIONS) -> None:
         self.folder = folder
+        self._activations = activations
         self.bundles: dict[BundleId, Bundle] = {}
         self._paths: dict[Digest, Path] = {}
 
@@ -64,7 +65,7 @@ class Shelf:
                 Element(
                     name=component.lower(),
                     kind=KINDS[component],
-                    activation=ACTIVATIONS[component],
+                    activation=self._activations[component],
                     reversibility=Reversibility.REFLASH,
                     component=component,
                     version=version,

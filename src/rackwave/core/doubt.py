@@ -203,7 +203,9 @@ def _without_task(
     since = max((may_run_until, *(reset.last_at for reset in resets)))
     if resets:
         why = _until_restarted(resets[-1], write, seen, policy, now)
-        if why:
+        # What was never fetched cannot be applied by a POST, even by one that does not end.
+        is_enough = not may_have_it and was_effective(resets[-1], seen)
+        if why and not (is_enough and now - max(since, watched) > policy.reset_timeout):
             return _patient(max(since, watched), policy.reset_timeout, why, policy, now)
     return _read(record, write, seen, holding, since, policy, now, watched)
 
@@ -214,7 +216,7 @@ def _until_restarted(reset: StepRecord, write: WriteImage, seen: Observation, po
         return "the activating reset has not been seen to happen"
     if is_unmarked(reset) and now - reset.last_at < policy.settle:
         return "the BMC marks no boots, so that what it says now may still be from before the reset"
-    if write.activation is Activation.HOST_RESET and seen.post is not Post.COMPLETE:
+    if write.activation is Activation.HOST_RESET and seen.post not in (Post.COMPLETE, Post.FAILED):
         return "the host has not finished POST after its reset"
     return ""
 

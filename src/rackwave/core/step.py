@@ -76,7 +76,7 @@ def describe(step: Step) -> str:
     """Say in one line what *step* does."""
     match step:
         case WriteImage():
-            return f"write {step.component} {step.expects} -> {step.version}"
+            return f"write {step.component} {step.expects or '(unreadable)'} -> {step.version}"
         case StageSettings():
             return f"stage {', '.join(f'{name}={value}' for name, value in sorted(step.attributes.items()))}"
         case ResetHost():

@@ -34,7 +34,7 @@ from .event import AttemptResult, Outcome
 from .gate import Ill, NotKnown, NotYet, Well, judge
 from .history import Attempt, StepRecord
 from .identity import NodeName
-from .observation import NOT_ASKED, Look, Observation, Post, TaskPhase, Unknown
+from .observation import NOT_ASKED, Look, Observation, Post, Power, TaskPhase, Unknown
 from .planner import (
     Blocked,
     Coming,
@@ -354,6 +354,8 @@ def _decide_booting(situation: Situation) -> Decision | None:
         why = "its reset has not been seen to happen"
     elif is_unmarked(last) and passed < policy.settle:
         why = "the BMC marks no boots, so that what it says now may still be from before the reset"
+    elif isinstance(last.step, ResetHost) and seen.power is Power.OFF and passed > policy.settle:
+        pass  # no power cycle lasts that long: it has gone off again
     elif isinstance(last.step, ResetHost) and seen.post in (Post.RUNNING, Post.NOT_RUNNING):
         why = "the host is starting"
     elif isinstance(last.step, ResetHost) and isinstance(seen.post, Unknown):

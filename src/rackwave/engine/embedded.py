@@ -33,13 +33,18 @@ class EmbeddedEngine:
         self._order = itertools.count()
         self._waiting: list[tuple[float, int, NodeName]] = []
         self._running: dict[asyncio.Task[float | None], NodeName] = {}
+        self._called: set[NodeName] = set()
         self._failures: list[Exception] = []
         self._stopping = False
         self._changed = asyncio.Event()
 
     def wake(self, nodes: Iterable[NodeName]) -> None:
-        """Give *nodes*, where they wait, their next turn now instead of when they asked for it."""
+        """Give *nodes* their next turn now instead of when they asked for it.
+
+        A node whose turn is in flight gets it right after: it may have looked before there was news.
+        """
         called, now = set(nodes), self._clock.monotonic()
+        self._called |= called.intersection(self._running.values())
         self._waiting = [(min(due, now) if node in called else due, n, node) for due, n, node in self._waiting]
         heapq.heapify(self._waiting)
         self._changed.set()
@@ -58,7 +63,7 @@ class EmbeddedEngine:
         Raises:
             ExceptionGroup: what the turns raised.
         """
-        self._waiting, self._failures = [], []
+        self._waiting, self._failures, self._called = [], [], set()
         for node in nodes:
             self._push(node, 0.0)
         try:
@@ -115,4 +120,5 @@ class EmbeddedEngine:
             elif error is not None:
                 raise error
             elif (seconds := task.result()) is not None:
-                self._push(node, seconds)
+                self._push(node, 0.0 if node in self._called else seconds)
+            self._called.discard(node)

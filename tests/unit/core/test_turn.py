@@ -9,7 +9,7 @@ from rackwave.core.doubt import Holding
 from rackwave.core.event import AttemptResult, Outcome
 from rackwave.core.goal import Cause
 from rackwave.core.history import Attempt
-from rackwave.core.observation import NOT_ASKED, Health, Observation, Post, TaskPhase, TaskSeen
+from rackwave.core.observation import NOT_ASKED, Health, Observation, Post, Power, TaskPhase, TaskSeen
 from rackwave.core.policy import Policy
 from rackwave.core.receipt import Ambiguous, Receipt, Refused
 from rackwave.core.step import StageSettings
@@ -382,3 +382,22 @@ def test_a_bmc_that_just_came_back_is_not_trusted_at_once() -> None:
     )
 
     assert "Wait" == what(decide(Situation(NODE, begun, to, POLICY, 105.0, well({BMC: "2"}, bmc_boot="bmc-2"))))
+
+
+@pytest.mark.parametrize(("more", "now"), [({"post": Post.FAILED}, 110.0), ({"post": Post.RUNNING}, 1301.0)])
+def test_a_host_that_does_not_come_up_does_not_hide_that_a_write_never_began(
+    more: dict[str, object], now: float
+) -> None:
+    """What the BMC never fetched, no POST can apply: the readings count, and the write may be tried again."""
+    begun = attempt(BEGUN, LOST_WRITE, RESTARTED)
+
+    assert "Read" == what(turn(begun, evolve(OLD, boot="boot-2", **more), now))
+
+
+def test_a_host_that_goes_off_again_is_not_waited_for_like_one_in_post() -> None:
+    """No power cycle lasts longer than the settle time."""
+    begun = attempt(goal(A1, Cause.RESTART, restart=True, writes=False), record(1, host_reset(), taken(None), at=100.0))
+    off = evolve(OLD, boot="boot-2", post=Post.NOT_RUNNING, power=Power.OFF)
+
+    assert "Wait" == what(turn(begun, off, 130.0))
+    assert "Resolve 1 done" == what(turn(begun, off, 161.0))

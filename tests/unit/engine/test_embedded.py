@@ -104,3 +104,21 @@ def test_a_turn_that_raises_ends_the_run_after_those_in_flight() -> None:
 
     assert ["the disk is full"] == [str(error) for error in raised.value.exceptions]
     assert ["b"] == ended
+
+
+def test_a_node_woken_during_its_turn_gets_another_right_after() -> None:
+    """It may have looked before there was news, and must not sleep over it."""
+    clock = VirtualClock()
+    engine = EmbeddedEngine(clock)
+    seen: list[tuple[float, str]] = []
+
+    async def turn(node: NodeName) -> float | None:
+        seen.append((clock.monotonic(), node))
+        await clock.sleep(1.0 if node == A else 2.0)
+        if node == A:
+            engine.wake([B])
+            return None
+        return 1000.0 if len(seen) < 3 else None
+
+    assert clock.run(engine.run([A, B], turn))
+    assert [(0.0, "a"), (0.0, "b"), (2.0, "b")] == seen

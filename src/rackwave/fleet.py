@@ -11,6 +11,7 @@ from .core.event import SessionClosed, SessionOpened
 from .core.identity import NodeName
 from .core.node import Node
 from .engine.logbook import Logbook
+from .errors import InventoryError
 from .inventory import Inventory, ManagedNode, select
 from .ports import Clock, Credentials, Secrets
 
@@ -34,8 +35,18 @@ class Fleet:
         return node in self._nodes
 
     def managed(self, node: NodeName) -> ManagedNode:
-        """Return how *node* is reached."""
-        return self._nodes[node]
+        """Return how *node* is reached.
+
+        Raises:
+            InventoryError: the journal knows it, the inventory does not (any more).
+        """
+        try:
+            return self._nodes[node]
+        except KeyError:
+            raise InventoryError(
+                f"{node} is not in the inventory",
+                advice="A rollout or recovery of it has not ended: put it back until that is done.",
+            ) from None
 
     def select(self, nodes: str | None) -> tuple[Node, ...]:
         """Return the nodes that the expression *nodes* names; all where it is None.
@@ -51,7 +62,7 @@ class Fleet:
         Raises:
             SecretError: the reference does not resolve.
         """
-        return self._secrets.resolve(self._nodes[node].credentials)
+        return self._secrets.resolve(self.managed(node).credentials)
 
     def bmc_hosts(self) -> Mapping[NodeName, str]:
         """Return the host part of every BMC's address."""
@@ -70,7 +81,7 @@ class Fleet:
         await self._pool.close()
 
     def _connect(self, node: NodeName) -> RedfishBmc:
-        managed = self._nodes[node]
+        managed = self.managed(node)
 
         async def on_session(uri: str, opened: bool) -> None:
             await self._logbook.record(SessionOpened(node, uri) if opened else SessionClosed(node, uri))

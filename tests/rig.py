@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from attrs import define, field
@@ -18,6 +18,7 @@ from rackwave.core.waves import cut_waves
 from rackwave.engine.leases import Holder
 from rackwave.engine.logbook import Logbook
 from rackwave.engine.memory import MemoryJournal, MemoryLeases
+from rackwave.errors import DigestMismatchError
 from rackwave.ports import Bmc, Journal
 from rackwave.recovery_manager import RecoveryManager
 from rackwave.worker.worker_orchestrator import WorkerOrchestrator
@@ -40,6 +41,8 @@ class Shelf:
 
     def __init__(self, folder: Path, *, activations: Mapping[ComponentName, Activation] = ACTIVATIONS) -> None:
         self.folder = folder
+        self.damaged: set[str] = set()
+        """Payloads whose bytes on disk are not what their digests say."""
         self._activations = activations
         self.bundles: dict[BundleId, Bundle] = {}
         self._paths: dict[Digest, Path] = {}
@@ -91,6 +94,8 @@ class Shelf:
 
     def path(self, bundle: Bundle, payload: str) -> Path:
         """Return where *payload* of *bundle* lies."""
+        if payload in self.damaged:
+            raise DigestMismatchError(f"{payload} is damaged.", expected="as published", found="something else")
         return self._paths[bundle.manifest.payload(payload).digest]
 
 
@@ -143,6 +148,10 @@ class MortalJournal:
         return self._journal.events(after)
 
 
+def _nothing(bmc: Bmc) -> Bmc:
+    return bmc
+
+
 @define
 class Rig:
     """A rack and all that outlives a killed orchestrator: journal, image server log, clock."""
@@ -156,6 +165,8 @@ class Rig:
     wire: Wire = calm
     wires: Mapping[NodeName, Wire] = field(factory=dict)
     reaper: Reaper = field(factory=Reaper)
+    between: Callable[[Bmc], Bmc] = _nothing
+    """Puts something between the orchestrator and a BMC."""
     rack: SimRack = field(init=False)
     journal: MemoryJournal = field(init=False)
     leases: MemoryLeases = field(factory=MemoryLeases)
@@ -166,7 +177,7 @@ class Rig:
 
     async def get(self, node: NodeName) -> Bmc:
         """Return a BMC client (the rig is its own pool)."""
-        return self.rack.bmc(node, wire=self._mortal(self.wires.get(node, self.wire)))
+        return self.between(self.rack.bmc(node, wire=self._mortal(self.wires.get(node, self.wire))))
 
     def _mortal(self, wire: Wire) -> Wire:
         def fate(act: str) -> WireFate:

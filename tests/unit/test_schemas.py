@@ -1,0 +1,137 @@
+"""What ``--json`` prints is what its schema says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from click.testing import CliRunner
+
+from rackwave.cli.app import cli
+from rackwave_emulators.clock import ScaledClock
+from rackwave_emulators.lab import Lab
+from rackwave_emulators.redfish.sessions import Account
+from workplace import PASSWORD, Workplace
+
+SCHEMAS = {
+    path.name.removesuffix(".schema.json"): json.loads(path.read_text("utf-8"))
+    for path in files("rackwave.schemas").iterdir()
+    if path.name.endswith(".schema.json")
+}
+
+
+def closed(schema: Any) -> Any:
+    """*schema* without room for fields that it does not describe: ours must all be told of."""
+    if isinstance(schema, list):
+        return [closed(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {key: closed(value) for key, value in schema.items()}
+    return {**found, "additionalProperties": False} if "properties" in schema else found
+
+
+@pytest.fixture
+def printed(tmp_path: Path) -> Iterator[dict[str, list[Any]]]:
+    """Real output of every command that has a schema, by schema: a rack is taken from A.1 to A.2 and back."""
+        with Lab(
+        2,
+        clock=ScaledClock(1000),
+        versions={"BIOS": "1.0.0"},
+        directory=tmp_path / "lab",
+        account=Account(password=PASSWORD),
+    ) as lab:
+        place = tmp_path / "work"
+        place.mkdir()
+        workplace = Workplace(place, lab)
+        found: dict[str, list[Any]] = {name: [] for name in SCHEMAS}
+
+        def rackwave(schema: str, *words: str) -> Any:
+            known = ["--inventory", str(workplace.inventory), "--state", str(workplace.state)]
+            done = CliRunner(env=workplace.environment).invoke(cli, [*known, *words, "--json"], standalone_mode=False)
+            assert done.exception is None, (words, done.exception, getattr(done.exception, "reasons", ""))
+            assert not done.return_value, (words, done.stdout)
+            document = json.loads(done.stdout)
+            found[schema].append(document)
+            return document
+
+        workplace.make_bundles()
+        rackwave("bundle-build", "bundle", "build", str(place / "source/lab-bios/A.1"), "--out", str(tmp_path / "A.1"))
+        rackwave("rollouts", "rollout", "list")
+        rackwave("status", "status")
+        for name in ("A.1", "A.2"):
+            rackwave("bundle-publish", "bundle", "publish", str(place / "build" / name))
+            rackwave("plan", "plan", name, "--no-way-back")
+            rollout = rackwave("rollout", "deploy", name)
+        rackwave("plan", "plan", "A.2")
+        rackwave("rollout", "rollout", "show", rollout["rollout"])
+        rackwave("bundle-list", "bundle", "list")
+        rackwave("bundle-show", "bundle", "show", "A.2")
+        rackwave("bundle-verify", "bundle", "verify")
+        rackwave("status", "status", "--look")
+        rackwave("status", "rollback", "A", "--nodes", "r1n02")
+        rackwave("status", "recover", "A", "--nodes", "r1n02")
+        rackwave("rollouts", "rollout", "list")
+        rackwave("rollouts", "rollout", "resume")
+        rackwave("history", "history")
+        rackwave("doctor", "doctor")
+        # No bad one, no dead one, no kill: the document is the same, and it takes a third of the time.
+        rackwave("demo", "demo", "--nodes", "1", "--bad", "0", "--dead", "0", "--kill-at", "0")
+        yield found
+
+
+@pytest.mark.parametrize("name", sorted(SCHEMAS))
+def test_a_schema_is_one(name: str) -> None:
+    """Every schema that is shipped is valid, has a title, and describes every field."""
+    schema = SCHEMAS[name]
+    jsonschema.Draft202012Validator.check_schema(schema)
+
+    def silent(part: Any, where: str) -> Iterator[str]:
+        for key, field in part.get("properties", {}).items() if isinstance(part, dict) else ():
+            if "description" not in field:
+                yield f"{where}.{key}"
+            yield from silent(field, f"{where}.{key}")
+            yield from silent(field.get("items", {}), f"{where}.{key}[]")
+
+    assert f"urn:rackwave:schema:{name}:1" == schema["$id"]
+    assert schema["title"]
+    assert [] == list(silent(schema, name)) + list(silent(schema.get("items", {}), f"{name}[]"))
+
+
+def test_what_is_printed_is_what_the_schemas_describe(printed: dict[str, list[Any]]) -> None:
+    """Every document that a command really prints matches its schema and has no field that is not described."""
+    # One test for all, so that one process tells the story once.
+    errors = [
+        f"{name}: {error.json_path}: {error.message}"
+        for name, documents in printed.items()
+        for document in documents
+        for error in jsonschema.Draft202012Validator(closed(SCHEMAS[name])).iter_errors(document)
+    ]
+
+    assert [] == errors
+    assert [] == [name for name, documents in printed.items() if not documents]
+
+    first, second, third = printed["plan"]
+
+    assert (True, False, True) == (first["level"], second["level"], third["nothing_to_do"])
+    assert ["on-new", "on-new"] == [node["result"] for node in printed["rollout"][1]["nodes"]]
+    assert {"A": []} == printed["status"][1][0]["drift"]
+    assert "A.1" == printed["status"][2][0]["assigned"]["A"]
+    assert [0, 2, 0] == [len(rollouts) for rollouts in printed["rollouts"]]
+    assert [] == printed["demo"][0]["complaints"]
+
+
+def test_a_newer_field_does_not_break_a_reader() -> None:
+    """Schemas leave room for fields of a later version."""
+    check = {"node": "r1n01", "check": "login", "outcome": "good", "detail": "logged in", "since": 2}
+
+    jsonschema.validate([check], SCHEMAS["doctor"])
+
+
+def test_schemas_come_with_the_package() -> None:
+    """The schemas are found where docs/json.md says."""
+    assert Path(str(files("rackwave.schemas") / "plan.schema.json")).is_file()

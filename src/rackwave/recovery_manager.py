@@ -29,10 +29,18 @@ class RecoveryManager:
         self._clock = clock
 
     def context(self, node: NodeName, lineage: Lineage, policy: Policy, rollout: RolloutState | None) -> Context:
-        """Return what a decision about *node* rests on besides its history."""
-        held = self._logbook.node(node).assigned.get(lineage)
+        """Return what a decision about *node* rests on besides its history.
+
+        What an earlier run left open is brought to its end in its own lineage, whichever is asked for now.
+        """
+        history = self._logbook.node(node)
+        if history.recovery is not None:
+            lineage = history.recovery.bundle.lineage
+        elif history.attempt is not None:
+            lineage = history.attempt.goal.bundle.lineage
+        held = history.assigned.get(lineage)
         ids = {held.bundle} if held is not None else set()
-        if rollout is not None:
+        if rollout is not None and rollout.bundle.lineage == lineage:
             ids.add(rollout.bundle)
         return Context(
             lineage=lineage,

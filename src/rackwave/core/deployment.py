@@ -119,7 +119,10 @@ def _level(
         is_aim = aim is not None and (goal.bundle, goal.digest) == (aim.bundle, aim.digest)
         return (*events, *(_finish(before, context, NodeResult.ON_NEW, evidence) if is_aim else ()))
     events.append(RecoveryEnded(node, goal.bundle, evidence))
-    if moved or (aim is not None and before.recovery.failed == aim.bundle):
+    is_off_aim = aim is not None and (
+        before.recovery.failed == aim.bundle or (moved and goal.bundle.lineage == aim.bundle.lineage)
+    )
+    if is_off_aim:
         why = (f"back on {goal.bundle}", *before.recovery.evidence)
         events.extend(_finish(before, context, NodeResult.ROLLED_BACK, why))
     return tuple(events)

@@ -189,7 +189,8 @@ class WorkerOrchestrator:
         if self._clock.now() - record.at >= min(limit, policy.write_limit):
             await self._images.revoke(node=node, attempt=attempt.id, digest=digest)
         fetch = await self._images.fetched(node=node, attempt=attempt.id, digest=digest)
-        whole = record.completing or (fetch.requests > 0 and fetch.complete)
+        broke_off = isinstance(record.receipt, Ambiguous) and not record.receipt.body_complete
+        whole = (record.completing and not broke_off) or (fetch.requests > 0 and fetch.complete)
         return Holding(fetch.requests, whole)
 
 

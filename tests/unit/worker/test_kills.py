@@ -7,7 +7,7 @@ import pytest
 from rackwave.core.event import Acted, Intended, NodeResult
 from rackwave.core.policy import Policy
 from rackwave.core.step import WriteImage
-from rackwave_emulators.faults import FlashFails
+from rackwave_emulators.faults import FlashFails, HostDead, RevivedBy
 from rackwave_emulators.personality import load_personality
 from rig import BIOS, NIC, Reaper, Rig, Shelf, nodes
 from truths import assert_settled, events, quarantined, results
@@ -61,6 +61,28 @@ def is_undecidable(rig: Rig, point: str) -> bool:
     return point == UNDECIDABLE and any(
         isinstance(step, WriteImage) and step.expects != step.version for step in in_doubt.values()
     )
+
+
+def test_a_ladder_killed_at_any_step_is_climbed_on(shelf: Shelf) -> None:
+    """A host dies before its wave and needs its bundle again; whenever the kill comes, it ends on the new bundle."""
+
+    def make(reaper: Reaper) -> Rig:
+        rig = Rig(shelf, nodes(2), policy=POLICY, reaper=reaper)
+        rig.clock.run(rig.assign(shelf.bundle("A.1", {BIOS: "1.0.0"})))
+        rig.rack.machine("r1n02").inject(HostDead(revived_by=RevivedBy.REFLASH))
+        return rig
+
+    reaper, to = Reaper(), shelf.bundle("A.2", {BIOS: "2.0.0"}, settings={"BootMode": "Bios"})
+    assert_settled(rig := make(reaper), rig.run(to))
+    for number, point in enumerate(reaper.points):
+        rig = make(Reaper([number]))
+        state = rig.run_with_kills(to, away=10.0)
+
+        try:
+            assert_settled(rig, state)
+            assert {"r1n01": NodeResult.ON_NEW, "r1n02": NodeResult.ON_NEW} == results(state)
+        except AssertionError as error:
+            raise AssertionError(f"killed {point} ({number}): {error}") from error
 
 
 @pytest.mark.parametrize("away", [0.0, 7200.0])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from hypothesis import given, settings
@@ -14,11 +16,13 @@ from rackwave.core.event import AttemptEnded, AttemptResult, Intended, NodeResul
 from rackwave.core.identity import NodeName
 from rackwave.core.observation import Look, Observation
 from rackwave.core.policy import Policy
+from rackwave.core.receipt import Ambiguous, Receipt
 from rackwave.errors import BmcLoginError, LeaseError, TrustError
-from rackwave.ports import Bmc
+from rackwave.ports import Bmc, Image
 from rackwave_emulators.faults import BadHealth, FlashFails, HostDead, RevivedBy
-from rackwave_emulators.sim import SimBmc, WireFate
-from rig import BIOS, BMC, NIC, Rig, Shelf, nodes
+from rackwave_emulators.personality import load_personality
+from rackwave_emulators.sim import Killed, SimBmc, WireFate
+from rig import BIOS, BMC, NIC, Reaper, Rig, Shelf, nodes
 from truths import assert_settled, attempts, committed, events, history, quarantined, results, story, writes
 
 OLD = {BIOS: "1.0.0", BMC: "5.0", NIC: "20.1"}
@@ -33,7 +37,7 @@ def shelf(tmp_path: Path) -> Shelf:
 
 @settings(max_examples=20, deadline=None)
 @given(
-    parts=st.lists(st.sampled_from([BIOS, BMC, NIC]), unique=True), has_settings=st.booleans(), seed=st.integers(2, 5)
+    parts=st.lists(st.sampled_from([BIOS, BMC, NIC]), unique=True), has_settings=st.booleans(), count=st.integers(2, 5)
 )
 def test_a_level_rack_is_left_alone(
     tmp_path_factory: pytest.TempPathFactory, parts: list[str], has_settings: bool, count: int
@@ -307,3 +311,50 @@ def test_every_write_is_resolved_before_its_attempt_ends_well(shelf: Shelf) -> N
         resolved = {(e.attempt, e.number) for e in told if isinstance(e, Resolved) and e.outcome in Outcome}
 
         assert intended <= resolved
+
+
+def test_what_another_lineage_left_open_ends_in_its_own(shelf: Shelf) -> None:
+    """A killed A.2 is rolled back to A.1, not to a bundle of B, and then B.2 goes on as asked."""
+    rig = Rig(shelf, nodes(1))
+    node = rig.nodes[0]
+    rig.run(shelf.bundle("A.1", {BIOS: "1.0.0"}), "roll1")
+    rig.run(shelf.bundle("B.1", {NIC: "20.1"}), "roll2")
+    rig.rack.machine(node).inject(FlashFails())
+    rig.reaper = Reaper([12])
+    with pytest.raises(Killed):
+        rig.run(shelf.bundle("A.2", {BIOS: "2.0.0"}), "roll3")
+    rig.reaper.revive()
+    state = rig.run(shelf.bundle("B.2", {NIC: "20.2"}), "roll4")
+
+    assert {"r1n01": NodeResult.ON_NEW} == results(state)
+    assert ["A.1", "B.1", "A.1", "B.2"] == committed(rig, node)
+    assert [("BIOS", "2.0.0"), ("BIOS", "1.0.0"), ("NIC", "20.2")] == [
+        (w["component"], w["version"]) for w in writes(rig, node)
+    ]
+
+
+class BreaksOff(SimBmc):
+    """A BMC whose first upload breaks off within its last bytes."""
+
+    broken: ClassVar[list[NodeName]] = []
+
+    async def write(self, image: Image, *, completing: Callable[[], Awaitable[None]]) -> Receipt:
+        """Break off once, then take the image."""
+        if self.node in self.broken:
+            return await super().write(image, completing=completing)
+        self.broken.append(self.node)
+        await completing()
+        return Ambiguous("the connection broke", body_complete=False)
+
+
+def test_an_upload_that_is_known_to_be_cut_short_is_tried_again(shelf: Shelf) -> None:
+    """The last bytes were announced and did not all leave: the BMC cannot have the image whole."""
+    rig = Rig(shelf, nodes(1), personality=load_personality("openbmc"))
+    rig.clock.run(rig.assign(shelf.bundle("A.1", OLD)))
+    BreaksOff.broken.clear()
+    rig.between = lambda bmc: BreaksOff(rig.rack.machine(bmc.node), images=rig.rack.images)
+    state = rig.run(shelf.bundle("A.2", {BIOS: "2.0.0"}))
+    assert_settled(rig, state)
+
+    assert {"r1n01": NodeResult.ON_NEW} == results(state)
+    assert [("rollout", "A.2"), ("retry", "A.2")] == attempts(rig, rig.nodes[0])

@@ -7,6 +7,7 @@ Exit codes: 0 done (also when nothing was to do), 1 failed, 2 usage, 3 nothing w
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib
 import sys
 from collections.abc import Awaitable, Callable
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 DEFAULT_INVENTORY = Path("rackwave.toml")
+
+_GARBAGE_AFTER = 20_000
+"""Objects made, less those freed, until the collector looks for cycles. What a rollout makes, it keeps:
+at Python's default the searches took 0.4 s of the 2.4 s that 100 nodes cost, at this 0.07 s, for the same peak."""
 
 _COMMANDS = {
     "bundle": ("bundles", "bundle"),
@@ -136,6 +141,7 @@ def cli(ctx: click.Context, inventory: Path, state: Path) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit; operators' mistakes end in a sentence, never in a traceback."""
+    gc.set_threshold(_GARBAGE_AFTER, *gc.get_threshold()[1:])
     try:
         code = cli.main(arguments, standalone_mode=False)
     except click.ClickException as error:

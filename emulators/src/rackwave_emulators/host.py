@@ -9,6 +9,7 @@ from typing import Protocol, assert_never
 from rackwave.core.observation import Post
 from rackwave.ports import ResetKind
 
+from .host_backend import TIMED_HOST, Flashed, HostBackend
 from .personality import Timing
 from .refusal import LabRefusal
 from .timeline import Timeline
@@ -59,6 +60,9 @@ class Firmware(Protocol):
     def boots(self) -> bool:
         """POST is at its end; return whether it succeeds."""
 
+    def flashed(self) -> Flashed:
+        """Return what the BIOS flash holds."""
+
     def booted(self) -> None:
         """POST succeeded."""
 
@@ -69,16 +73,30 @@ class Firmware(Protocol):
 class Host:
     """Power and POST, driven by the machine's timeline."""
 
-    __slots__ = ("_applying", "_boots", "_firmware", "_timeline", "_timing", "last_reset", "post", "power", "resets")
+    __slots__ = (
+        "_applying",
+        "_boots",
+        "_firmware",
+        "_timeline",
+        "_timing",
+        "backend",
+        "last_reset",
+        "post",
+        "power",
+        "resets",
+    )
 
-    def __init__(self, timeline: Timeline, timing: Timing, firmware: Firmware) -> None:
+    def __init__(
+        self, timeline: Timeline, timing: Timing, firmware: Firmware, backend: HostBackend = TIMED_HOST
+    ) -> None:
         self._timeline = timeline
         self._timing = timing
         self._firmware = firmware
         self._boots = 0  # which boot it is; what was planned in an earlier one no longer happens
         self._applying = False
-        self.power = PowerState.ON
-        self.post = Post.COMPLETE
+        self.backend = backend
+        # What runs by itself does not run yet; someone has to switch it on.
+        self.power, self.post = (PowerState.OFF, Post.NOT_RUNNING) if backend.live else (PowerState.ON, Post.COMPLETE)
         self.last_reset = int(timeline.time) - 86_400
         """LastResetTime, in whole epoch seconds as the wire tells it; grows with each reset, however close they are."""
         self.resets = 0
@@ -122,12 +140,14 @@ class Host:
     def _hang(self) -> None:
         self._boots += 1
         self._break_off_apply()
+        self.backend.hang()
         self.power, self.post = PowerState.ON, Post.FAILED
 
     def _disturb(self) -> None:
         """Whatever the host was about to do, it no longer does."""
         self._boots += 1
         self._break_off_apply()
+        self.backend.cut()
         self._firmware.host_disturbed()
 
     def _break_off_apply(self) -> None:
@@ -138,12 +158,12 @@ class Host:
     def _ask_to_shut_down(self, *, then_on: bool) -> None:
         if self.post is not Post.COMPLETE:
             return  # nobody is there to hear it; the BMC has accepted the request all the same
-        self._later(self._timing.shutdown, lambda: self._power_off(then_on=then_on))
+        self.later(self._timing.shutdown, lambda: self._power_off(then_on=then_on))
 
     def _power_off(self, *, then_on: bool) -> None:
         self._disturb()
         self.power, self.post = PowerState.POWERING_OFF, Post.NOT_RUNNING
-        self._later(self._timing.power, lambda: self._is_off(then_on=then_on))
+        self.later(self._timing.power, lambda: self._is_off(then_on=then_on))
 
     def _is_off(self, *, then_on: bool) -> None:
         self.power = PowerState.OFF
@@ -153,7 +173,7 @@ class Host:
     def _power_on(self) -> None:
         self._disturb()
         self.power, self.post = PowerState.POWERING_ON, Post.NOT_RUNNING
-        self._later(self._timing.power, self._boot)
+        self.later(self._timing.power, self._boot)
 
     def _boot(self) -> None:
         self._boots += 1
@@ -161,24 +181,37 @@ class Host:
         self.last_reset = max(int(self._timeline.time), self.last_reset + 1)
         self.power, self.post = PowerState.ON, Post.RUNNING
         self._applying = self._firmware.boot_begins()
+        applying = min(self._timing.apply, self._timing.post) if self._applying else 0.0
         if self._applying:
-            self._later(min(self._timing.apply, self._timing.post), self._applied)
-        self._later(self._timing.post, self._post_ends)
+            self.later(applying, self._applied)
+        self.backend.boot(self, post=self._timing.post, applying=applying)
 
     def _applied(self) -> None:
         self._applying = False
         self._firmware.apply_staged()
 
-    def _post_ends(self) -> None:
-        if self._firmware.boots():
+    # -- what the backend says (host_backend.BootingHost) --------------------------------------
+
+    def flashed(self) -> Flashed:
+        """See ``BootingHost``."""
+        return self._firmware.flashed()
+
+    def post_ended(self, *, came_up: bool) -> None:
+        """See ``BootingHost``."""
+        if came_up and self._firmware.boots():
             self.post = Post.COMPLETE
             self._firmware.booted()
         else:
+            self.backend.hang()
             self.post = Post.FAILED
             self._firmware.boot_failed()
 
-    def _later(self, seconds: float, act: Callable[[], None]) -> None:
-        """Do *act* after *seconds*, unless the host has been disturbed by then."""
+    def lost_power(self) -> None:
+        """See ``BootingHost``."""
+        self.die(power_off=True)
+
+    def later(self, seconds: float, act: Callable[[], None]) -> None:
+        """See ``BootingHost``."""
         boot = self._boots
 
         def step() -> None:

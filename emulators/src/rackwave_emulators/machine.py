@@ -25,6 +25,7 @@ from rackwave.ports import Clock, ResetKind
 from .bios import REGISTRY, Attribute, BiosSettings
 from .faults import AnswerLost, Armory, BadHealth, Fault, HostDead, Moment, RequestLost, RevivedBy, fault_as_dict
 from .host import RESET_OF, Host, HostReset, PowerState
+from .host_backend import TIMED_HOST, Flashed, HostBackend
 from .images import ImageFacts
 from .ledger import attempt_of
 from .personality import Personality, WhenBusy, load_personality
@@ -87,6 +88,7 @@ class Machine:
         personality: Personality | None = None,
         serial: str = "",
         installed: Mapping[str, str] | None = None,
+        backend: HostBackend = TIMED_HOST,
     ) -> None:
         self.name = NodeName(name)
         self.personality = personality or load_personality("plain")
@@ -94,7 +96,7 @@ class Machine:
         self.revision = 0
         self._timeline = Timeline(clock)
         self._armory = Armory()
-        self._host = Host(self._timeline, self.personality.timing, self)
+        self._host = Host(self._timeline, self.personality.timing, self, backend)
         self._updates = Updates(self._timeline, self.personality, self._armory, self._bmc_restarts_itself)
         self._bios = BiosSettings(_REGISTRY)
         self._bmc_away = False
@@ -103,6 +105,8 @@ class Machine:
         self._deaths: list[_Death] = []
         for component, version in (installed or {}).items():
             self.install(component, version)
+        if (factory := backend.factory) is not None:
+            self.install(factory.component, factory.version, digest=factory.digest)
 
     # -- time ---------------------------------------------------------------------------------
 
@@ -301,6 +305,11 @@ class Machine:
         bank.version, bank.digest = version, digest
         self.revision += 1
 
+    @property
+    def backend(self) -> HostBackend:
+        """What the host really is."""
+        return self._host.backend
+
     def inject(self, fault: Fault) -> None:
         """Arm *fault*."""
         self.advance()
@@ -339,7 +348,8 @@ class Machine:
         accepted update (``ledger.WriteRecord``) and ``double_flash``, null or why. ``flashes``: how
         many of them programmed bytes. ``double_flashes``: how many broke the rule in ``ledger``.
         ``refused_writes``: updates refused because one was running. ``resets``: of the host and the
-        BMC. ``deaths``, ``corruptions``: when and why. ``faults``: those still armed.
+        BMC. ``guest``: what really runs on the host, empty where nothing does. ``deaths``,
+        ``corruptions``: when and why. ``faults``: those still armed.
         """
         self.advance()
         doubles = self._updates.ledger.double_flashes()
@@ -379,6 +389,7 @@ class Machine:
                 }
                 for death in self._deaths
             ],
+            "guest": self._host.backend.truth(),
             "corruptions": [attrs.asdict(corruption) for corruption in self._updates.corruptions],
             "faults": [fault_as_dict(fault) for fault in self._armory],
         }
@@ -411,6 +422,11 @@ class Machine:
         if (bios is not None and bios.corrupt) or any(not fault.boots for fault in self._bad_health()):
             return False
         return self._dead is None or self._revives(self._dead)
+
+    def flashed(self) -> Flashed:
+        """See ``host.Firmware``."""
+        bios = self._updates.banks.get(BIOS)
+        return Flashed(bios.digest if bios else None, bios is not None and bios.corrupt)
 
     def booted(self) -> None:
         """See ``host.Firmware``."""

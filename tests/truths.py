@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from rackwave.core.event import Acted, Assigned, AttemptStarted, Event, Intended, NodeFinished, NodeResult, Quarantined
+from rackwave.core.event import (
+    Acted,
+    Assigned,
+    AttemptStarted,
+    Event,
+    Intended,
+    NodeFinished,
+    NodeResult,
+    Quarantined,
+    RolloutFinished,
+    WaveStarted,
+)
 from rackwave.core.history import NodeHistory, RolloutState
 from rackwave.core.identity import NodeName
 from rackwave.core.receipt import Refused
@@ -26,9 +37,12 @@ def assert_settled(rig: Rig, state: RolloutState) -> None:
     assert_never_twice(rig)
     for node in rig.nodes:
         assert_at_rest(rig, node)
-    finished = Counter(event.node for event in events(rig) if isinstance(event, NodeFinished))
+    once = Counter(e for e in events(rig) if isinstance(e, (NodeFinished, WaveStarted, RolloutFinished)))
+    ended = Counter(event.node for event in once if isinstance(event, NodeFinished))
 
-    assert dict.fromkeys(finished, 1) == dict(finished), "NodeFinished more than once"
+    assert dict.fromkeys(once, 1) == dict(once), "said twice"
+    assert dict.fromkeys(ended, 1) == dict(ended), "ended twice"
+    assert set(state.results) >= {node for wave in state.waves[: state.wave + 1] for node in wave}
 
 
 def assert_at_rest(rig: Rig, node: NodeName) -> None:

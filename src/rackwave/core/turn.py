@@ -427,8 +427,8 @@ def _when_idle(situation: Situation, step: Step) -> Decision:
 
 
 def _until_started(situation: Situation, step: Step) -> Wait | None:
-    """Hold back a reset of a host that is in POST: that may be applying an image, ours or a stranger's (P15)."""
-    is_starting = isinstance(step, ResetHost) and situation.seen.post is Post.RUNNING
+    """Hold back a reset while the host is in POST: that may be applying an image, ours or a stranger's (P15)."""
+    is_starting = isinstance(step, (ResetHost, ResetBmc)) and situation.seen.post is Post.RUNNING
     if is_starting and situation.waited() <= situation.policy.reset_timeout:
         return Wait(situation.policy.poll, "the host is starting; no reset into that")
     return None

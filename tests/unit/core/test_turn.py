@@ -146,6 +146,18 @@ def test_no_reset_into_a_running_post(begun: Attempt) -> None:
     assert "Wait" == what(turn(begun, seen, 70.0))
 
 
+def test_no_bmc_reset_into_a_running_post() -> None:
+    """The BMC has its part in what POST applies (P15)."""
+    to = bundle("A.2", image(BMC, "2"))
+    begun = attempt(goal(to), record(1, write(image(BMC, "2")), LOST))
+    seen = well({BMC: "1"}, post=Post.RUNNING)
+
+    assert "Wait" == what(decide(Situation(NODE, begun, to, POLICY, 70.0, seen, NOTHING)))
+    assert "Act ResetBmc" == what(
+        decide(Situation(NODE, begun, to, POLICY, 70.0, evolve(seen, post=Post.COMPLETE), NOTHING))
+    )
+
+
 def test_a_recovery_lets_a_running_post_end_before_it_restarts() -> None:
     """A restart that cut POST short could spoil the image it applies."""
     begun = attempt(goal(A1, Cause.RESTART, restart=True, writes=False))

@@ -12,7 +12,7 @@ from attrs import evolve, fields, frozen
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rackwave.core.bundle import Bundle
+from rackwave.core.bundle import Activation, Bundle
 from rackwave.core.doubt import Holding
 from rackwave.core.event import AttemptResult, Outcome
 from rackwave.core.goal import Cause, Goal
@@ -121,6 +121,9 @@ goals = st.builds(
 )
 
 
+left_staged = st.sampled_from([{}, {BIOS: Activation.HOST_RESET}, {BMC: Activation.BMC_RESET}])
+
+
 @frozen
 class Case:
     """A situation, and the world that further looks will show."""
@@ -134,7 +137,7 @@ class Case:
 
 cases = st.builds(
     Case,
-    attempt=st.builds(lambda toward, done: attempt(toward, *done), goals, histories()),
+    attempt=st.builds(lambda toward, done, left: attempt(toward, *done, staged=left), goals, histories(), left_staged),
     world=worlds,
     now=moments,
     since=st.sampled_from([0.0, 600.0]),
@@ -181,6 +184,8 @@ def test_nothing_is_sent_that_rests_on_what_could_not_be_read(case: Case) -> Non
             assert case.attempt.goal.writes
             assert case.attempt.goal.revives or case.attempt.resets_after(0) or is_well(seen)
             assert not any(r.is_open for r in before if isinstance(r.step, WriteImage))
+            waits = case.attempt.staged.get(step.component)
+            assert waits is None or case.attempt.activated(waits)
         case StageSettings() as staging:
             assert not isinstance(seen.settings, Unknown)
             assert {"BootMode": seen.settings["BootMode"]} == dict(staging.expects)
@@ -190,6 +195,8 @@ def test_nothing_is_sent_that_rests_on_what_could_not_be_read(case: Case) -> Non
             assert seen.post is not Post.RUNNING or situation.waited() > POLICY.reset_timeout
         case ResetBmc():
             assert_idle(seen)
+            assert not isinstance(seen.power, Unknown)
+            assert seen.post is not Post.RUNNING or situation.waited() > POLICY.reset_timeout
 
 
 def assert_idle(seen: Observation) -> None:

@@ -44,6 +44,8 @@ class ComponentView:
     version: str | None
     staged: str | None
     activation: Activation
+    previous: str | None = None
+    uploaded: str | None = None
 
 
 @define
@@ -67,6 +69,7 @@ class Machine:
     __slots__ = (
         "_armory",
         "_bios",
+        "_bios_job",
         "_bmc_away",
         "_bmc_last_reset",
         "_bmc_resets",
@@ -97,8 +100,15 @@ class Machine:
         self._timeline = Timeline(clock)
         self._armory = Armory()
         self._host = Host(self._timeline, self.personality.timing, self, backend)
-        self._updates = Updates(self._timeline, self.personality, self._armory, self._bmc_restarts_itself)
+        self._updates = Updates(
+            self._timeline,
+            self.personality,
+            self._armory,
+            bmc_restarts=self._bmc_restarts_itself,
+            host_restarts=self._host_restarts_itself,
+        )
         self._bios = BiosSettings(_REGISTRY)
+        self._bios_job: MachineTask | None = None
         self._bmc_away = False
         self._bmc_last_reset = int(self._timeline.time) - 86_400
         self._bmc_resets = 0
@@ -178,6 +188,8 @@ class Machine:
                 version=(bank.shown or bank.version) if bank.readable else None,
                 staged=bank.staged.version if bank.staged else None,
                 activation=bank.spec.activation,
+                previous=bank.previous,
+                uploaded=bank.uploaded,
             )
             for bank in self._updates.banks.values()
         )
@@ -221,7 +233,14 @@ class Machine:
     # -- what a BMC is told to do -------------------------------------------------------------
 
     def begin_update(
-        self, component: str | None, image_ref: str, *, source: str = "pull", attempt: str = ""
+        self,
+        component: str | None,
+        image_ref: str,
+        *,
+        source: str = "pull",
+        attempt: str = "",
+        hold: bool = False,
+        resets_host: bool = False,
     ) -> MachineTask:
         """Accept an update whose image is still to come: ``image_received`` or ``transfer_failed`` must follow.
 
@@ -230,20 +249,32 @@ class Machine:
             image_ref: The image's URL or file name, which may tell the attempt (see ``ledger``).
             source: ``pull`` or ``push``.
             attempt: The attempt, where the face knows better than *image_ref* tells.
+            hold: Verify the image and keep it until ``start_update``.
+            resets_host: Reset the host once the image waits for that.
 
         Raises:
             LabRefusal: the BMC is away, there is no such component or an update to it is running.
         """
         self._act()
         task = self._updates.begin(
-            ComponentName(component) if component is not None else None,
+            self._named(component) if component is not None else None,
             image_ref,
             source=source,
             attempt=attempt or attempt_of(image_ref),
+            hold=hold,
+            resets_host=resets_host,
         )
-        if death := self._armory.strike(HostDead, at=self._timeline.time):
-            self._die(death)
+        self._wake(Moment.WRITE)
         return task
+
+    def start_update(self) -> tuple[MachineTask, ...]:
+        """Program what was uploaded and waits for that; the tasks that do.
+
+        Raises:
+            LabRefusal: the BMC is away, or nothing waits.
+        """
+        self._act()
+        return self._updates.start_held()
 
     def image_received(self, task: MachineTask, facts: ImageFacts | None, *, error: str = "") -> None:
         """Hand in the image for *task*, complete; *facts* None: it does not verify, because of *error*.
@@ -269,7 +300,29 @@ class Machine:
         self._act()
         if not self.personality.rules.bios_attributes:
             raise LabRefusal(404, "this BMC has no BIOS attributes")
+        if self._bios_job is not None:  # P22
+            raise LabRefusal(
+                400,
+                "pending configuration values are already committed",
+                message_id="Base.1.18.ResourceInUse",
+            )
         self._bios.stage(attributes)
+
+    def commit_bios(self) -> MachineTask:
+        """Make the job that applies what is staged, for a BMC whose settings need one.
+
+        Raises:
+            LabRefusal: the BMC is away, nothing is staged, or it has a job already (P22).
+        """
+        self._act()
+        if self._bios_job is not None:
+            raise LabRefusal(
+                400, "pending configuration values are already committed", message_id="Base.1.18.ResourceInUse"
+            )
+        if not self._bios.pending:
+            raise LabRefusal(400, "no configuration values are pending")
+        self._bios_job = self._updates.add_settings_job()
+        return self._bios_job
 
     def reset_bios_defaults(self) -> None:
         """Let the defaults of all attributes wait for the next POST."""
@@ -301,7 +354,7 @@ class Machine:
 
     def install(self, component: str, version: str, *, digest: Digest | None = None) -> None:
         """Set what a component runs, as if it had left the factory so."""
-        bank = self._updates.banks[ComponentName(component)]
+        bank = self._updates.banks[self._named(component)]
         bank.version, bank.digest = version, digest
         self.revision += 1
 
@@ -314,11 +367,10 @@ class Machine:
         """Arm *fault*."""
         self.advance()
         self.revision += 1
-        if isinstance(fault, HostDead) and fault.at is Moment.NOW:
-            self._timeline.after(fault.after, partial(self._die, fault))
-            self.advance()
-        else:
-            self._armory.arm(fault, at=self._timeline.time)
+        for acting in self._armory.arm(fault, at=self._timeline.time):
+            self._will_act(acting)
+        self._note_changes(fault)
+        self.advance()
 
     def clear_faults(self, fault_id: str | None = None) -> None:
         """Disarm every fault, or those of one id. What they did stays done."""
@@ -432,7 +484,12 @@ class Machine:
         """See ``host.Firmware``."""
         if (death := self._dead) is not None:
             death.revived_at = self._timeline.time
+        if self.personality.rules.bios_needs_job and self._bios_job is None:
+            return
         self._bios.apply()
+        if self._bios_job is not None:
+            self._updates.end_settings_job(self._bios_job)
+            self._bios_job = None
 
     def boot_failed(self) -> None:
         """See ``host.Firmware``."""
@@ -446,6 +503,11 @@ class Machine:
         if self._bmc_away:
             raise LabRefusal(503, "the BMC is restarting", message_id="Base.1.18.ServiceTemporarilyUnavailable")
         self.revision += 1
+
+    def _named(self, component: str) -> ComponentName:
+        """Return the machine's own name of what a client may call otherwise."""
+        spec = self.personality.component(component)
+        return ComponentName(component) if spec is None else spec.name
 
     def _refuse_if_writing(self) -> None:
         rules = self.personality.rules
@@ -480,8 +542,35 @@ class Machine:
             case RevivedBy.NEVER:
                 return False
 
+    def _wake(self, moment: Moment, *, method: str = "", path: str = "") -> None:
+        """Tell the faults that wait for *moment* that it has come."""
+        for fault in self._armory.wake(moment, at=self._timeline.time, method=method, path=path):
+            self.revision += 1
+            if fault.acts:
+                self._will_act(fault)
+            else:
+                self._note_changes(fault)
+
+    def _note_changes(self, fault: Fault) -> None:
+        """Have what was rendered for a face rendered anew when *fault* comes into force, and when it is over."""
+        begins_later = fault.at is not Moment.NOW or fault.after > 0
+        if begins_later and fault.after > 0:
+            self._timeline.after(fault.after, _nothing)
+        if fault.lasts is not None:
+            self._timeline.after(fault.after + fault.lasts, _nothing)
+
+    def _will_act(self, fault: Fault) -> None:
+        self._timeline.after(fault.after, partial(self._perform, fault))
+
+    def _perform(self, fault: Fault) -> None:
+        match fault:
+            case HostDead():
+                self._die(fault)
+            case _:
+                raise NotImplementedError(fault.id)
+
     def _bad_health(self) -> tuple[BadHealth, ...]:
-        faults = self._armory.in_force(BadHealth)
+        faults = self._armory.in_force(BadHealth, at=self._timeline.time)
         return tuple(fault for fault in faults if self._runs(fault)) if faults else ()
 
     def _runs(self, fault: BadHealth) -> bool:
@@ -489,6 +578,11 @@ class Machine:
             bank.spec.name == fault.component and fnmatchcase(bank.version, fault.version)
             for bank in self._updates.banks.values()
         )
+
+    def _host_restarts_itself(self) -> None:
+        # The power may be off or changing: then the next start does it.
+        if self._host.power is PowerState.ON:
+            self._host.reset(HostReset.FORCE_RESTART)
 
     def _bmc_restarts_itself(self) -> None:
         # The fault empties the TaskService whatever this make's habit is (P01).
@@ -506,3 +600,7 @@ class Machine:
         for bank in self._updates.banks.values():
             if bank.spec.activation is Activation.BMC_RESET:
                 self._updates.activate(bank)
+
+
+def _nothing() -> None:
+    """Let time pass a moment at which what is shown changes."""

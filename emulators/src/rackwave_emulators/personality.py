@@ -6,8 +6,11 @@ A personality file holds:
   ``manager_id``: what Redfish calls the one system and the one manager.
 * ``[timing]``: how long things take, in seconds (see ``Timing``).
 * ``[[components]]``: ``name``, ``version``, ``activation`` (what makes a written image run:
-  ``immediate``, ``host-reset`` or ``bmc-reset``) and ``spare_bank`` (an interrupted write then leaves
-  the old image as it was; without one it leaves neither).
+  ``immediate``, ``host-reset`` or ``bmc-reset``), ``spare_bank`` (an interrupted write then leaves
+  the old image as it was; without one it leaves neither), ``previous`` (the version before), and how this
+  make lists it: ``title``, ``software_id``, ``targets`` (what else than its inventory members names it in
+  an update's Targets), ``needs_host`` (unreadable while the host is off) and ``[[components.members]]``
+  (see ``MemberSpec``); without members it is listed by its name.
 * ``[rules.NAME]``: ``value``, ``why`` and ``source`` for every rule of ``Rules`` that differs from its default.
 """
 
@@ -40,6 +43,63 @@ class WhenBusy(StrEnum):
     ACCEPT = "accept"
 
 
+class Receipt(StrEnum):
+    """How a BMC answers an update that it accepted, and where the task's URI hides (P10)."""
+
+    TASK = "task"
+    """202, the Task as body, its monitor as Location."""
+    LOCATION = "location"
+    """202, no body, the Task as Location."""
+    BODY = "body"
+    """202, the Task as body, no Location."""
+    MESSAGE = "message"
+    """202, a body that is no Task; the URI is an argument of its message."""
+    NOTHING = "nothing"
+    """200 and a message that says Success; there is no task."""
+
+
+class StartUpdate(StrEnum):
+    """Whether a pushed image waits for UpdateService.StartUpdate: never, always (P19), or when its request asks so."""
+
+    NEVER = "never"
+    ALWAYS = "always"
+    ON_REQUEST = "on-request"
+
+
+class TaskEnds(StrEnum):
+    """When an update's task is Completed: when its image is written (P07), or only when it runs."""
+
+    WRITTEN = "written"
+    ACTIVATED = "activated"
+
+
+class Shows(StrEnum):
+    """What of a component a member of the inventory shows."""
+
+    RUNNING = "running"
+    STAGED = "staged"
+    PREVIOUS = "previous"
+    UPLOADED = "uploaded"
+    """The image that was last taken, applied or not."""
+
+
+class WhenEmpty(StrEnum):
+    """How a member is listed that has nothing to show: not at all, State Disabled, or as "Not Present"."""
+
+    ABSENT = "absent"
+    DISABLED = "disabled"
+    NOT_PRESENT = "not-present"
+
+
+class PostIn(StrEnum):
+    """Where a BMC tells how far POST has come, beside or instead of BootProgress."""
+
+    NOWHERE = "nowhere"
+    HPE = "hpe"
+    LENOVO = "lenovo"
+    DELL = "dell"
+
+
 @frozen
 class Timing:
     """How long things take, in seconds of the lab's clock.
@@ -56,6 +116,20 @@ class Timing:
 
 
 @frozen
+class MemberSpec:
+    """One member of the FirmwareInventory. ``{version}`` in *id* is the version that it shows."""
+
+    id: str
+    shows: Shows = Shows.RUNNING
+    title: str = ""
+    when_empty: WhenEmpty = WhenEmpty.ABSENT
+
+    def identity(self, version: str) -> str:
+        """Return the member's Id while it shows *version*."""
+        return self.id.replace("{version}", version)
+
+
+@frozen
 class ComponentSpec:
     """One updateable part as it leaves the factory."""
 
@@ -63,13 +137,26 @@ class ComponentSpec:
     version: str
     activation: Activation
     spare_bank: bool = False
+    previous: str | None = None
+    title: str = ""
+    software_id: str = ""
+    targets: tuple[str, ...] = ()
+    needs_host: bool = False
+    members: tuple[MemberSpec, ...] = ()
 
 
 @frozen
 class Rules:
     """How this make of BMC behaves. The defaults are what most do; a file says why it differs.
 
-    *page_size* is how many members of a collection come at once (P47); 0: all of them.
+    *page_size* is how many members of a collection come at once (P47); 0: all of them. *task_id* is the
+    form of a task's Id. *push_uri* and *multipart_uri* are empty where there is no such way in.
+    *listed_targets*, where there are any, are all that Targets may name. *bios_settings* is the last part
+    of where BIOS settings are staged; *bios_needs_job*: they are applied only once a job was made for them.
+    *resets_host*: an update that asks for ApplyTime Immediate resets the host itself. *update_state*: the
+    UpdateService tells in its Oem part how far an update has come. *busy_flag*: it has
+    HttpPushUriTargetsBusy for clients to claim it with (P09). *system_resets* and *manager_resets* are the
+    ResetTypes that are allowed.
     """
 
     pull: bool = True
@@ -90,6 +177,33 @@ class Rules:
     page_size: int = 0
     session_cap: int = 16
     session_timeout: float = 1800.0
+    receipt: Receipt = Receipt.TASK
+    tasks: bool = True
+    task_id: str = "{number}"
+    task_ends: TaskEnds = TaskEnds.WRITTEN
+    task_percent: bool = True
+    start_update: StartUpdate = StartUpdate.NEVER
+    resets_host: bool = False
+    push_uri: str = "/redfish/v1/UpdateService/update"
+    multipart_uri: str = "/redfish/v1/UpdateService/update-multipart"
+    push_needs_targets: bool = False
+    listed_targets: tuple[str, ...] = ()
+    update_state: bool = False
+    busy_flag: bool = False
+    case_insensitive: bool = False
+    bios_settings: str = "Settings"
+    bios_needs_job: bool = False
+    post_in: PostIn = PostIn.NOWHERE
+    manager_last_reset_time: bool = True
+    system_resets: tuple[str, ...] = (
+        "On",
+        "ForceOff",
+        "ForceRestart",
+        "GracefulShutdown",
+        "GracefulRestart",
+        "PowerCycle",
+    )
+    manager_resets: tuple[str, ...] = ("ForceRestart", "GracefulRestart")
 
 
 @frozen
@@ -116,8 +230,22 @@ class Personality:
     reasons: Mapping[str, Reason] = field(factory=dict, converter=frozen_map)
 
     def component(self, name: str) -> ComponentSpec | None:
-        """Return the component called *name*, None where this machine has none."""
-        return next((spec for spec in self.components if spec.name == name), None)
+        """Return the component called *name*, None where this machine has none.
+
+        What the inventory calls its running image, where that never changes, names it as well: an image
+        for ``UEFI`` is one for BIOS on a make that lists BIOS so.
+        """
+        by_name = next((spec for spec in self.components if spec.name == name), None)
+        if by_name is not None:
+            return by_name
+        return next(
+            (
+                spec
+                for spec in self.components
+                if any(member.shows is Shows.RUNNING and member.id == name for member in spec.members)
+            ),
+            None,
+        )
 
 
 _converter = cattrs.Converter(forbid_extra_keys=True)
@@ -137,7 +265,16 @@ def _strictly(kind: type) -> Callable[[object, object], object]:
 
 for _kind in (bool, int, float, str):
     _converter.register_structure_hook(_kind, _strictly(_kind))
-for _enum in (Activation, WhenBusy):  # or the hook of str would take them, being more general
+for _enum in (
+    Activation,
+    WhenBusy,
+    Receipt,
+    StartUpdate,
+    TaskEnds,
+    Shows,
+    WhenEmpty,
+    PostIn,
+):  # or the hook of str would take them, being more general
     _converter.register_structure_hook(_enum, lambda text, enum: enum(text))
 
 

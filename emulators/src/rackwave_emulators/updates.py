@@ -20,7 +20,7 @@ from rackwave.core.identity import ComponentName, Digest
 from .faults import Armory, CompletedUnapplied, FetchFails, FlashFails, InventoryLags, Leaves, TaskVanishes
 from .images import ImageFacts
 from .ledger import Ledger, WriteResult
-from .personality import ComponentSpec, Personality, WhenBusy
+from .personality import ComponentSpec, Personality, TaskEnds, WhenBusy
 from .refusal import LabRefusal
 from .timeline import Timeline
 
@@ -33,6 +33,7 @@ class TaskState(StrEnum):
 
     NEW = "New"
     RUNNING = "Running"
+    PENDING = "Pending"
     COMPLETED = "Completed"
     EXCEPTION = "Exception"
 
@@ -58,7 +59,9 @@ class TaskMessage:
 class MachineTask:
     """One update task; the machine changes it as time goes by. *record* is the write's number in the ledger.
 
-    *percent* is right when the task was just read from its machine.
+    *percent* is right when the task was just read from its machine. *step* is what it does: "update",
+    "verify" (of an image that then waits for StartUpdate, P19) or "settings". *resets_host*: the BMC
+    resets the host as soon as the image waits for that.
     """
 
     id: str
@@ -73,6 +76,8 @@ class MachineTask:
     ended_at: float | None = None
     transfer_failed: bool = False
     messages: tuple[TaskMessage, ...] = ()
+    step: str = "update"
+    resets_host: bool = False
 
     @property
     def ended(self) -> bool:
@@ -92,12 +97,17 @@ class Staged:
 
 @define
 class Bank:
-    """One component: what it runs, what waits, and what is wrong with it. *shown* lags behind *version* (P46)."""
+    """One component: what it runs, what waits, and what is wrong with it.
+
+    *shown* lags behind *version* (P46). *previous* ran before, *uploaded* was taken last, applied or not.
+    """
 
     spec: ComponentSpec
     version: str
     digest: Digest | None = None
     staged: Staged | None = None
+    previous: str | None = None
+    uploaded: str | None = None
     corrupt: bool = False
     readable: bool = True
     shown: str | None = None
@@ -130,10 +140,13 @@ class Updates:
         "_armory",
         "_bmc_restarts",
         "_flashes",
+        "_held",
+        "_host_restarts",
         "_next_task",
         "_personality",
         "_timeline",
         "_transfers",
+        "_waiting",
         "banks",
         "corruptions",
         "ledger",
@@ -142,16 +155,25 @@ class Updates:
     )
 
     def __init__(
-        self, timeline: Timeline, personality: Personality, armory: Armory, bmc_restarts: Callable[[], None]
+        self,
+        timeline: Timeline,
+        personality: Personality,
+        armory: Armory,
+        *,
+        bmc_restarts: Callable[[], None],
+        host_restarts: Callable[[], None],
     ) -> None:
         self._timeline = timeline
         self._personality = personality
         self._armory = armory
         self._bmc_restarts = bmc_restarts
+        self._host_restarts = host_restarts
         self._next_task = 1
         self._transfers: dict[int, MachineTask] = {}
         self._flashes: dict[int, _Flash] = {}
-        self.banks = {spec.name: Bank(spec, spec.version) for spec in personality.components}
+        self._held: dict[int, tuple[MachineTask, Bank, ImageFacts]] = {}
+        self._waiting: dict[int, MachineTask] = {}
+        self.banks = {spec.name: Bank(spec, spec.version, previous=spec.previous) for spec in personality.components}
         self.tasks: dict[str, MachineTask] = {}
         self.ledger = Ledger()
         self.corruptions: list[Corruption] = []
@@ -163,8 +185,19 @@ class Updates:
         """Whether an image is on its way or being programmed."""
         return bool(self._transfers or self._flashes)
 
-    def begin(self, component: ComponentName | None, image: str, *, source: str, attempt: str) -> MachineTask:
+    def begin(
+        self,
+        component: ComponentName | None,
+        image: str,
+        *,
+        source: str,
+        attempt: str,
+        hold: bool = False,
+        resets_host: bool = False,
+    ) -> MachineTask:
         """Accept an update whose image is still to come; None lets the image say what it is for.
+
+        *hold*: the image is verified and then waits for ``start_held``.
 
         Raises:
             LabRefusal: no such component, or an update to it is running.
@@ -184,11 +217,42 @@ class Updates:
             )
         now = self._timeline.time
         record = self.ledger.accept(component=component, attempt=attempt, source=source, image=image, at=now)
-        task = MachineTask(str(self._next_task), component, image, source, record, now)
-        self._next_task += 1
-        self.tasks[task.id] = task
+        task = self._add(MachineTask("", component, image, source, record, now, resets_host=resets_host))
+        if hold:
+            task.step = "verify"
         self._transfers[record] = task
         return task
+
+    def start_held(self) -> tuple[MachineTask, ...]:
+        """Program the images that were uploaded and verified, each by a task of its own (P19).
+
+        Raises:
+            LabRefusal: none waits.
+        """
+        if not self._held:
+            raise LabRefusal(400, "no image was uploaded", message_id="Update.1.0.NoTargetsDetermined")
+        started = []
+        for verify, bank, facts in tuple(self._held.values()):
+            now = self._timeline.time
+            task = self._add(
+                MachineTask("", verify.component, verify.image, verify.source, verify.record, now),
+            )
+            task.resets_host = verify.resets_host
+            del self._held[verify.record]
+            self._start(task, bank, facts)
+            started.append(task)
+        return tuple(started)
+
+    def add_settings_job(self) -> MachineTask:
+        """Enter a job that applies BIOS settings; who made it ends it by ``end_settings_job``."""
+        task = MachineTask("", None, "", "settings", -1, self._timeline.time, step="settings")
+        task.messages = (TaskMessage("Base.1.18.Created", "the job waits for the next POST"),)
+        return self._add(task)
+
+    def end_settings_job(self, task: MachineTask) -> None:
+        """Note that POST has applied the settings."""
+        task.percent = 100
+        self._end(task, TaskState.COMPLETED, TaskStatus.OK, "Base.1.18.Success", "the settings are in force")
 
     def received(self, task: MachineTask, facts: ImageFacts | None, *, error: str) -> None:
         """Take the image that came for *task*; None: it does not verify, because of *error*."""
@@ -197,14 +261,17 @@ class Updates:
         if self._armory.strike(FetchFails, at=self._timeline.time):
             self._transfer_failed(task, "the connection to the image's server was lost")
             return
-        bank = self.banks.get(facts.component) if facts else None
+        spec = self._personality.component(facts.component) if facts else None
+        bank = self.banks[spec.name] if spec else None
         if facts is None:
             self._fail(task, WriteResult.REJECTED, "Update.1.0.VerificationFailed", f"it does not verify: {error}")
-        elif bank is None or task.component not in (None, facts.component):
+        elif bank is None or task.component not in (None, bank.spec.name):
             self._fail(task, WriteResult.REJECTED, "Update.1.0.NoTargetsDetermined", f"it is for {facts.component}")
         elif self._personality.rules.second_write is WhenBusy.REFUSE and self._flash_of(bank):
             # Both requests left the component to the image; the second finds out only now.
             self._fail(task, WriteResult.REJECTED, "Update.1.0.UpdateInProgress", "an update is already in progress")
+        elif task.step == "verify":
+            self._hold(task, bank, facts)
         else:
             self._start(task, bank, facts)
 
@@ -232,6 +299,9 @@ class Updates:
         for task in tuple(self._transfers.values()):
             self._fail(task, WriteResult.LOST, "Update.1.0.TransferFailed", "the BMC was reset")
         self._transfers.clear()
+        for verify, _, _ in self._held.values():
+            self.ledger.resolve(verify.record, WriteResult.LOST, at=self._timeline.time)
+        self._held.clear()
         if forget_tasks:
             self.tasks.clear()
             if self._personality.rules.task_ids_restart:
@@ -244,8 +314,10 @@ class Updates:
             return
         if staged.void:
             self.ledger.resolve(staged.record, WriteResult.UNAPPLIED, at=self._timeline.time)
-            return
-        self._install(bank, staged)
+        else:
+            self._install(bank, staged)
+        if task := self._waiting.pop(staged.record, None):
+            self._end(task, TaskState.COMPLETED, TaskStatus.OK, "Update.1.0.UpdateSuccessful", "the update is applied")
 
     def spoil(self, bank: Bank, why: str) -> None:
         """Leave *bank* with an image that does not work; it still reports its old version."""
@@ -256,14 +328,35 @@ class Updates:
         """Break off the activation of what is staged in *bank*."""
         if bank.staged is not None:
             self.ledger.resolve(bank.staged.record, WriteResult.CORRUPTED, at=self._timeline.time)
+            self._end_waiting(bank.staged, why)
             bank.staged = None
             self.spoil(bank, why)
 
     # -- the way of one write -----------------------------------------------------------------
 
+    def _add(self, task: MachineTask) -> MachineTask:
+        """Number *task* and list it."""
+        task.id = self._personality.rules.task_id.format(number=self._next_task)
+        self._next_task += 1
+        self.tasks[task.id] = task
+        return task
+
+    def _hold(self, task: MachineTask, bank: Bank, facts: ImageFacts) -> None:
+        """Keep a verified image until StartUpdate (P19)."""
+        task.component, task.percent = bank.spec.name, 100
+        bank.uploaded = facts.version
+        self._held[task.record] = (task, bank, facts)
+        self._end(task, TaskState.COMPLETED, TaskStatus.OK, "Update.1.0.AwaitToUpdate", "the image waits to be started")
+
+    def _end_waiting(self, staged: Staged, why: str) -> None:
+        """End the task of an image that will never run."""
+        if task := self._waiting.pop(staged.record, None):
+            self._end(task, TaskState.EXCEPTION, TaskStatus.CRITICAL, "Update.1.0.ApplyFailed", why)
+
     def _is_writing(self, component: ComponentName | None) -> bool:
         writing = [task.component for task in self._transfers.values()]
         writing += [flash.bank.spec.name for flash in self._flashes.values()]
+        writing += [bank.spec.name for _, bank, _ in self._held.values()]
         return bool(writing) if component is None else component in writing
 
     def _flash_of(self, bank: Bank) -> _Flash | None:
@@ -278,8 +371,10 @@ class Updates:
         task.state = TaskState.RUNNING
         task.messages += (TaskMessage("Update.1.0.InstallingOnComponent", f"installing {facts.version} on {name}"),)
         self._flashes[task.record] = flash
+        bank.uploaded = facts.version
         if bank.staged is not None:
             self.ledger.resolve(bank.staged.record, WriteResult.SUPERSEDED, at=now)
+            self._end_waiting(bank.staged, "another image took its place")
             bank.staged = None
         if running is not None:
             for one in (running, flash):
@@ -297,8 +392,18 @@ class Updates:
         if self._flashes.pop(flash.task.record, None) is None:
             return  # broken off
         flash.task.percent = 100
-        self._end(flash.task, TaskState.COMPLETED, TaskStatus.OK, "Update.1.0.UpdateSuccessful", "the image is written")
+        waits = flash.bank.spec.activation is not Activation.IMMEDIATE
+        if waits and self._personality.rules.task_ends is TaskEnds.ACTIVATED:
+            flash.task.state = TaskState.PENDING
+            flash.task.messages += (TaskMessage("Update.1.0.AwaitToActivate", "the image waits for its reset"),)
+            self._waiting[flash.task.record] = flash.task
+        else:
+            self._end(
+                flash.task, TaskState.COMPLETED, TaskStatus.OK, "Update.1.0.UpdateSuccessful", "the image is written"
+            )
         self._keep(flash)
+        if flash.task.resets_host and flash.bank.spec.activation is Activation.HOST_RESET:
+            self._host_restarts()
 
     def _keep(self, flash: _Flash) -> None:
         bank, record = flash.bank, flash.task.record
@@ -317,6 +422,7 @@ class Updates:
             self._timeline.after(lags.seconds, partial(self._show, bank, bank.activations + 1))
         else:
             bank.shown = None
+        bank.previous = bank.version
         bank.version, bank.digest = staged.version, staged.digest
         bank.corrupt, bank.readable = False, True
         bank.activations += 1

@@ -5,6 +5,9 @@ Two kinds are understood:
 * **Lab images**, which need no network. A magic line, one line of JSON (``component``, ``version``,
   ``size``), filler of any size, and at the end the 32 bytes of the sha256 over everything before.
   That sum stands for the signature of a real image: one flipped byte and the image is refused.
+  Instead of filler there may be a *payload*, told in the JSON as its length: a real firmware file, for
+  machines that really boot it. A BMC verifies the sum and looks no further, so a payload that does
+  not boot is installed as happily as one that does.
 * **OVMF** builds, the UEFI firmware that qemu boots (Debian package ``ovmf``). Their firmware volumes
   are walked and their headers verified (PI specification, volume 3, 3.2.1), but the builds carry
   no version: the images of 2022.11-6+deb12u1 and +deb12u2 differ in code bytes only, and the BIOS
@@ -86,6 +89,34 @@ def make_image(path: Path, *, component: str, version: str, size: int = 1 << 16,
         out.write(seal.digest())
     digest.update(seal.digest())
     return ImageFacts(ComponentName(component), version, Digest(f"sha256:{digest.hexdigest()}"), size)
+
+
+def wrap_image(path: Path, *, component: str, version: str, payload: bytes) -> ImageFacts:
+    """Write a lab image around *payload*; equal arguments give equal bytes."""
+    facts: dict[str, object] = {"component": ComponentName(component), "payload": len(payload), "version": version}
+    length, head = -1, b""
+    while length != len(head):  # the size is told within what it counts, so it takes some turns to come out right
+        length = len(head)
+        size = length + len(payload) + _SEAL
+        told = json.dumps(facts | {"size": size}, sort_keys=True, separators=(",", ":"))
+        head = MAGIC + told.encode() + b"\n"
+    sealed = head + payload + hashlib.sha256(head + payload).digest()
+    path.write_bytes(sealed)
+    return ImageFacts(ComponentName(component), version, Digest(f"sha256:{hashlib.sha256(sealed).hexdigest()}"), size)
+
+
+def unwrap_image(path: Path) -> bytes:
+    """Return what of the image at *path* goes into the flash: a lab image's payload, of any other the whole file.
+
+    The image is taken to have been verified by ``read_image``.
+    """
+    with path.open("rb") as file:
+        if file.read(len(MAGIC)) == MAGIC:
+            payload = json.loads(file.readline(_LONGEST_FACTS)).get("payload")
+            if isinstance(payload, int):
+                return file.read(payload)
+        file.seek(0)
+        return file.read()
 
 
 def read_image(path: Path, *, known: Mapping[Digest, KnownBuild] | None = None) -> ImageFacts:

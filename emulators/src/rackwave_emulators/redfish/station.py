@@ -26,6 +26,7 @@ from rackwave.ports import Clock
 from ..faults import AnswerLost, Fault, RequestLost
 from ..fleet_app import Drivers
 from ..host import HostReset
+from ..host_backend import TIMED_HOST, HostIdentity, HostMaker
 from ..images import ImageFacts
 from ..machine import Machine
 from ..personality import Personality, Timing
@@ -315,8 +316,11 @@ def make_station(
     session_cap: int | None,
     chance: random.Random,
     directory: Path,
+    hosts: HostMaker,
 ) -> Station:
     """Make the BMC called *name* and the machine behind it; *chance* decides all its ids.
+
+    *hosts* says what its host really is.
 
     Raises:
         UsageError: *versions* names a component that this personality does not have.
@@ -329,7 +333,8 @@ def make_station(
     uuid = str(uuids.UUID(int=chance.getrandbits(128), version=4))
     mac = ":".join(["02", *(f"{chance.getrandbits(8):02x}" for _ in range(5))])
     serial = f"RW{chance.getrandbits(40):010X}"
-    machine = Machine(name, clock, personality=make, serial=serial, installed=versions)
+    backend = hosts(HostIdentity(name, serial, uuid, make.vendor, make.model)) or TIMED_HOST
+    machine = Machine(name, clock, personality=make, serial=serial, installed=versions, backend=backend)
     cap = make.rules.session_cap if session_cap is None else session_cap
     sessions = Sessions(account, clock, chance, cap=cap, timeout=make.rules.session_timeout)
     return Station(machine, sessions, uuid=uuid, mac=mac, directory=directory)

@@ -122,7 +122,7 @@ class UpdateService:
         except TransferError as error:
             station.transfer_failed(task, str(error))
             return
-        verdict = await _verdict(path)
+        verdict = await _verdict(station, path)
         station.image_received(task, verdict.facts, problem=verdict.problem)
 
     async def _pushed(self, station: Station, push: Push) -> Answer:
@@ -134,7 +134,7 @@ class UpdateService:
         except RefusalError:
             drop(push.path)
             raise
-        verdict = await _verdict(push.path)
+        verdict = await _verdict(station, push.path)
         station.image_received(task, verdict.facts, problem=verdict.problem)
         return _accepted(station.task_body(task))
 
@@ -177,12 +177,18 @@ def _without_secrets(body: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in body.items() if key not in ("Password", "Username")}
 
 
-async def _verdict(path: Path) -> _Verdict:
-    """Verify the image at *path* and remove it."""
+async def _verdict(station: Station, path: Path) -> _Verdict:
+    """Verify the image at *path*, let the host keep what it needs of it, and remove it."""
+
+    def verify() -> ImageFacts:
+        facts = read_image(path)
+        station.machine.backend.keep_image(path, facts)
+        return facts
+
     loop = asyncio.get_running_loop()
     try:
         # In a thread: hashing 64 MiB would hold up every other BMC for a tenth of a second.
-        return _Verdict(await loop.run_in_executor(None, read_image, path))
+        return _Verdict(await loop.run_in_executor(None, verify))
     except ImageError as error:
         return _Verdict(None, str(error))
     finally:

@@ -38,7 +38,7 @@ def closed(schema: Any) -> Any:
 @pytest.fixture
 def printed(tmp_path: Path) -> Iterator[dict[str, list[Any]]]:
     """Real output of every command that has a schema, by schema: a rack is taken from A.1 to A.2 and back."""
-        with Lab(
+    with Lab(
         2,
         clock=ScaledClock(1000),
         versions={"BIOS": "1.0.0"},

@@ -11,11 +11,10 @@ from rackwave_emulators.faults import (
     AnswerLost,
     Armory,
     FaultError,
+    FetchFails,
     FlashFails,
-    HostDead,
     Leaves,
     RequestLost,
-    RevivedBy,
     fault_as_dict,
     parse_fault,
 )
@@ -131,9 +130,9 @@ def test_faults_can_be_cleared_by_id() -> None:
     """Disarming one id leaves the others."""
     armory = Armory()
     armory.arm(FlashFails(), at=0)
-    armory.arm(HostDead(revived_by=RevivedBy.NEVER), at=0)
+    armory.arm(FetchFails(), at=0)
     armory.disarm("flash-fails")
 
-    assert ["host-dead"] == [fault.id for fault in armory]
+    assert ["fetch-fails"] == [fault.id for fault in armory]
     armory.disarm()
     assert [] == list(armory)

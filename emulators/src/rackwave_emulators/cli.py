@@ -60,6 +60,8 @@ def lab() -> None:
 @click.option("--version", "versions", multiple=True, metavar="BIOS=1.0.0", help="What a component runs at the start.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Serial numbers and tokens follow from it.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Every BMC's port; 0: any free one.")
+@click.option("--ipmi-port", type=click.IntRange(0, 65535), default=0, help="Every BMC's IPMI port; 0: any free one.")
+@click.option("--no-ipmi", is_flag=True, help="Redfish only.")
 @click.option("--plain-http", is_flag=True, help="No TLS.")
 @click.option("--with-parent", is_flag=True, help="End when standard input closes or the parent process dies.")
 def up(
@@ -74,6 +76,8 @@ def up(
     versions: tuple[str, ...],
     seed: int,
     port: int,
+    ipmi_port: int,
+    no_ipmi: bool,
     plain_http: bool,
     with_parent: bool,
 ) -> None:
@@ -91,6 +95,8 @@ def up(
         latency=latency,
         port=port,
         plain_http=plain_http,
+        ipmi=not no_ipmi,
+        ipmi_port=ipmi_port,
     )
     _allow_many_files()
     with contextlib.suppress(KeyboardInterrupt):

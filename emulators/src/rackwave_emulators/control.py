@@ -97,7 +97,7 @@ class Control:
         return web.json_response(self.truth())
 
     async def _nodes(self, _: web.Request) -> web.Response:
-        return web.json_response([{"name": name, "url": station.url} for name, station in self._stations.items()])
+        return web.json_response([station.whereabouts() for station in self._stations.values()])
 
     async def _node(self, request: web.Request) -> web.Response:
         return web.json_response(self.station(request.match_info["name"]).truth())
@@ -136,6 +136,8 @@ class Control:
     async def _reset_counters(self, _: web.Request) -> web.Response:
         for station in self._stations.values():
             station.counters.clear()
+            if station.ipmi is not None:
+                station.ipmi.clear_counters()
         self._since = time.monotonic()
         self._cpu_before = time.process_time()
         return web.json_response({"reset": True})

@@ -35,6 +35,7 @@ from .control import Control
 from .fleet_app import app
 from .host import HostReset
 from .host_backend import HostMaker
+from .ipmi.face import IpmiFace
 from .listener import listen
 from .personality import Personality, Timing, load_personality
 from .redfish.sessions import Account
@@ -79,7 +80,8 @@ class Lab:
 
     *directory* receives inventory.toml, credentials.toml, nodes.json, lab.json and ca.pem; without one
     they live in a temporary directory that goes with the lab. *timing* and *versions* replace what the
-    personality says. *latency* is in real seconds per request. *hosts* says for each node what its
+    personality says. *latency* is in real seconds per request. *ipmi* false leaves out the BMCs' IPMI ports,
+    *ipmi_port* is one for all of them (0: any free one each). *hosts* says for each node what its
     host really is (see ``host_backend``); None: nothing but time.
     """
 
@@ -99,6 +101,8 @@ class Lab:
         session_cap: int | None = None,
         account: Account | None = None,
         hosts: HostMaker = lambda _: None,
+        ipmi: bool = True,
+        ipmi_port: int = 0,
     ) -> None:
         if nodes < 1:
             raise UsageError("a lab needs at least one node")
@@ -109,6 +113,7 @@ class Lab:
         self._plain_http = plain_http
         self._latency = latency
         self._port = port
+        self._ipmi_port = ipmi_port if ipmi else None
         # Absolute, since the inventory that is written there names files by it and is read from anywhere.
         self.directory = (directory or Path(tempfile.gettempdir(), f"rackwave-lab-{secrets.token_hex(8)}")).absolute()
         chance = random.Random(seed)  # noqa: S311 - reproducible on purpose, guards nothing
@@ -131,6 +136,7 @@ class Lab:
         self.control = Control(self.stations, self.clock)
         self._by_name = {station.name: station for station in self.stations}
         self._servers: list[BmcServer] = []
+        self._ipmi: list[IpmiFace] = []
         self._bridge: WsgiBridge | None = None
         self._updates: UpdateService | None = None
         self._thread: _LabThread | None = None
@@ -203,6 +209,11 @@ class Lab:
                     latency=self._latency,
                 )
             )
+            if self._ipmi_port is not None:
+                face = IpmiFace(station, self.account, self.clock, latency=self._latency)
+                face.start(address, self._ipmi_port)
+                station.ipmi = face
+                self._ipmi.append(face)
         await self.control.start()
         self._write_files()
         if live := [station for station in self.stations if station.machine.backend.live]:
@@ -218,6 +229,9 @@ class Lab:
             failures += await asyncio.gather(self._looking, return_exceptions=True)
         if self._updates is not None:
             await self._updates.close()
+        for face in self._ipmi:
+            face.close()
+        self._ipmi.clear()
         await asyncio.gather(*(server.close() for server in self._servers))
         self._servers.clear()
         if self._bridge is not None:
@@ -251,7 +265,7 @@ class Lab:
             self.directory / "credentials.toml",
             f"username = {_toml(self.account.username)}\npassword = {_toml(self.account.password)}\n".encode(),
         )
-        nodes = [{"name": station.name, "url": station.url} for station in self.stations]
+        nodes = [station.whereabouts() for station in self.stations]
         (self.directory / "inventory.toml").write_text(self._inventory(), "utf-8")
         (self.directory / "nodes.json").write_text(json.dumps(nodes, indent=1), "utf-8")
         about = {**self.places(), "pid": os.getpid(), "nodes_up": len(nodes)}

@@ -9,10 +9,11 @@ What the lab knows and a BMC would not tell is in ``truth()``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from functools import partial
 from types import MappingProxyType
+from typing import TypeVar
 
 import attrs
 from attrs import define, frozen
@@ -32,6 +33,8 @@ from .personality import Personality, WhenBusy, load_personality
 from .refusal import LabRefusal
 from .timeline import Timeline
 from .updates import BIOS, MachineTask, Updates
+
+F = TypeVar("F", bound=Fault)
 
 _REGISTRY: Mapping[str, Attribute] = MappingProxyType({attribute.name: attribute for attribute in REGISTRY})
 
@@ -382,6 +385,25 @@ class Machine:
     def faults(self) -> tuple[Fault, ...]:
         """The faults that are armed."""
         return tuple(self._armory)
+
+    def strike(self, kind: type[F]) -> F | None:
+        """Let the first fault of *kind* that is in force strike, and use it up by one."""
+        if not self._armory:
+            return None
+        self.advance()
+        return self._armory.strike(kind, at=self._timeline.time)
+
+    def suffers(self, kind: type[Fault]) -> bool:
+        """Whether a fault of *kind* is in force, without striking."""
+        if not self._armory:
+            return False
+        self.advance()
+        return bool(self._armory.in_force(kind, at=self._timeline.time))
+
+    def after(self, seconds: float, act: Callable[[], None]) -> None:
+        """Do *act* when *seconds* of this machine's time have passed."""
+        self.advance()
+        self._timeline.after(seconds, act)
 
     def strike_wire(self, method: str, path: str) -> RequestLost | AnswerLost | None:
         """Say whether this request, or the answer to it, is to be lost, and use the fault up."""

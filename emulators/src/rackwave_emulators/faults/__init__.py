@@ -36,6 +36,7 @@ from .inventory import (
     OddVersions,
     VersionsNeedHost,
 )
+from .ipmi import IpmiPacketLost, IpmiSessionsDropped, IpmiSilent
 from .power import (
     AcStays,
     BadHealth,
@@ -134,6 +135,9 @@ __all__ = [
     "Incomplete",
     "InventoryDoubles",
     "InventoryLags",
+    "IpmiPacketLost",
+    "IpmiSessionsDropped",
+    "IpmiSilent",
     "JobPending",
     "KeepAliveDropped",
     "Label",

@@ -10,11 +10,11 @@ from typing import Any
 
 import attrs
 
-from . import control, http, inventory, power, queues, tasks, transfer
+from . import control, http, inventory, ipmi, power, queues, tasks, transfer
 from .fault import Fault, FaultError
 from .rows import ROWS, Preset
 
-_FAMILIES = (tasks, transfer, queues, http, power, inventory, control)
+_FAMILIES = (tasks, transfer, queues, http, power, inventory, ipmi, control)
 
 FAULTS: Mapping[str, type[Fault]] = types.MappingProxyType(
     {

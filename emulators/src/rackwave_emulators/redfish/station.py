@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 from attrs import define
@@ -52,6 +52,20 @@ class Counters:
         self.requests = self.connections = 0
 
 
+class OtherFace(Protocol):
+    """A face of the BMC beside Redfish."""
+
+    @property
+    def endpoint(self) -> str:
+        """``host:port``."""
+
+    def truth(self) -> dict[str, Any]:
+        """Tell what came over its wire."""
+
+    def clear_counters(self) -> None:
+        """Start counting again from zero."""
+
+
 class Station:
     """One BMC. *directory* is where it may keep virtual media."""
 
@@ -82,6 +96,8 @@ class Station:
         self.port = 0
         self.scheme = "https"
         self._lock = threading.RLock()
+        self.ipmi: OtherFace | None = None
+        """The BMC's IPMI port, where it has one."""
         self._drivers: Drivers | None = None
         self._booted = machine.bmc_last_reset
         self._requests: dict[int, dict[str, Any]] = {}
@@ -97,6 +113,11 @@ class Station:
     def url(self) -> str:
         """The root of the BMC's service."""
         return f"{self.scheme}://{self.address}:{self.port}"
+
+    def whereabouts(self) -> dict[str, str]:
+        """Return where the BMC's faces are, as nodes.json lists them."""
+        found = {"name": self.name, "url": self.url}
+        return found if self.ipmi is None else {**found, "ipmi": self.ipmi.endpoint}
 
     # -- whether it answers ---------------------------------------------------------------------
 
@@ -262,6 +283,34 @@ class Station:
         """Return the Boot object of the System resource."""
         return self.drivers.systems.boot()
 
+    def boot_device(self) -> str:
+        """Return where the host boots from, in Redfish's words."""
+        with self._lock:
+            return str(self.drivers.systems.get_boot_device(self.system_id))
+
+    def set_boot_device(self, device: str) -> None:
+        """Say where the host boots from; IPMI knows more devices than the stock Redfish views list."""
+        with self._lock:
+            self.drivers.systems.set_boot_device(self.system_id, device)
+        self.touch()
+
+    def identifying(self) -> bool:
+        """Whether the identify light blinks; makes no drivers only to find out."""
+        with self._lock:
+            return self._drivers is not None and self.indicator() == "Blinking"
+
+    def set_identifying(self, *, on: bool) -> None:
+        """Let the identify light blink, or not."""
+        with self._lock:
+            self.drivers.indicators.set_indicator_state(self.system_id, "Blinking" if on else "Off")
+        self.touch()
+
+    @contextmanager
+    def exclusive(self) -> Iterator[Machine]:
+        """Hold the machine for a face of its own, such as IPMI."""
+        with self._lock:
+            yield self.machine
+
     def indicator(self) -> str:
         """Return the system's IndicatorLED."""
         return str(self.drivers.indicators.get_indicator_state(self.system_id))
@@ -294,6 +343,7 @@ class Station:
                 "sessions_opened": self.sessions.opened,
                 "requests": self.counters.requests,
                 "connections": self.counters.connections,
+                "ipmi": None if self.ipmi is None else self.ipmi.truth(),
             }
 
     @contextmanager

@@ -62,6 +62,19 @@ class _Death:
     revived_at: float | None = None
 
 
+@frozen
+class Glimpse:
+    """How a machine stands at one moment, whatever its BMC may say; *activations* by component, in order."""
+
+    time: float
+    power: PowerState
+    post: Post
+    host_resets: int
+    bmc_resets: int
+    activations: tuple[int, ...]
+    corruptions: int
+
+
 class Machine:
     """The state of one emulated node, shared by every face it has.
 
@@ -288,6 +301,15 @@ class Machine:
         self.revision += 1
         self._updates.received(task, facts, error=error)
 
+    def roll_back(self, component: str) -> MachineTask:
+        """Let the image that ran before on *component* wait for its reset.
+
+        Raises:
+            LabRefusal: the BMC is away, nothing ran before, or an update is running.
+        """
+        self._act()
+        return self._updates.roll_back(self._updates.banks[self._named(component)])
+
     def transfer_failed(self, task: MachineTask, reason: str) -> None:
         """Say that the image for *task* will never arrive."""
         self.advance()
@@ -404,6 +426,26 @@ class Machine:
         """Do *act* when *seconds* of this machine's time have passed."""
         self.advance()
         self._timeline.after(seconds, act)
+
+    def watch(self, look: Callable[[Glimpse], None]) -> None:
+        """Have *look* told how the machine stands, after everything that happens in it by itself."""
+        self._timeline.watch = lambda: look(self._glimpse())
+
+    def glimpse(self) -> Glimpse:
+        """Return how the machine really stands."""
+        self.advance()
+        return self._glimpse()
+
+    def _glimpse(self) -> Glimpse:
+        return Glimpse(
+            time=self._timeline.time,
+            power=self._host.power,
+            post=self._host.post,
+            host_resets=self._host.resets,
+            bmc_resets=self._bmc_resets,
+            activations=tuple(bank.activations for bank in self._updates.banks.values()),
+            corruptions=len(self._updates.corruptions),
+        )
 
     def strike_wire(self, method: str, path: str) -> RequestLost | AnswerLost | None:
         """Say whether this request, or the answer to it, is to be lost, and use the fault up."""

@@ -18,7 +18,7 @@ class Timeline:
     that what follows from it is dated right. Time never runs back, even where the clock does.
     """
 
-    __slots__ = ("_clock", "_due", "_entries", "_offset", "time")
+    __slots__ = ("_clock", "_due", "_entries", "_offset", "time", "watch")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -27,6 +27,8 @@ class Timeline:
         self._entries = 0
         self.time = clock.now()
         """Seconds since the epoch at which this machine stands."""
+        self.watch: Callable[[], None] | None = None
+        """Called after each callback that ran; it must not look at the machine in a way that advances it."""
 
     def after(self, seconds: float, callback: Callable[[], None]) -> None:
         """Have *callback* run *seconds* from now."""
@@ -44,6 +46,8 @@ class Timeline:
             self.time = max(self.time, due)
             callback()
             ran = True
+            if self.watch is not None:
+                self.watch()
         self.time = max(self.time, now)
         return ran
 

@@ -8,6 +8,7 @@ by a second write into the same component, leaves a component without spare bank
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from enum import StrEnum
 from functools import partial
@@ -107,6 +108,7 @@ class Bank:
     digest: Digest | None = None
     staged: Staged | None = None
     previous: str | None = None
+    previous_digest: Digest | None = None
     uploaded: str | None = None
     corrupt: bool = False
     readable: bool = True
@@ -203,7 +205,7 @@ class Updates:
             LabRefusal: no such component, or an update to it is running.
         """
         rules = self._personality.rules
-        if not (rules.pull if source == "pull" else rules.push):
+        if source in ("pull", "push") and not (rules.pull if source == "pull" else rules.push):
             raise LabRefusal(404, f"this BMC has no {source} update", message_id="Base.1.18.ActionNotSupported")
         if component is not None and component not in self.banks:
             raise LabRefusal(400, f"there is no component {component}", message_id="Base.1.18.ResourceNotFound")
@@ -319,6 +321,36 @@ class Updates:
         if task := self._waiting.pop(staged.record, None):
             self._end(task, TaskState.COMPLETED, TaskStatus.OK, "Update.1.0.UpdateSuccessful", "the update is applied")
 
+    def roll_back(self, bank: Bank) -> MachineTask:
+        """Let what ran before wait for its reset: the spare bank's image, or the BMC's copy, which is written again.
+
+        A bank switch programs nothing. Where the present image is broken its copy is the one from before that write.
+
+        Raises:
+            LabRefusal: nothing ran before, or an update is running.
+        """
+        version, digest = (bank.version, bank.digest) if bank.corrupt else (bank.previous, bank.previous_digest)
+        if version is None:
+            raise LabRefusal(404, f"there is no image of {bank.spec.name} to go back to")
+        name = bank.spec.name
+        facts = ImageFacts(name, version, digest or _factory_digest(name, version), 0)
+        # A roll-back is an attempt of its own, or it would pass for a repetition of the first write of that image.
+        attempt = f"rollback{len(self.ledger)}"
+        task = self.begin(name, f"{name}-{version}.copy", source="rollback", attempt=attempt)
+        del self._transfers[task.record]
+        if not bank.spec.spare_bank:
+            self._start(task, bank, facts)
+            return task
+        now = self._timeline.time
+        if bank.staged is not None:
+            self.ledger.resolve(bank.staged.record, WriteResult.SUPERSEDED, at=now)
+            self._end_waiting(bank.staged, "the other bank took its place")
+        bank.staged = Staged(facts.version, facts.digest, task.record)
+        self.ledger.stage(task.record, at=now)
+        task.percent = 100
+        self._end(task, TaskState.COMPLETED, TaskStatus.OK, "Update.1.0.UpdateSuccessful", "the banks are switched")
+        return task
+
     def spoil(self, bank: Bank, why: str) -> None:
         """Leave *bank* with an image that does not work; it still reports its old version."""
         bank.corrupt = True
@@ -422,7 +454,7 @@ class Updates:
             self._timeline.after(lags.seconds, partial(self._show, bank, bank.activations + 1))
         else:
             bank.shown = None
-        bank.previous = bank.version
+        bank.previous, bank.previous_digest = bank.version, bank.digest
         bank.version, bank.digest = staged.version, staged.digest
         bank.corrupt, bank.readable = False, True
         bank.activations += 1
@@ -472,3 +504,8 @@ class Updates:
     def _end(self, task: MachineTask, state: TaskState, status: TaskStatus, message_id: str, text: str) -> None:
         task.state, task.status, task.ended_at = state, status, self._timeline.time
         task.messages += (TaskMessage(message_id, text, status),)
+
+
+def _factory_digest(name: ComponentName, version: str) -> Digest:
+    """Return a digest for an image that nobody ever saw: the one that the machine was delivered with."""
+    return Digest(f"sha256:{hashlib.sha256(f'{name} {version} as delivered'.encode()).hexdigest()}")

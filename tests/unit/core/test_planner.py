@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from attrs import evolve
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rackwave.core.bundle import Activation, Bundle, ElementKind
@@ -53,7 +53,7 @@ def bundles(draw: st.DrawFn) -> Bundle:
     return bundle("A.2", *elements)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(to=bundles(), cause=st.sampled_from(Cause))
 def test_a_level_node_plans_to_nothing(to: Bundle, cause: Cause) -> None:
     """Where every component and setting is as the bundle says, there are no steps, and the turn ends at once."""
@@ -71,7 +71,7 @@ def test_a_level_node_plans_to_nothing(to: Bundle, cause: Cause) -> None:
     assert AttemptResult.LEVEL is decision.result
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(installed=versions, touched=st.frozensets(st.sampled_from(COMPONENTS)), mode=modes)
 def test_a_roll_back_is_a_rollout_to_the_prior_bundle(
     installed: dict[ComponentName, str], touched: frozenset[ComponentName], mode: str

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pytest
 from attrs import evolve, fields, frozen
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rackwave.core.bundle import Activation, Bundle
@@ -157,7 +157,7 @@ def settle(case: Case, bundle: Bundle = A2) -> tuple[Decision, Situation]:
     pytest.fail("it looks for ever")
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(case=cases)
 def test_nothing_is_sent_that_rests_on_what_could_not_be_read(case: Case) -> None:
     """Every field that an act rests on was read, whatever else is unknown."""
@@ -201,7 +201,7 @@ def is_well(seen: Observation) -> bool:
     return seen.power is Power.ON and seen.post is Post.COMPLETE and seen.health in (Health.OK, Health.WARNING)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(case=cases)
 def test_nothing_unread_counts_as_success(case: Case) -> None:
     """A node is level only when every component, setting and witness was read, and says so."""
@@ -242,7 +242,7 @@ def doubts(draw: st.DrawFn) -> Case:
     )
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(case=doubts())
 def test_a_write_in_doubt_is_never_settled_by_silence(case: Case) -> None:
     """Done needs a task or a version that was read; never begun needs tasks, two readings and the image server."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rackwave.core.event import NodeFinished, NodeResult
@@ -22,7 +22,7 @@ def names(count: int) -> tuple[NodeName, ...]:
     return tuple(NodeName(f"n{number}") for number in range(count))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(count=st.integers(0, 60), canary=st.integers(0, 5), waves=st.integers(0, 8))
 def test_waves_are_a_partition_in_order(count: int, canary: int, waves: int) -> None:
     """Every node is in exactly one wave, in the order given; the canary is alone, the others are of equal size."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from attrs import evolve, frozen
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rackwave.core.bundle import Activation
@@ -35,7 +35,7 @@ from truths import assert_settled, history, quarantined, results, story
 POLICY = Policy(poll=10.0, watch=30.0, canary=1, waves=1, failure_budget=3)
 LOST = (WireFate.LOST_REQUEST, WireFate.LOST_ANSWER, WireFate.SILENT, WireFate.PARTIAL)
 VERSIONS = {BIOS: ("1.0.0", "2.0.0"), BMC: ("5.0", "6.0"), NIC: ("20.1", "20.2")}
-SOME = settings(max_examples=50, deadline=None)
+SOME = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def variant(name: str, nic: Activation = Activation.HOST_RESET, **rules: bool) -> Personality:

@@ -77,7 +77,7 @@ def bench(session: nox.Session) -> None:
 def changelog(session: nox.Session) -> None:
     """Show what the next release's part of the changelog will say; writes nothing."""
     install(session, "towncrier>=24.8")
-    session.run("towncrier", "build", "--draft", *session.posargs)
+    session.run("towncrier", "build", "--draft", "--version", "(the next release)", *session.posargs)
 
 
 @nox.session

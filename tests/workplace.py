@@ -89,14 +89,18 @@ class Workplace:
 
     def make_bundles(self, *publish: str, example: str = "lab-bios") -> None:
         """Build an example's bundles and publish those named."""
+        for folder in prepare_example(example, self.directory / "source" / example):
+            self.build(folder)
+        for name in publish:
+            self.publish(name)
+
+    def build(self, folder: Path) -> None:
+        """Build the bundle whose sources are in *folder*."""
         self.state.mkdir(exist_ok=True)
         if not (self.state / TRUST).exists():
             signer = generate_key(self.state / PUBLISHER_KEY)
             KeyringTrust(()).with_key(signer.public_key, lineages=("*",)).save(self.state / TRUST)
-        for folder in prepare_example(example, self.directory / "source" / example):
-            self.manager().build(folder, self.directory / "build" / folder.name)
-        for name in publish:
-            self.publish(name)
+        self.manager().build(folder, self.directory / "build" / folder.name)
 
     def manager(self) -> BundleManager:
         """The bundle manager of this workplace."""

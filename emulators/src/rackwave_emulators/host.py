@@ -33,6 +33,7 @@ class HostReset(StrEnum):
     GRACEFUL_SHUTDOWN = "GracefulShutdown"
     GRACEFUL_RESTART = "GracefulRestart"
     POWER_CYCLE = "PowerCycle"
+    FULL_POWER_CYCLE = "FullPowerCycle"
 
 
 RESET_OF: dict[ResetKind, HostReset] = {
@@ -80,6 +81,7 @@ class Host:
         "_timeline",
         "_timing",
         "backend",
+        "last_off",
         "last_reset",
         "post",
         "power",
@@ -100,6 +102,8 @@ class Host:
         self.last_reset = int(timeline.time) - 86_400
         """LastResetTime, in whole epoch seconds as the wire tells it; grows with each reset, however close they are."""
         self.resets = 0
+        self.last_off = timeline.time - 86_400
+        """When its power was last switched off."""
 
     def reset(self, kind: HostReset) -> None:
         """Begin what *kind* asks for. What asks for the state there is, is accepted and does nothing (DSP0268).
@@ -111,23 +115,27 @@ class Host:
             raise LabRefusal(409, f"the host is {self.power}", message_id="Base.1.18.ResourceInUse", retry_after=5)
         off = self.power is PowerState.OFF
         match kind:
-            case HostReset.ON | HostReset.FORCE_RESTART | HostReset.GRACEFUL_RESTART | HostReset.POWER_CYCLE if off:
+            case HostReset.FORCE_OFF | HostReset.GRACEFUL_SHUTDOWN if off:
+                pass
+            case _ if off:
                 self._power_on()
             case HostReset.ON:
                 pass
             case HostReset.FORCE_RESTART:
                 self._disturb()
                 self._boot()
-            case HostReset.FORCE_OFF | HostReset.GRACEFUL_SHUTDOWN if off:
-                pass
             case HostReset.FORCE_OFF:
                 self._power_off(then_on=False)
-            case HostReset.POWER_CYCLE:
+            case HostReset.POWER_CYCLE | HostReset.FULL_POWER_CYCLE:
                 self._power_off(then_on=True)
             case HostReset.GRACEFUL_SHUTDOWN | HostReset.GRACEFUL_RESTART:
                 self._ask_to_shut_down(then_on=kind is HostReset.GRACEFUL_RESTART)
             case unknown:
                 assert_never(unknown)
+
+    def lose_power(self, *, then_on: bool) -> None:
+        """Lose all power at once, whatever is going on."""
+        self._power_off(then_on=then_on)
 
     def die(self, *, power_off: bool) -> None:
         """Hang where it stands, or lose power for good."""
@@ -167,6 +175,7 @@ class Host:
 
     def _is_off(self, *, then_on: bool) -> None:
         self.power = PowerState.OFF
+        self.last_off = self._timeline.time
         if then_on:
             self._power_on()
 

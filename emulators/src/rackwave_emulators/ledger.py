@@ -57,7 +57,9 @@ class DoubleFlash(StrEnum):
 
 @frozen
 class WriteRecord:
-    """One accepted update. Times are epoch seconds; *accepted* and *resolved* are places in the order of events.
+    """One accepted update. Times are epoch seconds.
+
+    *accepted*, *flashed* and *resolved* are places in the order of events.
 
     *flash_started_at* is None for a write of which no byte reached the component, *staged_at* for one
     that never waited for a reset.
@@ -73,19 +75,24 @@ class WriteRecord:
     digest: Digest | None = None
     version: str | None = None
     flash_started_at: float | None = None
+    flashed: int | None = None
     staged_at: float | None = None
     resolved_at: float | None = None
     resolved: int | None = None
     result: WriteResult = WriteResult.PENDING
 
 
-def double_flash(record: WriteRecord, earlier: tuple[WriteRecord, ...]) -> DoubleFlash | None:
-    """Judge *record* by the rule at the top of this module; *earlier* are the writes accepted before it."""
-    same = [other for other in earlier if other.component == record.component is not None]
-    if any(other.resolved is None or other.resolved > record.accepted for other in same):
+def double_flash(record: WriteRecord, others: tuple[WriteRecord, ...]) -> DoubleFlash | None:
+    """Judge *record* by the rule at the top of this module, in the light of the machine's *others*."""
+    same = [other for other in others if other.component == record.component is not None]
+    earlier = (other for other in same if other.accepted < record.accepted)
+    if any(other.resolved is None or other.resolved > record.accepted for other in earlier):
         return DoubleFlash.OVERLAP
-    if record.flash_started_at is not None and any(
-        other.flash_started_at is not None and (other.attempt, other.digest) == (record.attempt, record.digest)
+    # An image may be long on its way: of two, the one that is programmed later repeats the other.
+    if record.flashed is not None and any(
+        other.flashed is not None
+        and other.flashed < record.flashed
+        and (other.attempt, other.digest) == (record.attempt, record.digest)
         for other in same
     ):
         return DoubleFlash.REPEAT
@@ -129,8 +136,14 @@ class Ledger:
 
     def flash(self, number: int, *, component: ComponentName, digest: Digest, version: str, at: float) -> None:
         """Note that the bytes of a verified image began to be programmed."""
+        self._events += 1
         self._records[number] = attrs.evolve(
-            self._records[number], component=component, digest=digest, version=version, flash_started_at=at
+            self._records[number],
+            component=component,
+            digest=digest,
+            version=version,
+            flash_started_at=at,
+            flashed=self._events,
         )
 
     def stage(self, number: int, *, at: float) -> None:
@@ -149,5 +162,5 @@ class Ledger:
     def double_flashes(self) -> dict[int, DoubleFlash]:
         """Return by number which writes were double flashes, and why."""
         records = tuple(self._records)
-        judged = ((record.number, double_flash(record, records[: record.number])) for record in records)
+        judged = ((record.number, double_flash(record, records)) for record in records)
         return {number: verdict for number, verdict in judged if verdict is not None}

@@ -9,32 +9,64 @@ What the lab knows and a BMC would not tell is in ``truth()``.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from functools import partial
 from types import MappingProxyType
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import attrs
-from attrs import define, frozen
+from attrs import frozen
 
 from rackwave.core.bundle import Activation, AttributeValue
 from rackwave.core.identity import ComponentName, Digest, NodeName
 from rackwave.core.observation import Health, Post
 from rackwave.ports import Clock, ResetKind
 
+from .access import Access, Account
 from .bios import REGISTRY, Attribute, BiosSettings
-from .faults import AnswerLost, Armory, BadHealth, Fault, HostDead, Moment, RequestLost, RevivedBy, fault_as_dict
+from .controller import Controller
+from .faults import (
+    AcStays,
+    AnswerLost,
+    Armory,
+    Busy,
+    Certificate,
+    CertificateChanges,
+    ClockOff,
+    FactoryReset,
+    Fault,
+    GarbledError,
+    HostDead,
+    Incomplete,
+    KeepAliveDropped,
+    LinkBreaks,
+    Lockdown,
+    MendedBy,
+    Moment,
+    OddVersions,
+    PowerLies,
+    ReadsIncomplete,
+    RedfishDead,
+    RequestLost,
+    RogueWriter,
+    SessionsExpire,
+    SessionsTaken,
+    VersionsNeedHost,
+    fault_as_dict,
+)
+from .guard import Guard
 from .host import RESET_OF, Host, HostReset, PowerState
 from .host_backend import TIMED_HOST, Flashed, HostBackend
 from .images import ImageFacts
 from .ledger import attempt_of
+from .mortality import Mortality
 from .personality import Personality, WhenBusy, load_personality
 from .refusal import LabRefusal
 from .timeline import Timeline
-from .updates import BIOS, MachineTask, Updates
-
-F = TypeVar("F", bound=Fault)
+from .updates import BIOS, Bank, MachineTask, Needs, Updates
 
 _REGISTRY: Mapping[str, Attribute] = MappingProxyType({attribute.name: attribute for attribute in REGISTRY})
 
@@ -51,15 +83,10 @@ class ComponentView:
     uploaded: str | None = None
 
 
-@define
-class _Death:
-    """How the host died, and with which BIOS."""
+WireFault: TypeAlias = RedfishDead | RequestLost | Busy | GarbledError | AnswerLost | KeepAliveDropped
+"""What can become of a request as such, in the order in which it is asked."""
 
-    fault: HostDead
-    at: float
-    bios_version: str
-    bios_activations: int
-    revived_at: float | None = None
+F = TypeVar("F", bound=Fault)
 
 
 @frozen
@@ -86,13 +113,15 @@ class Machine:
         "_armory",
         "_bios",
         "_bios_job",
-        "_bmc_away",
-        "_bmc_last_reset",
-        "_bmc_resets",
-        "_deaths",
+        "_guard",
         "_host",
+        "_incomplete_until",
+        "_link_broken",
+        "_mortality",
         "_timeline",
         "_updates",
+        "access",
+        "controller",
         "name",
         "personality",
         "revision",
@@ -122,13 +151,18 @@ class Machine:
             self._armory,
             bmc_restarts=self._bmc_restarts_itself,
             host_restarts=self._host_restarts_itself,
+            written=partial(self._wake, Moment.WRITTEN),
         )
         self._bios = BiosSettings(_REGISTRY)
         self._bios_job: MachineTask | None = None
-        self._bmc_away = False
-        self._bmc_last_reset = int(self._timeline.time) - 86_400
-        self._bmc_resets = 0
-        self._deaths: list[_Death] = []
+        self._mortality = Mortality(self._timeline, self._armory, self._updates)
+        self._guard = Guard(self._timeline, self._armory, self._host)
+        self._link_broken: LinkBreaks | None = None
+        self._incomplete_until = self._timeline.time
+        self.access = Access(self._timeline, self._armory)
+        self.controller = Controller(
+            self._timeline, self._armory, away_for=self.personality.timing.bmc_reset, back=self._bmc_back
+        )
         for component, version in (installed or {}).items():
             self.install(component, version)
         if (factory := backend.factory) is not None:
@@ -159,12 +193,14 @@ class Machine:
     def bmc_alive(self) -> bool:
         """Whether the BMC answers; while it restarts every face must be deaf and mute."""
         self.advance()
-        return not self._bmc_away
+        return not self.controller.away
 
     @property
     def power(self) -> PowerState:
-        """The host's power."""
+        """The host's power, as the BMC tells it."""
         self.advance()
+        if self._armory and (lies := self._armory.first(PowerLies, at=self._timeline.time)):
+            return PowerState(lies.says)  # P42
         return self._host.power
 
     @property
@@ -183,45 +219,74 @@ class Machine:
     def bmc_last_reset(self) -> int:
         """When the BMC was last reset, in epoch seconds; never the same for two resets."""
         self.advance()
-        return self._bmc_last_reset
+        return self.controller.last_reset
 
     @property
     def health(self) -> Health:
         """The system's health."""
         self.advance()
-        levels = [fault.level for fault in self._bad_health()]
-        if self._host.post is Post.FAILED or self._dead or any(bank.corrupt for bank in self._updates.banks.values()):
+        levels = self._mortality.levels()
+        spoilt = any(bank.corrupt for bank in self._updates.banks.values())
+        if self._host.post is Post.FAILED or self._mortality.dead or spoilt:
             levels.append(Health.CRITICAL)
+        if self._link_broken:
+            levels.append(Health.WARNING)
         return Health.CRITICAL if Health.CRITICAL in levels else Health.WARNING if levels else Health.OK
 
     @property
     def components(self) -> tuple[ComponentView, ...]:
         """Every component as the inventory tells it."""
         self.advance()
-        return tuple(
-            ComponentView(
-                name=bank.spec.name,
-                version=(bank.shown or bank.version) if bank.readable else None,
-                staged=bank.staged.version if bank.staged else None,
-                activation=bank.spec.activation,
-                previous=bank.previous,
-                uploaded=bank.uploaded,
-            )
-            for bank in self._updates.banks.values()
-        )
+        return tuple(self._view(bank) for bank in self._updates.banks.values())
+
+    @property
+    def blind(self) -> bool:
+        """Whether the BMC cannot tell what it learns from its host: that is dead (P41), or out of reach (P15)."""
+        self.advance()
+        dead = self._mortality.dead
+        return self._link_broken is not None or (dead is not None and dead.fault.blind)
+
+    @property
+    def incomplete(self) -> Incomplete | None:
+        """How readings are incomplete at the moment (P25); None: they are whole."""
+        self.advance()
+        now = self._timeline.time
+        if now < self._incomplete_until:
+            return Incomplete.MISSING
+        fault = self._armory.first(ReadsIncomplete, at=now) if self._armory else None
+        return fault.how if fault else None
+
+    @property
+    def host_up(self) -> bool:
+        """Whether the host really has booted, whatever the BMC says."""
+        self.advance()
+        return self._host.power is PowerState.ON and self._host.post is Post.COMPLETE
+
+    @property
+    def resets(self) -> tuple[HostReset, ...]:
+        """The resets of the host that there are."""
+        self.advance()
+        return self._guard.resets()
 
     @property
     def tasks(self) -> tuple[MachineTask, ...]:
-        """Every task that the BMC knows, oldest first."""
+        """Every task that the BMC tells of, oldest first."""
         self.advance()
         self._updates.refresh()
-        return tuple(self._updates.tasks.values())
+        return tuple(task for task in self._updates.tasks.values() if task.shown_from <= self._timeline.time)
+
+    @property
+    def jobs(self) -> tuple[MachineTask, ...]:
+        """What the vendor's job queue still knows of tasks that were purged (P02)."""
+        self.advance()
+        return tuple(self._updates.purged.values())
 
     def task(self, task_id: str) -> MachineTask | None:
         """Return one task; None: the BMC knows none of this id."""
         self.advance()
         self._updates.refresh()
-        return self._updates.tasks.get(task_id)
+        task = self._updates.tasks.get(task_id)
+        return task if task is not None and task.shown_from <= self._timeline.time else None
 
     @property
     def updating(self) -> bool:
@@ -272,6 +337,7 @@ class Machine:
             LabRefusal: the BMC is away, there is no such component or an update to it is running.
         """
         self._act()
+        self._guard.check_update(updating=self._updates.busy, settings_wait=bool(self._bios.pending))
         task = self._updates.begin(
             self._named(component) if component is not None else None,
             image_ref,
@@ -301,6 +367,27 @@ class Machine:
         self.revision += 1
         self._updates.received(task, facts, error=error)
 
+    def fetch_trouble(self, url: str, *, ranges: bool = True) -> str:
+        """Say why the image at *url* cannot be fetched, and use the fault up; empty: it can (P20).
+
+        *ranges*: whether its server sends parts of it on request.
+        """
+        if not self._armory:
+            return ""
+        self.advance()
+        return self._updates.fetch_trouble(url, ranges=ranges)
+
+    def clear_queue(self) -> None:
+        """End what is stuck in the queue; the service that restarts for it tells less for a while (P21).
+
+        Raises:
+            LabRefusal: the BMC is away.
+        """
+        self._act()
+        lasts = self._updates.clear_queue()
+        self._incomplete_until = max(self._incomplete_until, self._timeline.time + lasts)
+        self._timeline.after(lasts, _nothing)
+
     def roll_back(self, component: str) -> MachineTask:
         """Let the image that ran before on *component* wait for its reset.
 
@@ -325,6 +412,7 @@ class Machine:
         self._act()
         if not self.personality.rules.bios_attributes:
             raise LabRefusal(404, "this BMC has no BIOS attributes")
+        self._guard.check_settings(updating=self._updates.busy, settings_wait=bool(self._bios.pending))
         if self._bios_job is not None:  # P22
             raise LabRefusal(
                 400,
@@ -362,7 +450,17 @@ class Machine:
         """
         self._act()
         self._refuse_if_writing()
-        self._host.reset(RESET_OF[kind] if isinstance(kind, ResetKind) else kind)
+        wanted = RESET_OF[kind] if isinstance(kind, ResetKind) else kind
+        self._guard.check_reset(wanted, updating=self._updates.busy)
+        if wanted is HostReset.FULL_POWER_CYCLE:
+            self._cut_ac()
+            return
+        self._host.reset(wanted)
+        now = self._timeline.time
+        breaks = self._armory.first(LinkBreaks, at=now)
+        if breaks and now - self._updates.last_arrival < breaks.seconds and self._armory.strike(LinkBreaks, at=now):
+            self._link_broken = breaks  # P15
+        self._wake(Moment.RESET)
 
     def reset_bmc(self) -> None:
         """Restart the BMC; it is away for a while.
@@ -372,8 +470,10 @@ class Machine:
         """
         self._act()
         self._refuse_if_writing()
-        self._updates.bmc_restarts(forget_tasks=not self.personality.rules.tasks_survive_bmc_reset)
-        self._bmc_leaves()
+        self._guard.check_bmc_reset(updating=self._updates.busy)
+        if self._armory.strike(Lockdown, at=self._timeline.time):
+            return  # P38
+        self._restart_bmc(forget_tasks=not self.personality.rules.tasks_survive_bmc_reset)
 
     # -- what only the lab does ---------------------------------------------------------------
 
@@ -387,6 +487,12 @@ class Machine:
     def backend(self) -> HostBackend:
         """What the host really is."""
         return self._host.backend
+
+    def cut_ac(self) -> None:
+        """Take the power cord out and put it back: BMC and host start anew, whatever they were doing."""
+        self.advance()
+        self.revision += 1
+        self._cut_ac()
 
     def inject(self, fault: Fault) -> None:
         """Arm *fault*."""
@@ -408,13 +514,6 @@ class Machine:
         """The faults that are armed."""
         return tuple(self._armory)
 
-    def strike(self, kind: type[F]) -> F | None:
-        """Let the first fault of *kind* that is in force strike, and use it up by one."""
-        if not self._armory:
-            return None
-        self.advance()
-        return self._armory.strike(kind, at=self._timeline.time)
-
     def suffers(self, kind: type[Fault]) -> bool:
         """Whether a fault of *kind* is in force, without striking."""
         if not self._armory:
@@ -426,6 +525,39 @@ class Machine:
         """Do *act* when *seconds* of this machine's time have passed."""
         self.advance()
         self._timeline.after(seconds, act)
+
+    def strike_wire(self, method: str, path: str) -> WireFault | None:
+        """Say what becomes of this request, or of the answer to it, and use the fault up."""
+        if not self._armory:
+            return None
+        self.advance()
+        self._wake(Moment.REQUEST, method=method, path=path)
+        kinds: tuple[type[WireFault], ...] = (
+            RedfishDead,
+            RequestLost,
+            Busy,
+            GarbledError,
+            AnswerLost,
+            KeepAliveDropped,
+        )
+        for kind in kinds:
+            if struck := self._armory.strike(kind, at=self._timeline.time, method=method, path=path):
+                return struck
+        return None
+
+    def strike(self, kind: type[F], *, component: str = "", method: str = "", path: str = "") -> F | None:
+        """Let a fault of *kind* strike at a face of this machine, and use it up by one."""
+        if not self._armory:
+            return None
+        self.advance()
+        return self._armory.strike(kind, at=self._timeline.time, component=component, method=method, path=path)
+
+    def afflicted(self, kind: type[F]) -> F | None:
+        """Return the fault of *kind* that is in force, without using it up."""
+        if not self._armory:
+            return None
+        self.advance()
+        return self._armory.first(kind, at=self._timeline.time)
 
     def watch(self, look: Callable[[Glimpse], None]) -> None:
         """Have *look* told how the machine stands, after everything that happens in it by itself."""
@@ -442,19 +574,9 @@ class Machine:
             power=self._host.power,
             post=self._host.post,
             host_resets=self._host.resets,
-            bmc_resets=self._bmc_resets,
+            bmc_resets=self.controller.resets,
             activations=tuple(bank.activations for bank in self._updates.banks.values()),
             corruptions=len(self._updates.corruptions),
-        )
-
-    def strike_wire(self, method: str, path: str) -> RequestLost | AnswerLost | None:
-        """Say whether this request, or the answer to it, is to be lost, and use the fault up."""
-        if not self._armory:
-            return None
-        self.advance()
-        now = self._timeline.time
-        return self._armory.strike(RequestLost, at=now, method=method, path=path) or self._armory.strike(
-            AnswerLost, at=now, method=method, path=path
         )
 
     def truth(self) -> dict[str, object]:
@@ -488,23 +610,15 @@ class Machine:
             "power": self._host.power.value,
             "post": self._host.post.value,
             "health": self.health.value,
-            "bmc_alive": not self._bmc_away,
+            "bmc_alive": not self.controller.away,
             "bios": self._bios.current,
             "bios_pending": self._bios.pending,
             "writes": [attrs.asdict(record) | {"double_flash": doubles.get(record.number)} for record in records],
             "flashes": sum(record.flash_started_at is not None for record in records),
             "double_flashes": len(doubles),
             "refused_writes": self._updates.refused,
-            "resets": {"host": self._host.resets, "bmc": self._bmc_resets},
-            "deaths": [
-                {
-                    "at": death.at,
-                    "revived_by": death.fault.revived_by.value,
-                    "power_off": death.fault.power_off,
-                    "revived_at": death.revived_at,
-                }
-                for death in self._deaths
-            ],
+            "resets": {"host": self._host.resets, "bmc": self.controller.resets},
+            "deaths": [death.as_dict() for death in self._mortality.deaths],
             "guest": self._host.backend.truth(),
             "corruptions": [attrs.asdict(corruption) for corruption in self._updates.corruptions],
             "faults": [fault_as_dict(fault) for fault in self._armory],
@@ -518,11 +632,12 @@ class Machine:
 
     def boot_begins(self) -> bool:
         """See ``host.Firmware``."""
-        for bank in self._updates.banks.values():
-            if bank.spec.activation is Activation.HOST_RESET and bank.spec.name != BIOS:
+        if self._link_broken:
+            return False
+        for bank in self._updates.waiting_for(Needs.HOST_RESET):
+            if bank.spec.name != BIOS:
                 self._updates.activate(bank)
-        bios = self._updates.banks.get(BIOS)
-        return bios is not None and bios.spec.activation is Activation.HOST_RESET and bios.staged is not None
+        return any(bank.spec.name == BIOS for bank in self._updates.waiting_for(Needs.HOST_RESET))
 
     def apply_staged(self) -> None:
         """See ``host.Firmware``."""
@@ -534,10 +649,7 @@ class Machine:
 
     def boots(self) -> bool:
         """See ``host.Firmware``."""
-        bios = self._updates.banks.get(BIOS)
-        if (bios is not None and bios.corrupt) or any(not fault.boots for fault in self._bad_health()):
-            return False
-        return self._dead is None or self._revives(self._dead)
+        return self._mortality.boots()
 
     def flashed(self) -> Flashed:
         """See ``host.Firmware``."""
@@ -546,8 +658,7 @@ class Machine:
 
     def booted(self) -> None:
         """See ``host.Firmware``."""
-        if (death := self._dead) is not None:
-            death.revived_at = self._timeline.time
+        self._mortality.booted()
         if self.personality.rules.bios_needs_job and self._bios_job is None:
             return
         self._bios.apply()
@@ -557,14 +668,14 @@ class Machine:
 
     def boot_failed(self) -> None:
         """See ``host.Firmware``."""
-        if (death := self._dead) is not None and death.fault.power_off:
+        if (death := self._mortality.dead) is not None and death.fault.power_off:
             self._host.die(power_off=True)
 
     # -- inside -------------------------------------------------------------------------------
 
     def _act(self) -> None:
         self.advance()
-        if self._bmc_away:
+        if self.controller.away:
             raise LabRefusal(503, "the BMC is restarting", message_id="Base.1.18.ServiceTemporarilyUnavailable")
         self.revision += 1
 
@@ -583,28 +694,29 @@ class Machine:
                 retry_after=rules.busy_retry_after,
             )
 
-    @property
-    def _dead(self) -> _Death | None:
-        return self._deaths[-1] if self._deaths and self._deaths[-1].revived_at is None else None
+    def _view(self, bank: Bank) -> ComponentView:
+        return ComponentView(
+            name=bank.spec.name,
+            version=self._notation(bank, bank.shown or bank.version) if self._readable(bank) else None,
+            staged=self._notation(bank, bank.staged.version) if bank.staged and not bank.staged.hidden else None,
+            activation=bank.spec.activation,
+            previous=self._notation(bank, bank.previous) if bank.previous else None,
+            uploaded=bank.uploaded,
+        )
 
-    def _die(self, fault: HostDead) -> None:
-        if self._dead is None:
-            bios = self._updates.banks.get(BIOS)
-            version, activations = (bios.version, bios.activations) if bios else ("", 0)
-            self._deaths.append(_Death(fault, self._timeline.time, version, activations))
-        self._host.die(power_off=fault.power_off)
+    def _readable(self, bank: Bank) -> bool:
+        if not bank.readable or (bank.spec.activation is not Activation.BMC_RESET and self.blind):
+            return False
+        return self.host_up or not any(  # P45
+            fnmatchcase(bank.spec.name, fault.component)
+            for fault in self._armory.in_force(VersionsNeedHost, at=self._timeline.time)
+        )
 
-    def _revives(self, death: _Death) -> bool:
-        bios = self._updates.banks.get(BIOS)
-        match death.fault.revived_by:
-            case RevivedBy.RESTART:
-                return True
-            case RevivedBy.REFLASH:
-                return bios is not None and bios.activations > death.bios_activations
-            case RevivedBy.PRIOR:
-                return bios is not None and bios.version != death.bios_version
-            case RevivedBy.NEVER:
-                return False
+    def _notation(self, bank: Bank, version: str) -> str:
+        for fault in self._armory.in_force(OddVersions, at=self._timeline.time):  # P43
+            if fnmatchcase(bank.spec.name, fault.component):
+                return fault.notation.replace("{version}", version)
+        return version
 
     def _wake(self, moment: Moment, *, method: str = "", path: str = "") -> None:
         """Tell the faults that wait for *moment* that it has come."""
@@ -629,19 +741,32 @@ class Machine:
     def _perform(self, fault: Fault) -> None:
         match fault:
             case HostDead():
-                self._die(fault)
+                self._mortality.die(fault)
+                self._host.die(power_off=fault.power_off)
+            case SessionsTaken():
+                self.access.crowd()
+            case SessionsExpire():
+                self.access.end_sessions()
+            case CertificateChanges():
+                self.controller.change_certificate(fault.to)
+            case ClockOff():
+                self.controller.clock_offset += fault.seconds
+            case FactoryReset():
+                self.access.reset_to_factory(Account(fault.username, fault.password))
+                self.controller.change_certificate(Certificate.SELF_SIGNED)
+                self._restart_bmc(forget_tasks=True)
+            case RogueWriter():
+                self._write_as_another(fault)
             case _:
-                raise NotImplementedError(fault.id)
+                raise TypeError(f"nobody does {fault.id}")  # a fault with acts and no act is a bug of the lab's
 
-    def _bad_health(self) -> tuple[BadHealth, ...]:
-        faults = self._armory.in_force(BadHealth, at=self._timeline.time)
-        return tuple(fault for fault in faults if self._runs(fault)) if faults else ()
-
-    def _runs(self, fault: BadHealth) -> bool:
-        return any(
-            bank.spec.name == fault.component and fnmatchcase(bank.version, fault.version)
-            for bank in self._updates.banks.values()
-        )
+    def _write_as_another(self, fault: RogueWriter) -> None:
+        name = f"{fault.component.lower()}-{fault.version}.rogue"
+        digest = Digest("sha256:" + hashlib.sha256(f"{fault.component} {fault.version}".encode()).hexdigest())
+        with contextlib.suppress(LabRefusal):  # the BMC is busy or away; who cares, says the rogue
+            task = self.begin_update(fault.component, name, source="push" if self.personality.rules.push else "pull")
+            facts = ImageFacts(ComponentName(fault.component), fault.version, digest, 0)
+            self._updates.received(task, facts, error="", resets=fault.resets)
 
     def _host_restarts_itself(self) -> None:
         # The power may be off or changing: then the next start does it.
@@ -650,20 +775,26 @@ class Machine:
 
     def _bmc_restarts_itself(self) -> None:
         # The fault empties the TaskService whatever this make's habit is (P01).
-        self._updates.bmc_restarts(forget_tasks=True)
-        self._bmc_leaves()
+        self._restart_bmc(forget_tasks=True)
 
-    def _bmc_leaves(self) -> None:
-        self._bmc_away = True
-        self._bmc_resets += 1
-        self._timeline.after(self.personality.timing.bmc_reset, self._bmc_back)
+    def _restart_bmc(self, *, forget_tasks: bool) -> None:
+        self._updates.bmc_restarts(forget_tasks=forget_tasks)
+        self.controller.restart()
+        if self._link_broken and self._link_broken.mended_by is MendedBy.BMC_RESET:
+            self._link_broken = None
+
+    def _cut_ac(self) -> None:
+        if self._armory.strike(AcStays, at=self._timeline.time):
+            return  # P37
+        self._restart_bmc(forget_tasks=not self.personality.rules.tasks_survive_bmc_reset)
+        self._link_broken = None
+        for bank in self._updates.waiting_for(Needs.AC_CYCLE):
+            self._updates.activate(bank)
+        self._host.lose_power(then_on=True)
 
     def _bmc_back(self) -> None:
-        self._bmc_away = False
-        self._bmc_last_reset = max(int(self._timeline.time), self._bmc_last_reset + 1)
-        for bank in self._updates.banks.values():
-            if bank.spec.activation is Activation.BMC_RESET:
-                self._updates.activate(bank)
+        for bank in self._updates.waiting_for(Needs.BMC_RESET):
+            self._updates.activate(bank)
 
 
 def _nothing() -> None:

@@ -111,7 +111,7 @@ class BmcServer:
         if not self._is_up() or self._boot != boot or request.transport is None:
             return _reset(request)
         path = _path(request.raw_path)
-        loss = station.loss(request.method, path)
+        loss = station.trouble(request.method, path)
         if isinstance(loss, RequestLost):
             return _reset(request)
         try:

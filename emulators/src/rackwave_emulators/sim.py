@@ -34,7 +34,7 @@ from rackwave.core.observation import (
 from rackwave.core.receipt import Accepted, Ambiguous, Receipt, Refused
 from rackwave.ports import Clock, Fetch, Image, ResetKind
 
-from .faults import AnswerLost, RequestLost
+from .faults import AnswerLost, Busy, GarbledError, KeepAliveDropped, LoginFails, RedfishDead, RequestLost
 from .host import PowerState
 from .images import ImageError, ImageFacts, read_image
 from .machine import ComponentView, Machine
@@ -62,8 +62,8 @@ class WireFate(StrEnum):
 
     OK: nothing. LOST_REQUEST: it is gone before the BMC acts. LOST_ANSWER: the BMC acts, the answer is
     gone. SILENT: no connection at all. PARTIAL: a reading of which only the system's part arrives (P25);
-    an act passes. KILL_BEFORE, KILL_AFTER: the orchestrator dies before sending, or after the BMC acted and
-    before the answer.
+    an act passes. REFUSED: the BMC says that it cannot now, or something that nobody can read. KILL_BEFORE,
+    KILL_AFTER: the orchestrator dies before sending, or after the BMC acted and before the answer.
     """
 
     OK = "ok"
@@ -71,9 +71,13 @@ class WireFate(StrEnum):
     LOST_ANSWER = "lost-answer"
     SILENT = "silent"
     PARTIAL = "partial"
+    REFUSED = "refused"
     KILL_BEFORE = "kill-before"
     KILL_AFTER = "kill-after"
 
+
+_BEFORE_THE_BODY = frozenset({WireFate.KILL_BEFORE, WireFate.LOST_REQUEST, WireFate.SILENT, WireFate.REFUSED})
+"""Fates at which an upload does not come to its last bytes."""
 
 Wire = Callable[[str], WireFate]
 
@@ -165,7 +169,7 @@ class SimBmc:
     Pulls through *images* where the image has a URL and the machine's make can pull; pushes otherwise.
     """
 
-    __slots__ = ("_images", "_machine", "_read", "_wire")
+    __slots__ = ("_images", "_life", "_machine", "_read", "_wire")
 
     def __init__(
         self,
@@ -179,6 +183,7 @@ class SimBmc:
         self._images = images
         self._wire = wire
         self._read = read
+        self._life: tuple[int, int] | None = None  # in which the BMC knows our session
 
     @property
     def node(self) -> NodeName:
@@ -194,7 +199,7 @@ class SimBmc:
                 raise Killed("observe")
             case _ if not self._machine.bmc_alive:
                 return Observation.blank(now, "the BMC does not answer", look)
-            case WireFate.SILENT | WireFate.LOST_REQUEST | WireFate.LOST_ANSWER:
+            case WireFate.SILENT | WireFate.LOST_REQUEST | WireFate.LOST_ANSWER | WireFate.REFUSED:
                 return Observation.blank(now, "the BMC does not answer", look)
             case WireFate.OK | WireFate.PARTIAL:
                 return self._observation(look, now, partial=fate is WireFate.PARTIAL)
@@ -210,7 +215,7 @@ class SimBmc:
             return self._act("write", "POST", path, lambda: self._pull(image, url))
         path = "/redfish/v1/UpdateService/update-multipart"
         fate = self._fate("write", "POST", path)
-        if fate not in (WireFate.KILL_BEFORE, WireFate.LOST_REQUEST, WireFate.SILENT) and self._machine.bmc_alive:
+        if fate not in _BEFORE_THE_BODY and self._machine.bmc_alive:
             await completing()
         return self._apply("write", fate, lambda: self._push(image), upload=True)
 
@@ -253,13 +258,41 @@ class SimBmc:
         fate = self._wire(act)
         if fate is not WireFate.OK or not self._machine.bmc_alive:
             return fate
+        if not self._logged_in():
+            return WireFate.SILENT
         match self._machine.strike_wire(method, path):
             case RequestLost():
                 return WireFate.LOST_REQUEST
             case AnswerLost():
                 return WireFate.LOST_ANSWER
+            case RedfishDead():
+                return WireFate.SILENT
+            case Busy() | GarbledError():
+                return WireFate.REFUSED
+            case KeepAliveDropped():
+                return WireFate.OK  # the adapter connects anew
             case None:
-                return WireFate.OK
+                incomplete = act == "observe" and self._machine.incomplete
+                return WireFate.PARTIAL if incomplete else WireFate.OK
+            case unknown:
+                assert_never(unknown)
+
+    def _logged_in(self) -> bool:
+        """Log in where that is needed; False where the BMC, or its certificate, allows none."""
+        machine = self._machine
+        life = (machine.access.ended, machine.bmc_last_reset)
+        if machine.controller.certificates:
+            return False  # what was pinned is no more; a person must accept another
+        if life == self._life:
+            return True
+        if machine.access.crowded(machine.personality.rules.session_timeout) or machine.strike(LoginFails):
+            return False
+        try:
+            machine.access.judge(accepted=machine.access.factory is None)
+        except LabRefusal:
+            return False
+        self._life = life
+        return True
 
     def _act(self, act: str, method: str, path: str, do: Callable[[], Accepted]) -> Receipt:
         return self._apply(act, self._fate(act, method, path), do)
@@ -271,6 +304,8 @@ class SimBmc:
             if fate is WireFate.KILL_AFTER:
                 raise Killed(act)
             return Refused("the BMC does not answer; nothing was sent", NOT_NOW)
+        if fate is WireFate.REFUSED:
+            return Refused("the BMC refuses it for now", NOT_NOW)
         if fate is WireFate.LOST_REQUEST:
             return Ambiguous("the connection dropped and no answer came", body_complete=not upload)
         receipt: Receipt
@@ -291,8 +326,11 @@ class SimBmc:
 
     def _pull(self, image: Image, url: str) -> Accepted:
         task = self._machine.begin_update(image.component, url, source="pull")
-        path = self._images.serve(url) if self._images is not None else image.path
-        if path is None:
+        trouble = self._machine.fetch_trouble(url)
+        path = None if trouble else self._images.serve(url) if self._images is not None else image.path
+        if trouble:
+            self._machine.transfer_failed(task, trouble)
+        elif path is None:
             self._machine.transfer_failed(task, "the image server has no such image for this machine")
         else:
             self._hand_in(task, path)
@@ -316,10 +354,14 @@ class SimBmc:
 
     def _observation(self, look: Look, now: float, *, partial: bool) -> Observation:
         machine, rules = self._machine, self._machine.personality.rules
+        off = int(machine.controller.clock_offset)
         missing = Unknown("the answer was incomplete")
         blank = Observation.blank(now, missing.reason, look)
         no_attributes = Unknown("this BMC has no BIOS attributes")
+        settings: Mapping[str, AttributeValue] | Unknown
         settings = machine.bios_attributes if rules.bios_attributes else no_attributes
+        if machine.blind and rules.bios_attributes:
+            settings = Unknown("the BMC cannot read it from its host")
         staged = machine.bios_pending if rules.bios_attributes else no_attributes
         identity = Identity(machine.personality.vendor, machine.personality.model, machine.serial)
         return Observation(
@@ -327,8 +369,8 @@ class SimBmc:
             power=_POWER[machine.power] if look.system else NOT_ASKED,
             post=NOT_ASKED if not look.system else machine.post if rules.boot_progress else _NO_PROGRESS,
             health=machine.health if look.system else NOT_ASKED,
-            boot=_marker(machine.last_reset, told=rules.last_reset_time) if look.system else NOT_ASKED,
-            bmc_boot=_marker(machine.bmc_last_reset, told=rules.last_reset_time) if look.bmc else NOT_ASKED,
+            boot=_marker(machine.last_reset + off, told=rules.last_reset_time) if look.system else NOT_ASKED,
+            bmc_boot=_marker(machine.bmc_last_reset + off, told=rules.last_reset_time) if look.bmc else NOT_ASKED,
             identity=identity if look.system else Identity(),
             components=blank.components if partial else self._components(look.components),
             settings=NOT_ASKED if not look.settings else missing if partial else settings,

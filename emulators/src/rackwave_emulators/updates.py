@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from enum import StrEnum
+from fnmatch import fnmatchcase
 from functools import partial
 
 from attrs import define, frozen
@@ -18,7 +19,29 @@ from attrs import define, frozen
 from rackwave.core.bundle import Activation
 from rackwave.core.identity import ComponentName, Digest
 
-from .faults import Armory, CompletedUnapplied, FetchFails, FlashFails, InventoryLags, Leaves, TaskVanishes
+from .faults import (
+    Armory,
+    CompletedCritical,
+    CompletedUnapplied,
+    ErrorThoughApplied,
+    FetchFails,
+    FetchTrouble,
+    FlashFails,
+    InventoryLags,
+    Leaves,
+    NeedsAcCycle,
+    QueueStuck,
+    RebootsUnasked,
+    StagedOnly,
+    SteppingStones,
+    TaskLate,
+    TaskPurged,
+    TaskVanishes,
+    TaskWaits,
+    TaskWord,
+    TwoTasks,
+)
+from .faults.transfer import WITHOUT_RANGES
 from .images import ImageFacts
 from .ledger import Ledger, WriteResult
 from .personality import ComponentSpec, Personality, TaskEnds, WhenBusy
@@ -30,11 +53,14 @@ BIOS = ComponentName("BIOS")
 
 
 class TaskState(StrEnum):
-    """Redfish TaskState, as far as the lab's machines use it by themselves."""
+    """Redfish TaskState, as far as the lab's machines use it."""
 
     NEW = "New"
     RUNNING = "Running"
     PENDING = "Pending"
+    SUSPENDED = "Suspended"
+    USER_INTERVENTION = "UserIntervention"
+    INTERRUPTED = "Interrupted"
     COMPLETED = "Completed"
     EXCEPTION = "Exception"
 
@@ -79,6 +105,14 @@ class MachineTask:
     messages: tuple[TaskMessage, ...] = ()
     step: str = "update"
     resets_host: bool = False
+    starts_itself: bool = False
+    shown_from: float = 0.0
+    word: str = ""
+
+    @property
+    def told_state(self) -> str:
+        """The TaskState as the BMC words it (P05)."""
+        return self.word if self.word and not self.ended else self.state.value
 
     @property
     def ended(self) -> bool:
@@ -86,14 +120,35 @@ class MachineTask:
         return self.state in (TaskState.COMPLETED, TaskState.EXCEPTION)
 
 
+class Needs(StrEnum):
+    """What a staged image needs to run."""
+
+    NOTHING = "nothing"
+    HOST_RESET = "host-reset"
+    BMC_RESET = "bmc-reset"
+    AC_CYCLE = "ac-cycle"
+
+
+_NEEDS = {
+    Activation.IMMEDIATE: Needs.NOTHING,
+    Activation.HOST_RESET: Needs.HOST_RESET,
+    Activation.BMC_RESET: Needs.BMC_RESET,
+}
+
+
 @frozen
 class Staged:
-    """An image that is written and waits for its reset. *void*: its activation will change nothing (P16)."""
+    """An image that is written and waits for what it *needs*.
+
+    *void*: its activation will change nothing (P16). *hidden*: the BMC does not tell of it.
+    """
 
     version: str
     digest: Digest
     record: int
     void: bool = False
+    needs: Needs = Needs.HOST_RESET
+    hidden: bool = False
 
 
 @define
@@ -135,6 +190,16 @@ class _Flash:
     started_at: float
 
 
+_TROUBLES = {
+    FetchTrouble.LOST: "the connection to the image's server was lost",
+    FetchTrouble.NO_ROUTE: "there is no route to the image's server",
+    FetchTrouble.TLS: "the image's server was refused: its certificate, or its version of TLS",
+    FetchTrouble.EXTENSION: "the image's file extension is not supported",
+    FetchTrouble.QUERY: "the image's URL is not supported: it has a query",
+    FetchTrouble.RANGE: "the image's server does not send ranges",
+}
+
+
 class Updates:
     """The banks, tasks and writes of one machine."""
 
@@ -146,12 +211,16 @@ class Updates:
         "_host_restarts",
         "_next_task",
         "_personality",
+        "_stuck",
         "_timeline",
         "_transfers",
         "_waiting",
+        "_written",
         "banks",
         "corruptions",
+        "last_arrival",
         "ledger",
+        "purged",
         "refused",
         "tasks",
     )
@@ -164,19 +233,26 @@ class Updates:
         *,
         bmc_restarts: Callable[[], None],
         host_restarts: Callable[[], None],
+        written: Callable[[], None] = lambda: None,
     ) -> None:
         self._timeline = timeline
         self._personality = personality
         self._armory = armory
         self._bmc_restarts = bmc_restarts
         self._host_restarts = host_restarts
+        self._written = written
         self._next_task = 1
         self._transfers: dict[int, MachineTask] = {}
         self._flashes: dict[int, _Flash] = {}
         self._held: dict[int, tuple[MachineTask, Bank, ImageFacts]] = {}
         self._waiting: dict[int, MachineTask] = {}
         self.banks = {spec.name: Bank(spec, spec.version, previous=spec.previous) for spec in personality.components}
+        self._stuck: dict[int, tuple[MachineTask, Bank]] = {}
         self.tasks: dict[str, MachineTask] = {}
+        self.purged: dict[str, MachineTask] = {}
+        """Tasks that the service forgot when they succeeded (P02)."""
+        self.last_arrival = timeline.time - 86_400
+        """When an image last arrived and verified."""
         self.ledger = Ledger()
         self.corruptions: list[Corruption] = []
         self.refused = 0
@@ -185,7 +261,11 @@ class Updates:
     @property
     def busy(self) -> bool:
         """Whether an image is on its way or being programmed."""
-        return bool(self._transfers or self._flashes)
+        return bool(self._transfers or self._flashes or self._stuck)
+
+    def waiting_for(self, what: Needs) -> tuple[Bank, ...]:
+        """Return the banks whose staged image needs *what*."""
+        return tuple(bank for bank in self.banks.values() if bank.staged is not None and bank.staged.needs is what)
 
     def begin(
         self,
@@ -222,6 +302,12 @@ class Updates:
         task = self._add(MachineTask("", component, image, source, record, now, resets_host=resets_host))
         if hold:
             task.step = "verify"
+        if late := self._armory.strike(TaskLate, at=now):
+            task.shown_from = now + late.seconds
+        if word := self._armory.strike(TaskWord, at=now):
+            task.word = word.word
+        if self._armory.strike(TwoTasks, at=now):
+            task.step, task.starts_itself = "verify", True
         self._transfers[record] = task
         return task
 
@@ -256,13 +342,20 @@ class Updates:
         task.percent = 100
         self._end(task, TaskState.COMPLETED, TaskStatus.OK, "Base.1.18.Success", "the settings are in force")
 
-    def received(self, task: MachineTask, facts: ImageFacts | None, *, error: str) -> None:
+    def fetch_trouble(self, url: str, *, ranges: bool) -> str:
+        """Say why the image at *url* cannot be fetched; empty: it can (P20)."""
+        method = "GET" if ranges else WITHOUT_RANGES
+        fault = self._armory.strike(FetchFails, at=self._timeline.time, method=method, path=url)
+        return "" if fault is None else _TROUBLES[fault.because]
+
+    def received(self, task: MachineTask, facts: ImageFacts | None, *, error: str, resets: bool = False) -> None:
         """Take the image that came for *task*; None: it does not verify, because of *error*."""
         if self._transfers.pop(task.record, None) is None:
             return  # the BMC was reset meanwhile, and nobody waits for these bytes any more
-        if self._armory.strike(FetchFails, at=self._timeline.time):
-            self._transfer_failed(task, "the connection to the image's server was lost")
+        if fault := self._armory.strike(FetchFails, at=self._timeline.time):
+            self._transfer_failed(task, _TROUBLES[fault.because])
             return
+        task.resets_host = task.resets_host or resets
         spec = self._personality.component(facts.component) if facts else None
         bank = self.banks[spec.name] if spec else None
         if facts is None:
@@ -272,6 +365,10 @@ class Updates:
         elif self._personality.rules.second_write is WhenBusy.REFUSE and self._flash_of(bank):
             # Both requests left the component to the image; the second finds out only now.
             self._fail(task, WriteResult.REJECTED, "Update.1.0.UpdateInProgress", "an update is already in progress")
+        elif stone := self._stone(bank, facts.version):
+            self._fail(task, WriteResult.REJECTED, "Update.1.0.VerificationFailed", f"version {stone} must come first")
+        elif self._armory.strike(QueueStuck, at=self._timeline.time):
+            self._stuck[task.record] = (task, bank)
         elif task.step == "verify":
             self._hold(task, bank, facts)
         else:
@@ -285,6 +382,8 @@ class Updates:
     def refresh(self) -> None:
         """Bring the percentage of running tasks up to this moment."""
         for flash in self._flashes.values():
+            if flash.task.state is not TaskState.RUNNING:
+                continue  # it waits for somebody (P11)
             passed = self._timeline.time - flash.started_at
             flash.task.percent = min(99, int(100 * passed / max(self._personality.timing.update, 1e-9)))
 
@@ -304,6 +403,7 @@ class Updates:
         for verify, _, _ in self._held.values():
             self.ledger.resolve(verify.record, WriteResult.LOST, at=self._timeline.time)
         self._held.clear()
+        self._drop_stuck()
         if forget_tasks:
             self.tasks.clear()
             if self._personality.rules.task_ids_restart:
@@ -364,6 +464,15 @@ class Updates:
             bank.staged = None
             self.spoil(bank, why)
 
+    def clear_queue(self) -> float:
+        """End what is stuck; return for how many seconds readings are incomplete afterwards (P21)."""
+        fault = self._armory.first(QueueStuck, at=self._timeline.time)
+        self._drop_stuck()
+        for flash in tuple(self._flashes.values()):
+            if flash.task.state is not TaskState.RUNNING:
+                self._break_off(flash, "the job queue was cleared")
+        return fault.seconds if fault else 0.0
+
     # -- the way of one write -----------------------------------------------------------------
 
     def _add(self, task: MachineTask) -> MachineTask:
@@ -379,6 +488,24 @@ class Updates:
         bank.uploaded = facts.version
         self._held[task.record] = (task, bank, facts)
         self._end(task, TaskState.COMPLETED, TaskStatus.OK, "Update.1.0.AwaitToUpdate", "the image waits to be started")
+        if task.starts_itself:
+            self.start_held()
+
+    def _drop_stuck(self) -> None:
+        for task, _ in self._stuck.values():
+            self._fail(task, WriteResult.LOST, "Base.1.18.OperationFailed", "the job was deleted")
+        self._stuck.clear()
+
+    def _stone(self, bank: Bank, version: str) -> str:
+        """Return the version that must be installed before *version*; empty: none (P17)."""
+        for fault in self._armory.in_force(SteppingStones, at=self._timeline.time):
+            stones = fault.versions.split()
+            if fnmatchcase(bank.spec.name, fault.component) and {bank.version, version} <= set(stones):
+                here, there = stones.index(bank.version), stones.index(version)
+                if there > here + 1:
+                    self._armory.strike(SteppingStones, at=self._timeline.time, component=bank.spec.name)
+                    return stones[here + 1]
+        return ""
 
     def _end_waiting(self, staged: Staged, why: str) -> None:
         """End the task of an image that will never run."""
@@ -389,6 +516,7 @@ class Updates:
         writing = [task.component for task in self._transfers.values()]
         writing += [flash.bank.spec.name for flash in self._flashes.values()]
         writing += [bank.spec.name for _, bank, _ in self._held.values()]
+        writing += [bank.spec.name for _, bank in self._stuck.values()]
         return bool(writing) if component is None else component in writing
 
     def _flash_of(self, bank: Bank) -> _Flash | None:
@@ -403,6 +531,7 @@ class Updates:
         task.state = TaskState.RUNNING
         task.messages += (TaskMessage("Update.1.0.InstallingOnComponent", f"installing {facts.version} on {name}"),)
         self._flashes[task.record] = flash
+        self.last_arrival = now
         bank.uploaded = facts.version
         if bank.staged is not None:
             self.ledger.resolve(bank.staged.record, WriteResult.SUPERSEDED, at=now)
@@ -417,35 +546,61 @@ class Updates:
             self._timeline.after(duration * fails.percent / 100, lambda: self._flash_fails(flash, fails))
         elif vanishes := self._armory.strike(TaskVanishes, at=now, component=name):
             self._timeline.after(duration * vanishes.percent / 100, lambda: self._vanish(flash, vanishes))
+        elif waits := self._armory.strike(TaskWaits, at=now, component=name):
+            self._timeline.after(duration * waits.percent / 100, lambda: self._wait(flash, waits))
         else:
             self._timeline.after(duration, lambda: self._flashed(flash))
 
     def _flashed(self, flash: _Flash) -> None:
         if self._flashes.pop(flash.task.record, None) is None:
             return  # broken off
-        flash.task.percent = 100
-        waits = flash.bank.spec.activation is not Activation.IMMEDIATE
-        if waits and self._personality.rules.task_ends is TaskEnds.ACTIVATED:
-            flash.task.state = TaskState.PENDING
-            flash.task.messages += (TaskMessage("Update.1.0.AwaitToActivate", "the image waits for its reset"),)
-            self._waiting[flash.task.record] = flash.task
+        now, task, name = self._timeline.time, flash.task, flash.bank.spec.name
+        task.percent = 100
+        if self._armory.strike(CompletedCritical, at=now, component=name):
+            self._end(task, TaskState.COMPLETED, TaskStatus.CRITICAL, "Update.1.0.ApplyFailed", "the update failed")
+            self.ledger.resolve(task.record, WriteResult.FAILED, at=now)
+            return
+        needs, hidden = self._needs(flash.bank)
+        if self._armory.strike(ErrorThoughApplied, at=now, component=name):
+            self._end(task, TaskState.EXCEPTION, TaskStatus.CRITICAL, "Update.1.0.ApplyFailed", "programming failed")
+        elif needs is not Needs.NOTHING and self._personality.rules.task_ends is TaskEnds.ACTIVATED:
+            task.state = TaskState.PENDING
+            task.messages += (TaskMessage("Update.1.0.AwaitToActivate", "the image waits for its reset"),)
+            self._waiting[task.record] = task
         else:
-            self._end(
-                flash.task, TaskState.COMPLETED, TaskStatus.OK, "Update.1.0.UpdateSuccessful", "the image is written"
-            )
-        self._keep(flash)
-        if flash.task.resets_host and flash.bank.spec.activation is Activation.HOST_RESET:
+            self._end(task, TaskState.COMPLETED, TaskStatus.OK, "Update.1.0.UpdateSuccessful", "the image is written")
+            if self._armory.strike(TaskPurged, at=now, component=name):
+                self.purged[task.id] = self.tasks.pop(task.id)
+        self._keep(flash, needs, hidden=hidden)
+        if task.resets_host and needs is Needs.HOST_RESET:
             self._host_restarts()
+        if reboots := self._armory.strike(RebootsUnasked, at=now, component=name):
+            self._timeline.after(reboots.seconds, self._host_restarts)
+        self._written()
 
-    def _keep(self, flash: _Flash) -> None:
+    def _needs(self, bank: Bank) -> tuple[Needs, bool]:
+        """Return what the image just written to *bank* needs to run, and whether the BMC hides it till then."""
+        now, name = self._timeline.time, bank.spec.name
+        if self._armory.strike(NeedsAcCycle, at=now, component=name):
+            return Needs.AC_CYCLE, False
+        if staged_only := self._armory.strike(StagedOnly, at=now, component=name):
+            return Needs.HOST_RESET, staged_only.hidden
+        return _NEEDS[bank.spec.activation], False
+
+    def _keep(self, flash: _Flash, needs: Needs, *, hidden: bool = False) -> None:
         bank, record = flash.bank, flash.task.record
         void = self._armory.strike(CompletedUnapplied, at=self._timeline.time, component=bank.spec.name) is not None
-        staged = Staged(flash.facts.version, flash.facts.digest, record, void)
+        staged = Staged(flash.facts.version, flash.facts.digest, record, void, needs, hidden)
         bank.staged = staged
-        if bank.spec.activation is Activation.IMMEDIATE:
+        if needs is Needs.NOTHING:
             self.activate(bank)
         else:
             self.ledger.stage(record, at=self._timeline.time)
+
+    def _wait(self, flash: _Flash, fault: TaskWaits) -> None:
+        """Stop where it stands, until somebody comes (P11)."""
+        if flash.task.record in self._flashes:
+            flash.task.state, flash.task.percent = TaskState(fault.state), fault.percent
 
     def _install(self, bank: Bank, staged: Staged) -> None:
         now = self._timeline.time
@@ -481,7 +636,7 @@ class Updates:
         if self._flashes.pop(flash.task.record, None) is None:
             return
         if fault.applied:
-            self._keep(flash)
+            self._keep(flash, _NEEDS[flash.bank.spec.activation])
         else:
             self.ledger.resolve(flash.task.record, WriteResult.LOST, at=self._timeline.time)
         self._bmc_restarts()

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import assert_never
 
 from attrs import field, frozen
 
-from .fault import ComponentFault, Fault, Label, RequestFault, duration, percentage, refusing_status
+from .fault import ComponentFault, Fault, Label, Occasion, RequestFault, duration, percentage, refusing_status
+
+WITHOUT_RANGES = "GET whole"
+"""The method of an occasion at which a BMC has found that the image's server sends no ranges."""
 
 
 class Leaves(StrEnum):
@@ -62,6 +66,22 @@ class FetchFails(Fault):
 
     because: FetchTrouble = FetchTrouble.LOST
     extension: str = ".bin"
+
+    def fits(self, occasion: Occasion) -> bool:
+        """Whether it strikes: when the image has arrived, or is about to be fetched (method ``GET``) from a URL."""
+        match self.because:
+            case FetchTrouble.LOST:
+                return not occasion.method
+            case FetchTrouble.NO_ROUTE | FetchTrouble.TLS:
+                return bool(occasion.method)
+            case FetchTrouble.EXTENSION:
+                return bool(occasion.method) and not occasion.path.partition("?")[0].endswith(self.extension)
+            case FetchTrouble.QUERY:
+                return "?" in occasion.path
+            case FetchTrouble.RANGE:
+                return occasion.method == WITHOUT_RANGES
+            case unknown:
+                assert_never(unknown)
 
 
 @frozen(kw_only=True)

@@ -23,12 +23,12 @@ from rackwave.core.bundle import AttributeValue
 from rackwave.errors import UsageError
 from rackwave.ports import Clock
 
-from ..faults import AnswerLost, Fault, RequestLost
+from ..faults import Fault
 from ..fleet_app import Drivers
 from ..host import HostReset
 from ..host_backend import TIMED_HOST, HostIdentity, HostMaker
 from ..images import ImageFacts
-from ..machine import Machine
+from ..machine import Machine, WireFault
 from ..personality import Personality, Timing
 from ..refusal import LabRefusal
 from ..updates import MachineTask
@@ -135,8 +135,8 @@ class Station:
         """A marker that changes with every restart of the BMC."""
         return str(self._booted)
 
-    def loss(self, method: str, path: str) -> RequestLost | AnswerLost | None:
-        """Say whether this request or its answer is to be lost, and use the fault up."""
+    def trouble(self, method: str, path: str) -> WireFault | None:
+        """Say what becomes of this request or its answer, and use the fault up."""
         with self._lock:
             return self.machine.strike_wire(method, path)
 

@@ -21,7 +21,7 @@ from .clock import ScaledClock
 from .control import catalogue
 from .images import make_image
 from .lab import Lab
-from .personality import Timing, load_personality, personalities
+from .personality import Timing, load_personality, personalities, personality_as_dict
 
 _PARENT_CHECK = 1.0  # seconds between looks at whether the parent still lives
 
@@ -114,6 +114,19 @@ def faults(as_json: bool) -> None:
     width = max(len(fault["fault"]) for fault in known)
     for fault in known:
         click.echo(f"{fault['fault']:{width}}  {fault['story']}")
+
+
+@lab.command(name="personalities")
+@click.option("--json", "as_json", is_flag=True, help="With components, rules and the reason of each.")
+def list_personalities(as_json: bool) -> None:
+    """List the makes of BMC that a lab can be of."""
+    known = personalities().values()
+    if as_json:
+        click.echo(json.dumps([personality_as_dict(personality) for personality in known], indent=2))
+        return
+    width = max(len(personality.name) for personality in known)
+    for personality in known:
+        click.echo(f"{personality.name:{width}}  {personality.story}")
 
 
 @lab.command()

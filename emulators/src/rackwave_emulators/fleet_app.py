@@ -50,6 +50,8 @@ class Member(Host, Protocol):
 
     @property
     def drivers(self) -> Drivers: ...
+    @property
+    def manager_resets(self) -> tuple[str, ...]: ...
     def check_settings_etag(self, if_match: str | None) -> None: ...
     def reset_bmc(self) -> None: ...
 
@@ -138,11 +140,9 @@ def _reset_system(identity: str) -> flask.Response:
 @_fleet.route("/Managers/<identity>/Actions/Manager.Reset", methods=["POST"])
 def _reset_manager(identity: str) -> flask.Response:
     member = _member(manager=identity)
-    kind = _body().get("ResetType", "ForceRestart")
-    if kind not in ("ForceRestart", "GracefulRestart"):
-        raise RefusalError(
-            400, "ResetType must be ForceRestart or GracefulRestart.", message_id="ActionParameterNotSupported"
-        )
+    allowed = member.manager_resets
+    if _body().get("ResetType", allowed[0]) not in allowed:
+        raise RefusalError(400, f"ResetType must be {' or '.join(allowed)}.", message_id="ActionParameterNotSupported")
     member.reset_bmc()
     return _nothing()
 

@@ -66,7 +66,7 @@ from .mortality import Mortality
 from .personality import Personality, WhenBusy, load_personality
 from .refusal import LabRefusal
 from .timeline import Timeline
-from .updates import BIOS, Bank, MachineTask, Needs, Updates
+from .updates import BIOS, Bank, Hold, MachineTask, Needs, Updates
 
 _REGISTRY: Mapping[str, Attribute] = MappingProxyType({attribute.name: attribute for attribute in REGISTRY})
 
@@ -320,7 +320,7 @@ class Machine:
         *,
         source: str = "pull",
         attempt: str = "",
-        hold: bool = False,
+        hold: Hold = Hold.NO,
         resets_host: bool = False,
     ) -> MachineTask:
         """Accept an update whose image is still to come: ``image_received`` or ``transfer_failed`` must follow.
@@ -330,7 +330,7 @@ class Machine:
             image_ref: The image's URL or file name, which may tell the attempt (see ``ledger``).
             source: ``pull`` or ``push``.
             attempt: The attempt, where the face knows better than *image_ref* tells.
-            hold: Verify the image and keep it until ``start_update``.
+            hold: Verify the image by a task of its own, and keep it until ``start_update`` where that is asked.
             resets_host: Reset the host once the image waits for that.
 
         Raises:

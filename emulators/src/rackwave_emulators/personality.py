@@ -91,13 +91,14 @@ class WhenEmpty(StrEnum):
     NOT_PRESENT = "not-present"
 
 
-class PostIn(StrEnum):
-    """Where a BMC tells how far POST has come, beside or instead of BootProgress."""
+class Oem(StrEnum):
+    """Whose extensions beside the standard a BMC shows (see ``redfish/oem.py``)."""
 
-    NOWHERE = "nowhere"
+    NONE = "none"
+    DELL = "dell"
     HPE = "hpe"
     LENOVO = "lenovo"
-    DELL = "dell"
+    SUPERMICRO = "supermicro"
 
 
 @frozen
@@ -153,10 +154,9 @@ class Rules:
     form of a task's Id. *push_uri* and *multipart_uri* are empty where there is no such way in.
     *listed_targets*, where there are any, are all that Targets may name. *bios_settings* is the last part
     of where BIOS settings are staged; *bios_needs_job*: they are applied only once a job was made for them.
-    *resets_host*: an update that asks for ApplyTime Immediate resets the host itself. *update_state*: the
-    UpdateService tells in its Oem part how far an update has come. *busy_flag*: it has
+    *resets_host*: an update that asks for ApplyTime Immediate resets the host itself. *busy_flag*: it has
     HttpPushUriTargetsBusy for clients to claim it with (P09). *system_resets* and *manager_resets* are the
-    ResetTypes that are allowed.
+    ResetTypes that are allowed; *reset_action_info*: an ActionInfo tells them, the action does not.
     """
 
     pull: bool = True
@@ -188,12 +188,12 @@ class Rules:
     multipart_uri: str = "/redfish/v1/UpdateService/update-multipart"
     push_needs_targets: bool = False
     listed_targets: tuple[str, ...] = ()
-    update_state: bool = False
     busy_flag: bool = False
     case_insensitive: bool = False
     bios_settings: str = "Settings"
     bios_needs_job: bool = False
-    post_in: PostIn = PostIn.NOWHERE
+    oem: Oem = Oem.NONE
+    reset_action_info: bool = False
     manager_last_reset_time: bool = True
     system_resets: tuple[str, ...] = (
         "On",
@@ -265,16 +265,8 @@ def _strictly(kind: type) -> Callable[[object, object], object]:
 
 for _kind in (bool, int, float, str):
     _converter.register_structure_hook(_kind, _strictly(_kind))
-for _enum in (
-    Activation,
-    WhenBusy,
-    Receipt,
-    StartUpdate,
-    TaskEnds,
-    Shows,
-    WhenEmpty,
-    PostIn,
-):  # or the hook of str would take them, being more general
+# The hook of str would take these too, being more general.
+for _enum in (Activation, WhenBusy, Receipt, StartUpdate, TaskEnds, Shows, WhenEmpty, Oem):
     _converter.register_structure_hook(_enum, lambda text, enum: enum(text))
 
 
@@ -323,3 +315,22 @@ def load_personality(name: str) -> Personality:
             f"there is no personality {name!r}", advice=f"Known are {', '.join(personalities())}, or give a .toml file."
         )
     return personalities()[name]
+
+
+def personality_as_dict(personality: Personality) -> dict[str, object]:
+    """Tell *personality* as JSON can: what it is, its components, and every rule that a file gave a reason for."""
+    rules = attrs.asdict(personality.rules)
+    return {
+        "personality": personality.name,
+        "story": personality.story,
+        "vendor": personality.vendor,
+        "model": personality.model,
+        "components": [
+            {"component": str(spec.name), "version": spec.version, "activation": spec.activation.value}
+            for spec in personality.components
+        ],
+        "rules": {
+            name: {"value": rules[name], "why": reason.why, "source": reason.source}
+            for name, reason in personality.reasons.items()
+        },
+    }

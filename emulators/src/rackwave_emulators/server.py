@@ -26,7 +26,8 @@ from multidict import CIMultiDict
 from .faults import RequestLost
 from .fleet_app import CURRENT
 from .listener import Listener, abort
-from .redfish import paths
+from .personality import Oem
+from .redfish import oem, paths, resources, settings
 from .redfish.answers import JSON, Answer, RefusalError, json_object, text_property
 from .redfish.station import Station
 from .redfish.update_service import UpdateService
@@ -77,10 +78,29 @@ class BmcServer:
             ("POST", paths.SESSION_MEMBERS): self._log_in,
             ("PATCH", paths.UPDATE_SERVICE): self._configure_updates,
             ("POST", paths.SIMPLE_UPDATE): self._simple_update,
-            ("POST", paths.MULTIPART_PUSH): self._multipart_push,
-            ("POST", paths.PUSH): self._push,
-            ("PUT", paths.PUSH): self._push,
+            ("POST", paths.START_UPDATE): self._start_update,
+            **self._calls_of_its_make(),
         }
+
+    def _calls_of_its_make(self) -> dict[tuple[str, str], Call]:
+        """What is called where on this make only."""
+        station = self._station
+        rules = station.machine.personality.rules
+        calls: dict[tuple[str, str], Call] = {}
+        if rules.push_uri:
+            calls[("POST", rules.push_uri)] = calls[("PUT", rules.push_uri)] = self._push
+        if rules.multipart_uri:
+            calls[("POST", rules.multipart_uri)] = self._push_of_any_kind
+        if rules.bios_attributes:
+            for method in ("PATCH", "PUT"):
+                calls[(method, f"{resources.system_path(station)}/Bios/Settings")] = self._nowhere
+                calls[(method, resources.settings_path(station))] = self._stage_settings
+        if rules.oem is Oem.DELL:
+            calls[("POST", oem.jobs_path(station))] = self._make_job
+            calls[("POST", f"{resources.manager_path(station)}/Jobs")] = self._make_job
+            action = "Actions/DellLCService.GetRemoteServicesAPIStatus"
+            calls[("POST", f"{oem.lifecycle_service_path(station)}/{action}")] = self._lifecycle_status
+        return calls
 
     async def close(self) -> None:
         """Stop serving and end every connection."""
@@ -110,7 +130,7 @@ class BmcServer:
         boot = self._boot
         if not self._is_up() or self._boot != boot or request.transport is None:
             return _reset(request)
-        path = _path(request.raw_path)
+        path = station.canonical(_path(request.raw_path))
         loss = station.trouble(request.method, path)
         if isinstance(loss, RequestLost):
             return _reset(request)
@@ -188,8 +208,30 @@ class BmcServer:
     async def _configure_updates(self, request: web.BaseRequest) -> Answer:
         return self._updates.configure(self._station, json_object(await _body(request)))
 
-    async def _multipart_push(self, request: web.BaseRequest) -> Answer:
+    async def _start_update(self, request: web.BaseRequest) -> Answer:
+        await _body(request)
+        return self._updates.start_update(self._station)
+
+    async def _push_of_any_kind(self, request: web.BaseRequest) -> Answer:
+        """Some have one URI for both pushes, and the content's type tells them apart."""
+        rules = self._station.machine.personality.rules
+        if rules.push_uri == rules.multipart_uri and not request.content_type.startswith("multipart/"):
+            return await self._updates.push(self._station, request)
         return await self._updates.multipart_push(self._station, request)
+
+    async def _stage_settings(self, request: web.BaseRequest) -> Answer:
+        body = json_object(await _body(request))
+        return settings.stage(self._station, body, request.headers.get("If-Match"))
+
+    async def _make_job(self, request: web.BaseRequest) -> Answer:
+        return settings.make_job(self._station, json_object(await _body(request)))
+
+    async def _lifecycle_status(self, request: web.BaseRequest) -> Answer:
+        await _body(request)
+        return Answer.of(oem.lifecycle_status(self._station))
+
+    async def _nowhere(self, request: web.BaseRequest) -> Answer:
+        raise RefusalError(404, f"There is no resource at {_path(request.raw_path)}.")
 
     async def _push(self, request: web.BaseRequest) -> Answer:
         return await self._updates.push(self._station, request)

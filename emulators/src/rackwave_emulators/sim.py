@@ -370,7 +370,9 @@ class SimBmc:
             post=NOT_ASKED if not look.system else machine.post if rules.boot_progress else _NO_PROGRESS,
             health=machine.health if look.system else NOT_ASKED,
             boot=_marker(machine.last_reset + off, told=rules.last_reset_time) if look.system else NOT_ASKED,
-            bmc_boot=_marker(machine.bmc_last_reset + off, told=rules.last_reset_time) if look.bmc else NOT_ASKED,
+            bmc_boot=_marker(machine.bmc_last_reset + off, told=rules.manager_last_reset_time)
+            if look.bmc
+            else NOT_ASKED,
             identity=identity if look.system else Identity(),
             components=blank.components if partial else self._components(look.components),
             settings=NOT_ASKED if not look.settings else missing if partial else settings,

@@ -65,6 +65,14 @@ class TaskState(StrEnum):
     EXCEPTION = "Exception"
 
 
+class Hold(StrEnum):
+    """Whether an image is verified by a task of its own: no, yes and then programmed, or yes and then kept."""
+
+    NO = "no"
+    VERIFIED = "verified"
+    STARTED = "started"
+
+
 class TaskStatus(StrEnum):
     """Redfish TaskStatus."""
 
@@ -274,12 +282,10 @@ class Updates:
         *,
         source: str,
         attempt: str,
-        hold: bool = False,
+        hold: Hold = Hold.NO,
         resets_host: bool = False,
     ) -> MachineTask:
         """Accept an update whose image is still to come; None lets the image say what it is for.
-
-        *hold*: the image is verified and then waits for ``start_held``.
 
         Raises:
             LabRefusal: no such component, or an update to it is running.
@@ -300,8 +306,9 @@ class Updates:
         now = self._timeline.time
         record = self.ledger.accept(component=component, attempt=attempt, source=source, image=image, at=now)
         task = self._add(MachineTask("", component, image, source, record, now, resets_host=resets_host))
-        if hold:
+        if hold is not Hold.NO:
             task.step = "verify"
+        task.starts_itself = hold is Hold.VERIFIED
         if late := self._armory.strike(TaskLate, at=now):
             task.shown_from = now + late.seconds
         if word := self._armory.strike(TaskWord, at=now):

@@ -5,27 +5,21 @@ They follow DMTF's schemas; what a make of BMC leaves out is asked of its person
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import quote
 
-from rackwave.core.bundle import Activation
 from rackwave.core.observation import Health, Post
 
 from ..bios import Attribute, AttributeType
-from ..host import HostReset, PowerState
+from ..host import PowerState
 from ..machine import ComponentView, Machine
-from ..updates import MachineTask, TaskMessage
-from . import paths
+from ..personality import StartUpdate
+from . import oem, paths
+from .moments import moment
 from .sessions import Session
 from .unit import Unit
 
 REGISTRY_ID = "RackwaveBiosRegistry.v1_0_0"
-STAGED_SUFFIX = "-Staged"
-
-
 _HEALTH = {Health.OK: "OK", Health.WARNING: "Warning", Health.CRITICAL: "Critical"}
 # A host that hangs in POST stands where it stood: the state does not say "failed", the health does.
 _PROGRESS = {
@@ -35,11 +29,6 @@ _PROGRESS = {
     Post.FAILED: "SystemHardwareInitializationComplete",
 }
 _STATE = {PowerState.ON: "Enabled", PowerState.OFF: "Disabled"}
-
-
-def moment(seconds: float) -> str:
-    """Write epoch *seconds* as Redfish dates are written."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
 def link(path: str) -> dict[str, str]:
@@ -57,9 +46,9 @@ def manager_path(unit: Unit) -> str:
     return f"{paths.MANAGERS}/{unit.manager_id}"
 
 
-def component_path(name: str) -> str:
-    """Return where the inventory lists the component called *name*."""
-    return f"{paths.INVENTORY}/{quote(name, safe='')}"
+def settings_path(unit: Unit) -> str:
+    """Return where BIOS settings are staged."""
+    return f"{system_path(unit)}/Bios/{unit.machine.personality.rules.bios_settings}"
 
 
 def collection(path: str, kind: str, members: Iterable[str]) -> dict[str, Any]:
@@ -154,7 +143,7 @@ def system(unit: Unit) -> dict[str, Any]:
         "Actions": {
             "#ComputerSystem.Reset": {
                 "target": f"{path}/Actions/ComputerSystem.Reset",
-                "ResetType@Redfish.AllowableValues": [kind.value for kind in HostReset],
+                **_allowed(unit, path, rules.system_resets),
             }
         },
     }
@@ -165,7 +154,27 @@ def system(unit: Unit) -> dict[str, Any]:
         told["BootProgress"] = {"LastState": _PROGRESS[machine.post]}
     if rules.last_reset_time:
         told["LastResetTime"] = moment(machine.last_reset)
+    if (extension := oem.of_system(unit)) is not None:
+        told["Oem"] = extension
     return told
+
+
+def _allowed(unit: Unit, path: str, resets: Iterable[str]) -> dict[str, Any]:
+    """Tell the ResetTypes in the action itself, or where else they are told."""
+    if unit.machine.personality.rules.reset_action_info:
+        return {"@Redfish.ActionInfo": f"{path}/ResetActionInfo"}
+    return {"ResetType@Redfish.AllowableValues": list(resets)}
+
+
+def reset_action_info(path: str, resets: Iterable[str]) -> dict[str, Any]:
+    """The ActionInfo of a Reset action."""
+    return {
+        "@odata.id": f"{path}/ResetActionInfo",
+        "@odata.type": "#ActionInfo.v1_4_2.ActionInfo",
+        "Id": "ResetActionInfo",
+        "Name": "Reset Action Info",
+        "Parameters": [{"Name": "ResetType", "Required": True, "DataType": "String", "AllowableValues": list(resets)}],
+    }
 
 
 def manager(unit: Unit) -> dict[str, Any]:
@@ -193,11 +202,11 @@ def manager(unit: Unit) -> dict[str, Any]:
         "Actions": {
             "#Manager.Reset": {
                 "target": f"{path}/Actions/Manager.Reset",
-                "ResetType@Redfish.AllowableValues": ["ForceRestart", "GracefulRestart"],
+                **_allowed(unit, path, machine.personality.rules.manager_resets),
             }
         },
     }
-    if machine.personality.rules.last_reset_time:
+    if machine.personality.rules.manager_last_reset_time:
         told["LastResetTime"] = moment(machine.bmc_last_reset + unit.clock_offset)
     return told
 
@@ -218,102 +227,43 @@ def update_service(unit: Unit) -> dict[str, Any]:
         "Actions": {},
     }
     if rules.pull:
-        told["Actions"]["#UpdateService.SimpleUpdate"] = {
+        pull: dict[str, Any] = {
             "target": paths.SIMPLE_UPDATE,
             "TransferProtocol@Redfish.AllowableValues": ["HTTP", "HTTPS"],
         }
-    if rules.push:
-        told["HttpPushUri"] = paths.PUSH
-        told["MultipartHttpPushUri"] = paths.MULTIPART_PUSH
+        if rules.listed_targets:
+            pull["Targets@Redfish.AllowableValues"] = list(rules.listed_targets)
+        if moments := _apply_times(unit):
+            pull["@Redfish.OperationApplyTimeSupport"] = moments
+        told["Actions"]["#UpdateService.SimpleUpdate"] = pull
+    if rules.start_update is not StartUpdate.NEVER:
+        told["Actions"]["#UpdateService.StartUpdate"] = {"target": paths.START_UPDATE}
+    if rules.push and rules.push_uri:
+        told["HttpPushUri"] = rules.push_uri
+    if rules.push and rules.multipart_uri:
+        told["MultipartHttpPushUri"] = rules.multipart_uri
+        if not rules.pull and (moments := _apply_times(unit)):
+            told["MultipartHttpPushUri@Redfish.OperationApplyTimeSupport"] = moments
+    if rules.busy_flag:
+        told.update(HttpPushUriTargets=list(unit.push_targets), HttpPushUriTargetsBusy=unit.push_claimed)
+    if (extension := oem.of_update_service(unit)) is not None:
+        told["Oem"] = extension
     return told
+
+
+def _apply_times(unit: Unit) -> dict[str, Any] | None:
+    rules = unit.machine.personality.rules
+    values = ["Immediate", "OnReset"] if rules.resets_host else ["Immediate"]
+    if rules.start_update is not StartUpdate.NEVER:
+        values.append("OnStartUpdateRequest")
+    if values == ["Immediate"]:
+        return None
+    return {"@odata.type": "#Settings.v1_3_3.OperationApplyTimeSupport", "SupportedValues": values}
 
 
 def component(machine: Machine, name: str) -> ComponentView | None:
     """Return the component called *name* as the inventory tells it."""
     return next((view for view in machine.components if view.name == name), None)
-
-
-def inventory_members(unit: Unit) -> dict[str, dict[str, Any]]:
-    """Every member of the FirmwareInventory by path; an image that waits for its reset has one of its own (P44)."""
-    shows_staged = unit.machine.personality.rules.shows_staged
-    found: dict[str, dict[str, Any]] = {}
-    for view in unit.machine.components:
-        found[f"{paths.INVENTORY}/{view.name}"] = _software(unit, view, view.name, view.version)
-        if shows_staged and view.staged is not None:
-            member = _software(unit, view, view.name + STAGED_SUFFIX, view.staged)
-            member.update(Active=False, Staged=True, Updateable=False, Status={"State": "StandbySpare", "Health": "OK"})
-            found[f"{paths.INVENTORY}/{view.name}{STAGED_SUFFIX}"] = member
-    return found
-
-
-def _software(unit: Unit, view: ComponentView, identity: str, version: str | None) -> dict[str, Any]:
-    of_bmc = view.activation is Activation.BMC_RESET
-    return {
-        "@odata.id": component_path(identity),
-        "@odata.type": "#SoftwareInventory.v1_12_0.SoftwareInventory",
-        "Id": identity,
-        "Name": f"{view.name} firmware",
-        "SoftwareId": view.name,
-        "Version": version,
-        "Updateable": True,
-        "Active": True,
-        "Staged": False,
-        "Manufacturer": unit.machine.personality.vendor,
-        "Status": {"State": "Enabled", "Health": "OK"},
-        "RelatedItem": [link(manager_path(unit) if of_bmc else system_path(unit))],
-    }
-
-
-def task_service(unit: Unit) -> dict[str, Any]:
-    """The TaskService."""
-    return {
-        "@odata.id": paths.TASK_SERVICE,
-        "@odata.type": "#TaskService.v1_2_0.TaskService",
-        "Id": "TaskService",
-        "Name": "Task Service",
-        "ServiceEnabled": True,
-        "CompletedTaskOverWritePolicy": "Oldest",
-        "DateTime": moment(unit.machine.time + unit.clock_offset),
-        "Status": {"State": "Enabled", "Health": "OK"},
-        "Tasks": link(paths.TASKS),
-    }
-
-
-def task_body(unit: Unit, of: MachineTask) -> dict[str, Any]:
-    """One update task."""
-    told: dict[str, Any] = {
-        "@odata.id": f"{paths.TASKS}/{of.id}",
-        "@odata.type": "#Task.v1_7_1.Task",
-        "Id": of.id,
-        "Name": "Firmware update" if of.component is None else f"Firmware update of {of.component}",
-        "TaskState": of.state.value,
-        "TaskStatus": of.status.value,
-        "PercentComplete": of.percent,
-        "StartTime": moment(of.started_at + unit.clock_offset),
-        "TaskMonitor": f"{paths.MONITORS}/{of.id}",
-        "Messages": [_message(entry) for entry in of.messages],
-    }
-    if of.ended_at is not None:
-        told["EndTime"] = moment(of.ended_at + unit.clock_offset)
-    if unit.machine.personality.rules.task_names_image:
-        pulled = of.source == "pull"
-        told["Payload"] = {
-            "HttpOperation": "POST",
-            "TargetUri": paths.SIMPLE_UPDATE if pulled else paths.MULTIPART_PUSH,
-            "HttpHeaders": ["Content-Type: application/json" if pulled else "Content-Type: multipart/form-data"],
-            "JsonBody": json.dumps(unit.requested(of)),
-        }
-    return told
-
-
-def _message(entry: TaskMessage) -> dict[str, Any]:
-    return {
-        "@odata.type": "#Message.v1_1_2.Message",
-        "MessageId": entry.message_id,
-        "Message": entry.text,
-        "Severity": entry.severity.value,
-        "MessageSeverity": entry.severity.value,
-    }
 
 
 def bios(unit: Unit) -> dict[str, Any]:
@@ -332,7 +282,7 @@ def bios(unit: Unit) -> dict[str, Any]:
         told["@Redfish.Settings"] = {
             "@odata.type": "#Settings.v1_3_5.Settings",
             "ETag": unit.settings_etag(),
-            "SettingsObject": link(f"{path}/Settings"),
+            "SettingsObject": link(settings_path(unit)),
             "SupportedApplyTimes": ["OnReset"],
             "Messages": [],
         }
@@ -340,12 +290,13 @@ def bios(unit: Unit) -> dict[str, Any]:
 
 
 def bios_settings(unit: Unit) -> dict[str, Any]:
-    """Bios/Settings: only what waits for the next POST."""
+    """Bios/Settings, as most call it: only what waits for the next POST."""
+    path = settings_path(unit)
     return {
-        "@odata.id": f"{system_path(unit)}/Bios/Settings",
+        "@odata.id": path,
         "@odata.type": "#Bios.v1_2_1.Bios",
         "@odata.etag": unit.settings_etag(),
-        "Id": "Settings",
+        "Id": path.rpartition("/")[2],
         "Name": "BIOS Configuration Pending Settings",
         "AttributeRegistry": REGISTRY_ID,
         "Attributes": unit.machine.bios_pending,

@@ -15,7 +15,9 @@ from urllib.parse import parse_qs
 
 import attrs
 
-from . import paths, resources
+from ..personality import Oem
+from ..updates import MachineTask
+from . import inventory, oem, paths, resources, tasks
 from .answers import Answer, RefusalError, encode
 from .sessions import Sessions
 from .unit import Unit
@@ -23,6 +25,21 @@ from .unit import Unit
 View: TypeAlias = Callable[[], Mapping[str, Any]]
 
 _PAGED = frozenset({paths.INVENTORY, paths.TASKS, paths.SESSIONS})
+# What is asked of sushy-tools and of the server, and therefore is on no shelf.
+_STOCK = (
+    paths.SIMPLE_UPDATE,
+    paths.START_UPDATE,
+    paths.SESSION_MEMBERS,
+    paths.MONITORS,
+    paths.CHASSIS,
+    paths.CERTIFICATES,
+    "Actions/ComputerSystem.Reset",
+    "Actions/Manager.Reset",
+    "Actions/Bios.ResetBios",
+    "EthernetInterfaces/SecureBoot/Storage/VirtualMedia/Cd/Floppy/Thermal/Power",
+    "Actions/VirtualMedia.InsertMedia",
+    "Actions/VirtualMedia.EjectMedia",
+)
 _RETRY_AFTER = {"Retry-After": "1"}
 
 
@@ -34,8 +51,10 @@ class Shelf:
         self._sessions = sessions
         self._touched = 0
         self._kept: dict[str, tuple[object, Answer]] = {}
+        self._spelling: dict[str, str] | None = None
         self._constant = self._constant_views()
         self._changing = self._changing_views()
+        self._jobs = f"{oem.jobs_path(unit)}/" if unit.machine.personality.rules.oem is Oem.DELL else None
         self._dated = frozenset({resources.manager_path(unit), paths.TASK_SERVICE})
 
     def touch(self) -> None:
@@ -50,6 +69,8 @@ class Shelf:
         """
         if path.startswith((paths.TASKS + "/", paths.MONITORS + "/")):
             return self._task(path)
+        if self._jobs is not None and path.startswith(self._jobs):
+            return self._job(path)
         if (view := self._constant.get(path)) is not None:
             return self._rendered(path, None, view)
         if (view := self._changing.get(path)) is not None:
@@ -58,6 +79,13 @@ class Shelf:
         if path.startswith(paths.INVENTORY + "/"):
             return self._inventory_member(path)
         return self._session(path)
+
+    def canonical(self, path: str) -> str:
+        """Spell each part of *path* as the resources do, whatever its case; unknown parts stay as they are."""
+        if self._spelling is None:
+            known = [*self._constant, *self._changing, *_STOCK]
+            self._spelling = {part.lower(): part for told in known for part in told.split("/")}
+        return "/".join(self._spelling.get(part.lower(), part) for part in path.split("/"))
 
     def _constant_views(self) -> dict[str, View]:
         unit = self._unit
@@ -70,6 +98,15 @@ class Shelf:
             paths.MANAGERS: partial(resources.collection, paths.MANAGERS, "Manager", [resources.manager_path(unit)]),
             paths.SESSION_SERVICE: partial(resources.session_service, self._sessions.timeout),
         }
+        rules = unit.machine.personality.rules
+        if rules.reset_action_info:
+            for path, resets in (
+                (resources.system_path(unit), rules.system_resets),
+                (resources.manager_path(unit), rules.manager_resets),
+            ):
+                views[f"{path}/ResetActionInfo"] = partial(resources.reset_action_info, path, resets)
+        if rules.oem is Oem.DELL:
+            views[oem.lifecycle_service_path(unit)] = partial(oem.lifecycle_service, unit)
         if unit.machine.personality.rules.bios_attributes:
             file = f"{paths.REGISTRIES}/{resources.REGISTRY_ID}"
             files = [file, f"{paths.REGISTRIES}/Messages"]
@@ -91,17 +128,23 @@ class Shelf:
             paths.INVENTORY: lambda: collection(
                 paths.INVENTORY,
                 "SoftwareInventory",
-                [member["@odata.id"] for member in resources.inventory_members(unit).values()],
+                [member["@odata.id"] for member in inventory.members(unit).values()],
             ),
-            paths.TASK_SERVICE: partial(resources.task_service, unit),
+            paths.TASK_SERVICE: partial(tasks.task_service, unit),
             paths.TASKS: lambda: collection(
-                paths.TASKS, "Task", [f"{paths.TASKS}/{task.id}" for task in unit.machine.tasks]
+                paths.TASKS, "Task", [f"{paths.TASKS}/{task.id}" for task in self._tasks()]
             ),
             paths.SESSIONS: lambda: collection(paths.SESSIONS, "Session", [session.uri for session in self._sessions]),
         }
         if unit.machine.personality.rules.bios_attributes:
-            views[f"{system}/Bios/Settings"] = partial(resources.bios_settings, unit)
+            views[resources.settings_path(unit)] = partial(resources.bios_settings, unit)
+        if unit.machine.personality.rules.oem is Oem.DELL:
+            jobs = oem.jobs_path(unit)
+            views[jobs] = lambda: collection(jobs, "DellJob", [f"{jobs}/{task.id}" for task in self._tasks()])
         return views
+
+    def _tasks(self) -> tuple[MachineTask, ...]:
+        return self._unit.machine.tasks if self._unit.machine.personality.rules.tasks else ()
 
     def _stamp(self, path: str) -> object:
         machine = self._unit.machine
@@ -128,7 +171,7 @@ class Shelf:
         kept = self._kept.get(path)
         if kept is not None and kept[0] == stamp:
             return kept[1]
-        member = resources.inventory_members(self._unit).get(path)
+        member = inventory.members(self._unit).get(path)
         if member is None:
             self._kept.pop(path, None)  # a staged image that has become what runs
             return None
@@ -137,16 +180,22 @@ class Shelf:
     def _task(self, path: str) -> Answer:
         machine = self._unit.machine
         task = machine.task(path.rpartition("/")[2])
-        if task is None:
+        if task is None or not machine.personality.rules.tasks:
             raise RefusalError(404, f"There is no resource at {path}.")
         stamp = (task.record, task.state, task.percent, machine.revision, self._touched)
-        answer = self._rendered(path, stamp, partial(resources.task_body, self._unit, task))
+        answer = self._rendered(path, stamp, partial(tasks.task_body, self._unit, task))
         if task.ended:
             return answer
         if path.startswith(paths.MONITORS):
             headers = {**answer.headers, **_RETRY_AFTER, "Location": path}
             return attrs.evolve(answer, status=HTTPStatus.ACCEPTED, headers=headers)
         return attrs.evolve(answer, headers={**answer.headers, **_RETRY_AFTER})
+
+    def _job(self, path: str) -> Answer:
+        task = self._unit.machine.task(path.rpartition("/")[2])
+        if task is None:
+            raise RefusalError(404, f"There is no resource at {path}.")
+        return Answer.of(oem.job(self._unit, task))
 
     def _session(self, path: str) -> Answer | None:
         if not path.startswith(paths.SESSIONS + "/"):

@@ -31,8 +31,8 @@ from ..images import ImageFacts
 from ..machine import Machine, WireFault
 from ..personality import Personality, Timing
 from ..refusal import LabRefusal
-from ..updates import MachineTask
-from . import resources
+from ..updates import Hold, MachineTask
+from . import resources, tasks
 from .answers import Answer, RefusalError
 from .sessions import Account, Sessions
 from .shelf import Shelf
@@ -91,6 +91,8 @@ class Station:
         self.image_limit = IMAGE_LIMIT
         self.verifies_remote = False
         self.clock_offset = 0.0
+        self.push_targets: tuple[str, ...] = ()
+        self.push_claimed = False
         self.media_directory = directory / "media"
         self.address = ""
         self.port = 0
@@ -129,6 +131,7 @@ class Station:
             if not alive or booted != self._booted:
                 self._booted = booted
                 self.sessions.forget()
+                self.push_targets, self.push_claimed = (), False
             return alive
 
     def bmc_boot(self) -> str:
@@ -147,6 +150,15 @@ class Station:
         with self._lock:
             return self._shelf.read(path, query)
 
+    @property
+    def manager_resets(self) -> tuple[str, ...]:
+        """The ResetTypes that the BMC itself allows."""
+        return self.machine.personality.rules.manager_resets
+
+    def canonical(self, path: str) -> str:
+        """Return *path* as this BMC spells it itself, where it does not mind how clients do."""
+        return self._shelf.canonical(path) if self.machine.personality.rules.case_insensitive else path
+
     def touch(self) -> None:
         """Note that something outside the machine may have changed, so that nothing rendered is served again."""
         self._shelf.touch()
@@ -154,17 +166,33 @@ class Station:
     # -- what it is told to do ------------------------------------------------------------------
 
     def begin_update(
-        self, component: str | None, image: str, *, source: str, requested: dict[str, Any]
-    ) -> tuple[MachineTask, dict[str, Any]]:
-        """Begin an update and return its task with the task's resource.
+        self,
+        component: str | None,
+        image: str,
+        *,
+        source: str,
+        requested: dict[str, Any],
+        hold: Hold = Hold.NO,
+        resets_host: bool = False,
+    ) -> tuple[MachineTask, Answer]:
+        """Begin an update and return its task with the answer to whoever asked for it.
 
         Raises:
             RefusalError: the machine refuses it.
         """
         with self._acting():
-            task = self.machine.begin_update(component, image, source=source)
+            task = self.machine.begin_update(component, image, source=source, hold=hold, resets_host=resets_host)
             self._requests[task.record] = requested
-            return task, resources.task_body(self, task)
+            return task, tasks.accepted(self, task)
+
+    def start_update(self) -> Answer:
+        """Program what was uploaded (P19).
+
+        Raises:
+            RefusalError: nothing was.
+        """
+        with self._acting():
+            return tasks.accepted(self, self.machine.start_update()[0])
 
     def image_received(self, task: MachineTask, facts: ImageFacts | None, *, problem: str = "") -> None:
         """Hand the machine the image that it waits for."""
@@ -180,11 +208,19 @@ class Station:
         """Return what the client asked for when it began *task*."""
         return self._requests.get(task.record, {})
 
-    def task_body(self, task: MachineTask) -> dict[str, Any]:
-        """Return the task's resource as it stands."""
+    def accepted(self, task: MachineTask) -> Answer:
+        """Answer whoever began *task*, with the task as it stands."""
         with self._lock:
             self.machine.advance()
-            return resources.task_body(self, task)
+            return tasks.accepted(self, task)
+
+    def claim_push(self, *, targets: tuple[str, ...] | None, busy: bool | None) -> None:
+        """Note that a client claims, or releases, the push for itself (P09); forgotten when the BMC restarts."""
+        if targets is not None:
+            self.push_targets = targets
+        if busy is not None:
+            self.push_claimed = busy
+        self.touch()
 
     def reset_host(self, reset_type: str) -> None:
         """Change the host's power as Redfish asks for it.
@@ -192,12 +228,11 @@ class Station:
         Raises:
             RefusalError: there is no such ResetType, or the machine refuses it.
         """
-        try:
-            kind = HostReset(reset_type)
-        except ValueError:
+        if reset_type not in self.machine.personality.rules.system_resets:
             raise RefusalError(
                 400, f"ResetType {reset_type!r} is not supported.", message_id="ActionParameterNotSupported"
-            ) from None
+            )
+        kind = HostReset(reset_type)
         with self._acting():
             self.machine.reset_host(kind)
 
@@ -210,6 +245,15 @@ class Station:
         """Stage BIOS attributes for the next POST."""
         with self._acting():
             self.machine.stage_bios(attributes)
+
+    def commit_bios(self) -> MachineTask:
+        """Make the job without which staged attributes wait for ever.
+
+        Raises:
+            RefusalError: nothing is staged, or there is such a job (P22).
+        """
+        with self._acting():
+            return self.machine.commit_bios()
 
     def reset_bios(self) -> None:
         """Stage the defaults of all BIOS attributes."""

@@ -9,14 +9,14 @@ import asyncio
 import json
 import ssl
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp import BodyPartReader, MultipartReader, web
-from attrs import frozen
+from attrs import field, frozen
 
 from .answers import RefusalError
 
@@ -38,6 +38,7 @@ class Push:
     path: Path
     file_name: str
     targets: tuple[str, ...] = ()
+    parameters: Mapping[str, Any] = field(factory=dict)
 
 
 class Inbox:
@@ -182,7 +183,7 @@ class _Parts:
     def push(self) -> Push:
         if self._parameters is None or self._path is None:
             raise RefusalError(400, "UpdateParameters and UpdateFile are required.", message_id="PropertyMissing")
-        return Push(self._path, self._file_name, targets_of(self._parameters))
+        return Push(self._path, self._file_name, targets_of(self._parameters), self._parameters)
 
     def drop(self) -> None:
         if self._path is not None:

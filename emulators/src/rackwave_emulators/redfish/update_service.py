@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
-from urllib.parse import unquote
+from typing import Any, TypedDict
 
 from aiohttp import web
 from attrs import frozen
 
-from rackwave.core.identity import ComponentName
-from rackwave.errors import UsageError
-
 from ..images import ImageError, ImageFacts, read_image
-from ..updates import MachineTask
+from ..personality import StartUpdate
+from ..updates import Hold, MachineTask
 from . import paths
 from .answers import Answer, RefusalError, text_property
+from .inventory import component_of
 from .station import Station
 from .transfer import Inbox, Push, TransferError, drop, fetch, image_uri, receive_multipart, receive_stream, targets_of
 
 _PROTOCOLS = ("HTTP", "HTTPS")
+_CLAIMS = frozenset({"HttpPushUriTargets", "HttpPushUriTargetsBusy"})
 
 
 @frozen
@@ -68,12 +68,30 @@ class UpdateService:
                 400, "TransferProtocol must be HTTP or HTTPS.", message_id="ActionParameterValueNotInList"
             )
         uri = image_uri(text_property(body, "ImageURI"))
-        component = _component(station, targets_of(body))
-        task, told = station.begin_update(component, uri, source="pull", requested=_without_secrets(body))
+        targets = targets_of(body)
+        listed = station.machine.personality.rules.listed_targets
+        if listed and any(target not in listed for target in targets):
+            raise RefusalError(
+                400, "Targets names something that is not listed.", message_id="ActionParameterValueNotInList"
+            )
+        component = _component(station, targets)
+        task, told = station.begin_update(
+            component, uri, source="pull", requested=_without_secrets(body), **_when(station, body, pushed=False)
+        )
         transfer = asyncio.get_running_loop().create_task(self._pull(station, task, uri))
         self._transfers.add(transfer)
         transfer.add_done_callback(self._transfers.discard)
-        return _accepted(told)
+        return told
+
+    def start_update(self, station: Station) -> Answer:
+        """Program what was uploaded and waits for it (P19).
+
+        Raises:
+            RefusalError: this make has no such action, or nothing waits.
+        """
+        if station.machine.personality.rules.start_update is StartUpdate.NEVER:
+            raise RefusalError(404, f"There is no resource at {paths.START_UPDATE}.")
+        return station.start_update()
 
     async def multipart_push(self, station: Station, request: web.BaseRequest) -> Answer:
         """Receive an image by MultipartHttpPushUri.
@@ -84,6 +102,9 @@ class UpdateService:
         """
         _check_push(station, request)
         push = await receive_multipart(request, self._inbox(station))
+        if station.machine.personality.rules.push_needs_targets and "Targets" not in push.parameters:
+            drop(push.path)
+            raise RefusalError(400, "UpdateParameters must have Targets.", message_id="ActionParameterMissing")
         return await self._pushed(station, push)
 
     async def push(self, station: Station, request: web.BaseRequest) -> Answer:
@@ -98,11 +119,13 @@ class UpdateService:
         return await self._pushed(station, push)
 
     def configure(self, station: Station, body: dict[str, Any]) -> Answer:
-        """Change the one property of the UpdateService that can be written.
+        """Change what can be written of the UpdateService: one property, and two more that claim the push (P09).
 
         Raises:
             RefusalError: the body asks for anything else.
         """
+        if station.machine.personality.rules.busy_flag and body.keys() & _CLAIMS:
+            return _claim(station, body)
         verify = body.get("VerifyRemoteServerCertificate")
         if not isinstance(verify, bool) or len(body) != 1:
             raise RefusalError(
@@ -130,17 +153,47 @@ class UpdateService:
         try:
             component = _component(station, push.targets) if named else None
             requested = {"Targets": list(push.targets), "UpdateFile": push.file_name}
-            task, _ = station.begin_update(component, push.file_name, source="push", requested=requested)
+            task, _ = station.begin_update(
+                component,
+                push.file_name,
+                source="push",
+                requested=requested,
+                **_when(station, push.parameters, pushed=True),
+            )
         except RefusalError:
             drop(push.path)
             raise
         verdict = await _verdict(station, push.path)
         station.image_received(task, verdict.facts, problem=verdict.problem)
-        return _accepted(station.task_body(task))
+        return station.accepted(task)
 
 
-def _accepted(task: dict[str, Any]) -> Answer:
-    return Answer.of(task, HTTPStatus.ACCEPTED, {"Location": task["TaskMonitor"], "Retry-After": "1"})
+class _When(TypedDict):
+    hold: Hold
+    resets_host: bool
+
+
+def _when(station: Station, parameters: Mapping[str, Any], *, pushed: bool) -> _When:
+    """Say what an update's ApplyTime means on this make."""
+    rules = station.machine.personality.rules
+    moment = parameters.get("@Redfish.OperationApplyTime")
+    match rules.start_update:
+        case StartUpdate.ALWAYS if pushed:
+            hold = Hold.VERIFIED if moment == "Immediate" else Hold.STARTED
+        case StartUpdate.ON_REQUEST if moment == "OnStartUpdateRequest":
+            hold = Hold.STARTED
+        case _:
+            hold = Hold.NO
+    return {"hold": hold, "resets_host": rules.resets_host and moment == "Immediate"}
+
+
+def _claim(station: Station, body: dict[str, Any]) -> Answer:
+    targets, busy = body.get("HttpPushUriTargets"), body.get("HttpPushUriTargetsBusy")
+    if body.keys() - _CLAIMS or not isinstance(busy, bool | None):
+        raise RefusalError(400, "HttpPushUriTargetsBusy must be true or false.", message_id="PropertyValueTypeError")
+    named = targets_of({"Targets": targets}) if targets is not None else None
+    station.claim_push(targets=named, busy=busy)
+    return Answer(HTTPStatus.NO_CONTENT)
 
 
 def _check_push(station: Station, request: web.BaseRequest) -> None:
@@ -155,19 +208,17 @@ def _component(station: Station, targets: tuple[str, ...]) -> str | None:
 
     A target may be the component's inventory member, or, as many clients send it, the system or manager.
     """
-    prefix = paths.INVENTORY + "/"
     found: set[str] = set()
+    personality = station.machine.personality
     for target in targets:
-        if target.rstrip("/") in (f"{paths.SYSTEMS}/{station.system_id}", f"{paths.MANAGERS}/{station.manager_id}"):
-            continue
-        name = unquote(target.removeprefix(prefix)).rstrip("/")
-        try:
-            known = target.startswith(prefix) and station.machine.personality.component(ComponentName(name)) is not None
-        except UsageError:
-            known = False
-        if not known:
+        component = component_of(personality, target)
+        if component is not None:
+            found.add(component.name)
+        elif target.rstrip("/") not in (
+            f"{paths.SYSTEMS}/{station.system_id}",
+            f"{paths.MANAGERS}/{station.manager_id}",
+        ):
             raise RefusalError(400, "Targets names something that cannot be updated.", message_id="ResourceNotFound")
-        found.add(name)
     if len(found) > 1:
         raise RefusalError(400, "One image updates one component.", message_id="ActionParameterValueConflict")
     return found.pop() if found else None

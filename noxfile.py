@@ -6,6 +6,9 @@ next time. rackwave itself is installed into it as its users get it: from a whee
 
 from __future__ import annotations
 
+import os
+import shutil
+
 import nox
 
 nox.needs_version = ">=2024.10"
@@ -15,6 +18,8 @@ nox.options.sessions = ["tests", "lint", "types", "layers"]
 
 PACKAGES = (".", "./emulators")
 WITH_DEV = (".[dev]", "./emulators")
+# Debian's packages for the session 'machine', and the program that shows that each is there
+MACHINE_PACKAGES = {"qemu-system-x86": "qemu-system-x86_64", "ipmitool": "ipmitool"}
 
 
 def install(session: nox.Session, *what: str) -> None:
@@ -85,3 +90,29 @@ def picture(session: nox.Session) -> None:
     """Run the demo and draw docs/demo.svg anew from what it printed."""
     install(session, *PACKAGES)
     session.run("python", "docs/draw_demo.py", *session.posargs)
+
+
+@nox.session
+def machine(session: nox.Session) -> None:
+    """Boot real guests in qemu: new firmware, firmware that does not boot, and the way back; installs qemu by apt."""
+    kit = session.cache_dir / "guest-kit"
+    if shutil.which("apt-get") is None or os.geteuid() != 0:
+        session.warn("without apt-get and root nothing is installed; what is missing is skipped below")
+    elif not_there() or not kit.exists():
+        apt = {
+            "external": True,
+            "silent": True,
+            "success_codes": range(256),
+            "env": {"DEBIAN_FRONTEND": "noninteractive"},
+        }
+        session.run("apt-get", "update", "-qq", **apt)
+        session.run("apt-get", "install", "-qq", "--yes", "--no-install-recommends", *not_there(), **apt)
+    if missing := not_there():
+        session.skip(f"{' and '.join(missing)} could not be installed")
+    install(session, *WITH_DEV)
+    session.run("pytest", "-m", "machine", "tests/machine", *session.posargs, env={"RACKWAVE_GUEST_KIT": str(kit)})
+
+
+def not_there() -> list[str]:
+    """Return which of the packages that the session 'machine' needs are not installed."""
+    return [package for package, program in MACHINE_PACKAGES.items() if shutil.which(program) is None]

@@ -76,6 +76,7 @@ class QemuHost:
         self._images: dict[Digest, Path] = {}  # what goes into the flash, by the digest of the image it came in
         self._guest: Guest | None = None
         self._boots = 0
+        self._failed = 0
         self._lost = 0
         self._closed = False
         self._factory = read_image(made.factory)
@@ -116,7 +117,11 @@ class QemuHost:
         self._images[facts.digest] = kept
 
     def truth(self) -> Mapping[str, object]:
-        """See ``HostBackend``."""
+        """Tell what the guest said in this boot, and how all boots went.
+
+        ``bios``, ``told``: None and empty until it is up, which came ``up_after`` seconds. ``boots`` were
+        begun, ``failed`` of them never came up, ``lost`` ended by themselves.
+        """
         guest = self._guest
         report = guest.report if guest is not None else None
         return {
@@ -126,6 +131,7 @@ class QemuHost:
             "pid": guest.pid if guest is not None else None,
             "frozen": guest is not None and guest.frozen,
             "boots": self._boots,
+            "failed": self._failed,
             "lost": self._lost,
             "console": list(guest.console) if guest is not None else [],
         }
@@ -156,6 +162,7 @@ class QemuHost:
             in_post = False
             # A signal is no fault of the firmware: someone pulled the plug, which is told below.
             if exit_code is None or exit_code >= 0:
+                self._failed += 1
                 host.post_ended(came_up=False)
                 if exit_code is not None:
                     return  # it has reset itself or qemu refused its flash: a machine that hangs in POST
@@ -202,7 +209,7 @@ class QemuHost:
         kit, large = self._made.kit, chip.stat().st_size > _UEFI_SMALL
         variables = self._directory / ("variables-4m.bin" if large else "variables.bin")
         if not variables.exists():
-            shutil.copyfile(kit.ovmf_variables_4m if large else kit.ovmf_variables, variables)
+            shutil.copyfile(kit.uefi_variables_4m if large else kit.uefi_variables, variables)
         drive = "if=pflash,format=raw,unit={},file={}"
         return [
             *("-drive", drive.format(0, _escaped(chip)) + ",readonly=on"),

@@ -28,7 +28,6 @@ _WANTED: Mapping[str, Mapping[str, str]] = {
     "busybox-static": {"busybox": "./bin/busybox"},
     "seabios": {"bios-256k.bin": "./usr/share/seabios/bios-256k.bin"},
     "ovmf": {
-        "OVMF_CODE.fd": "./usr/share/OVMF/OVMF_CODE.fd",
         "OVMF_VARS.fd": "./usr/share/OVMF/OVMF_VARS.fd",
         "OVMF_VARS_4M.fd": "./usr/share/OVMF/OVMF_VARS_4M.fd",
     },
@@ -47,11 +46,9 @@ class GuestKit:
     initramfs: Path
     seabios: Path
     """SeaBIOS as Debian builds it."""
-    ovmf: Path
-    """UEFI firmware, the 2 MB layout."""
-    ovmf_variables: Path
-    """The empty variable store that goes with it."""
-    ovmf_variables_4m: Path
+    uefi_variables: Path
+    """The empty variable store that goes with the 2 MB layout of OVMF."""
+    uefi_variables_4m: Path
     """The one that goes with the 4 MB layout."""
 
 
@@ -72,9 +69,8 @@ def assemble(directory: Path) -> GuestKit:
         kernel=directory / "vmlinuz",
         initramfs=directory / "initramfs.gz",
         seabios=directory / "bios-256k.bin",
-        ovmf=directory / "OVMF_CODE.fd",
-        ovmf_variables=directory / "OVMF_VARS.fd",
-        ovmf_variables_4m=directory / "OVMF_VARS_4M.fd",
+        uefi_variables=directory / "OVMF_VARS.fd",
+        uefi_variables_4m=directory / "OVMF_VARS_4M.fd",
     )
 
 

@@ -19,7 +19,8 @@ from rackwave.core.policy import Policy
 from rackwave.core.receipt import Ambiguous, Receipt
 from rackwave.errors import BmcLoginError, LeaseError, TrustError
 from rackwave.ports import Bmc, Image
-from rackwave_emulators.faults import BadHealth, FlashFails, HostDead, RevivedBy
+from rackwave_emulators.faults import BadHealth, FlashFails, HostDead, RevivedBy, TaskVanishes
+from rackwave_emulators.images import read_image
 from rackwave_emulators.personality import load_personality
 from rackwave_emulators.sim import Killed, SimBmc, WireFate
 from rig import BIOS, BMC, NIC, Reaper, Rig, Shelf, nodes
@@ -357,3 +358,65 @@ def test_an_upload_that_is_known_to_be_cut_short_is_tried_again(shelf: Shelf) ->
 
     assert {"r1n01": NodeResult.ON_NEW} == results(state)
     assert [("rollout", "A.2"), ("retry", "A.2")] == attempts(rig, rig.nodes[0])
+
+
+class Sleepy(SimBmc):
+    """A BMC that loses the answer to its first pull, sleeps over it for minutes, and only then fetches the image."""
+
+    woken: ClassVar[list[bool]] = []
+
+    def __init__(self, rig: Rig, node: NodeName, asleep: float) -> None:
+        super().__init__(rig.rack.machine(node), images=rig.rack.images)
+        self._rig = rig
+        self._asleep = asleep
+        self._late: list[asyncio.Task[None]] = []
+
+    async def write(self, image: Image, *, completing: Callable[[], Awaitable[None]]) -> Receipt:
+        """Queue the first request, take every other."""
+        if self._late:
+            return await super().write(image, completing=completing)
+        self._late.append(asyncio.ensure_future(self._wake_up(image)))
+        return Ambiguous("no answer")
+
+    async def _wake_up(self, image: Image) -> None:
+        await self._rig.clock.sleep(self._asleep)
+        assert image.url is not None
+        path = self._rig.rack.images.serve(image.url)
+        self.woken.append(path is not None)
+        if path is not None:
+            machine = self._rig.rack.machine(self.node)
+            machine.image_received(machine.begin_update(image.component, image.url), read_image(path))
+
+
+@pytest.mark.parametrize("asleep", [70.0, 125.0, 200.0, 240.0])
+def test_a_pull_that_wakes_up_late_finds_nothing_to_write(shelf: Shelf, asleep: float) -> None:
+    """What is about to be called never begun can no longer begin: its grant is revoked first."""
+    rig = Rig(shelf, nodes(1))
+    rig.clock.run(rig.assign(shelf.bundle("A.1", OLD)))
+    Sleepy.woken.clear()
+    sleepy = Sleepy(rig, rig.nodes[0], asleep)
+    rig.between = lambda _: sleepy
+    state = rig.run(shelf.bundle("A.2", {BIOS: "2.0.0"}))
+    assert_settled(rig, state)
+
+    assert [False] == Sleepy.woken
+    assert {"r1n01": NodeResult.ON_NEW} == results(state)
+    assert 1 == len(writes(rig, rig.nodes[0]))
+
+
+def test_an_upload_whose_end_was_announced_counts_as_whole(shelf: Shelf) -> None:
+    """Killed before the answer, and the BMC lost it with its tasks: it held the image, so that a person must look."""
+
+    def make(reaper: Reaper) -> Rig:
+        rig = Rig(shelf, nodes(1), personality=load_personality("openbmc"), reaper=reaper)
+        rig.clock.run(rig.assign(shelf.bundle("A.1", OLD)))
+        rig.rack.machine("r1n01").inject(TaskVanishes(applied=False))
+        return rig
+
+    reaper, to = Reaper(), shelf.bundle("A.2", {BIOS: "2.0.0"})
+    make(reaper).run(to)
+    rig = make(Reaper([reaper.points.index("before append Acted")]))
+    rig.run_with_kills(to)
+
+    assert [rig.nodes[0]] == quarantined(rig)
+    assert 1 == len(writes(rig, rig.nodes[0]))

@@ -16,7 +16,7 @@ from .core.history import NodeHistory
 from .core.identity import BundleId, NodeName
 from .core.node import Node, Selector
 from .core.observation import Look, Observation
-from .core.planner import NodePlan, plan_node
+from .core.planner import NodePlan, Note, plan_node
 from .core.policy import Policy
 from .core.recovery import way_back
 from .core.report import NodeStatus, RackPlan
@@ -25,7 +25,7 @@ from .core.step import StageSettings, WriteImage, describe
 from .core.turn import full_look
 from .core.waves import cut_waves
 from .engine.logbook import Logbook
-from .errors import BundleError, NodeError
+from .errors import BmcCertificateError, BmcLoginError, BundleError, NodeError
 from .ports import Clock
 from .repository.repository import BundleRepository
 
@@ -100,6 +100,9 @@ class RackPlanner:
         try:
             bmc = await self._bmcs.get(node.name)
             seen = await bmc.observe(full_look(bundle))
+        except (BmcLoginError, BmcCertificateError) as error:
+            # No wait mends this: a person must, and before the rollout rather than in its midst.
+            return NodePlan(node.name, goal, (), (Note("login", f"{error} {error.advice}", blocks=True, refused=True),))
         except NodeError as error:
             seen = Observation.blank(self._clock.now(), str(error), full_look(bundle))
         return plan_node(node.name, goal, bundle, seen)

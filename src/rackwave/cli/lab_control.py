@@ -19,7 +19,7 @@ class LabControl:
 
     def truth(self) -> dict[str, Any]:
         """What really happened so far."""
-        return self._answer(self._session.get(f"{self._url}/truth", timeout=30))
+        return self._ask("GET", "/truth")
 
     def images_taken(self) -> int:
         """How many images the BMCs accepted so far."""
@@ -27,10 +27,13 @@ class LabControl:
 
     def inject(self, node: str, fault: dict[str, Any]) -> None:
         """Arm *fault* on *node*."""
-        self._answer(self._session.post(f"{self._url}/nodes/{node}/faults", json=fault, timeout=30))
+        self._ask("POST", f"/nodes/{node}/faults", fault)
 
-    @staticmethod
-    def _answer(response: requests.Response) -> dict[str, Any]:
+    def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        try:
+            response = self._session.request(method, f"{self._url}{path}", json=body, timeout=30)
+        except requests.RequestException as error:
+            raise StateError(f"the lab does not answer: {error}", advice="It ended; start it again.") from error
         if not response.ok:
             raise StateError(f"the lab answered {response.status_code}: {response.text[:500]}")
         found: dict[str, Any] = response.json()

@@ -33,7 +33,7 @@ from .goal import Cause, Goal
 from .history import Attempt, NodeHistory, RolloutState, apply_to_node
 from .identity import AttemptId, ComponentName, Lineage
 from .policy import Policy
-from .recovery import NextRung, Quarantine, Recover, Retry, after_failure, next_rung
+from .recovery import NextRung, Quarantine, Recover, Retry, after_failure, goes_on, next_rung
 
 
 @frozen
@@ -107,20 +107,27 @@ def _level(
     before: NodeHistory, after: NodeHistory, attempt: Attempt, context: Context
 ) -> tuple[NodeEvent | NodeFinished, ...]:
     node, goal = before.node, attempt.goal
-    events: list[NodeEvent | NodeFinished] = []
     held = before.assigned.get(goal.bundle.lineage)
     moved = held is None or held.bundle != goal.bundle or held.digest != goal.digest
+    commit = None
     if moved or before.touched or attempt.touched:
-        events.append(Assigned(node, goal.bundle, goal.digest, attempt.id))
+        commit = Assigned(node, goal.bundle, goal.digest, attempt.id)
+    events: list[NodeEvent | NodeFinished] = [commit] if commit is not None else []
     evidence = after.last.evidence if after.last is not None else ()
     aim = context.rollout
     if before.recovery is None:
         # An attempt that another rollout left open ends here, and says nothing about this one.
         is_aim = aim is not None and (goal.bundle, goal.digest) == (aim.bundle, aim.digest)
         return (*events, *(_finish(before, context, NodeResult.ON_NEW, evidence) if is_aim else ()))
+    if goes_on(before.recovery):
+        standing = apply_to_node(after, commit, context.now) if commit is not None else after
+        higher = next_rung(standing, context.lineage, context.images, retries=context.policy.retries)
+        if isinstance(higher, NextRung):  # without a bundle to send, being well is the end after all
+            return (*events, _take(standing, higher, context))
     events.append(RecoveryEnded(node, goal.bundle, evidence))
+    has_moved = moved if before.recovery.failed is not None else goal.bundle != before.recovery.bundle
     is_off_aim = aim is not None and (
-        before.recovery.failed == aim.bundle or (moved and goal.bundle.lineage == aim.bundle.lineage)
+        before.recovery.failed == aim.bundle or (has_moved and goal.bundle.lineage == aim.bundle.lineage)
     )
     if is_off_aim:
         why = (f"back on {goal.bundle}", *before.recovery.evidence)
@@ -154,13 +161,17 @@ def _climb(history: NodeHistory, context: Context) -> tuple[NodeEvent | NodeFini
     """Take the next rung of the ladder."""
     step = next_rung(history, context.lineage, context.images, retries=context.policy.retries)
     match step:
-        case NextRung(goal, rung):
-            rollout = context.rollout.id if context.rollout is not None else None
-            return (AttemptStarted(history.node, context.new_id(), goal, rollout, rung),)
+        case NextRung() as higher:
+            return (_take(history, higher, context),)
         case Quarantine(evidence):
             return _quarantine(history, context, evidence)
         case _:
             assert_never(step)
+
+
+def _take(history: NodeHistory, higher: NextRung, context: Context) -> AttemptStarted:
+    rollout = context.rollout.id if context.rollout is not None else None
+    return AttemptStarted(history.node, context.new_id(), higher.goal, rollout, higher.rung)
 
 
 def _quarantine(

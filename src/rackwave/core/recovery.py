@@ -5,8 +5,11 @@ attempt leaves the node level and well, and in quarantine when the rungs are use
 
     rollback            the bundle failed, or the machine failed because of it   prior
     resend-then-prior   a failure not related to the bundle (the default)        restart, assigned, prior
-    prior-at-once       as above, known-good first                               restart, prior
-    prior-then-resend   as above, the claims read literally                      restart, prior, assigned
+    prior-at-once       as above, known-good first                               restart and prior
+    prior-then-resend   as above, the claims read literally                      restart and prior, and assigned, prior
+
+What stands before an "and" is not the end, even where it did it: a machine that runs again after a
+restart still gets the prior bundle where policy wants known-good first.
 
 "Prior" to a bundle that was never committed is the one that is: a failed deployment of A.2 goes
 back to the assigned A.1. Images that the failed attempts touched are written again even though
@@ -30,20 +33,36 @@ from .identity import BundleId, ComponentName, Lineage
 from .policy import Policy
 
 
-class Rung(StrEnum):
-    """One step of a ladder."""
+class Send(StrEnum):
+    """What a rung sends to the node."""
 
-    RESTART = "restart"
+    NOTHING = "nothing"
     ASSIGNED = "assigned"
     PRIOR = "prior"
 
 
+@frozen
+class Rung:
+    """One step of a ladder. NOTHING is a restart. *goes_on*: the next rung is taken even where this one did it."""
+
+    send: Send
+    goes_on: bool = False
+
+
+_RESTART = Rung(Send.NOTHING)
+_RESTART_FIRST = Rung(Send.NOTHING, goes_on=True)
+
 POLICIES: Mapping[str, tuple[Rung, ...]] = MappingProxyType(
     {
-        "rollback": (Rung.PRIOR,),
-        "resend-then-prior": (Rung.RESTART, Rung.ASSIGNED, Rung.PRIOR),
-        "prior-at-once": (Rung.RESTART, Rung.PRIOR),
-        "prior-then-resend": (Rung.RESTART, Rung.PRIOR, Rung.ASSIGNED),
+        "rollback": (Rung(Send.PRIOR),),
+        "resend-then-prior": (_RESTART, Rung(Send.ASSIGNED), Rung(Send.PRIOR)),
+        "prior-at-once": (_RESTART_FIRST, Rung(Send.PRIOR)),
+        "prior-then-resend": (
+            _RESTART_FIRST,
+            Rung(Send.PRIOR, goes_on=True),
+            Rung(Send.ASSIGNED),
+            Rung(Send.PRIOR),
+        ),
     }
 )
 
@@ -136,20 +155,29 @@ def way_back(history: NodeHistory, bundle: BundleId) -> Assignment | None:
     return history.prior.get(bundle.lineage)
 
 
+def goes_on(recovery: Recovery) -> bool:
+    """Whether the ladder goes on although the rung that was taken last left the node level."""
+    ladder = POLICIES[recovery.policy]
+    return 0 < recovery.rung <= len(ladder) and ladder[recovery.rung - 1].goes_on
+
+
 def _goal(
     rung: Rung, history: NodeHistory, recovery: Recovery, lineage: Lineage, images: frozenset[ComponentName]
 ) -> Goal | None:
     assigned = history.assigned.get(lineage)
-    match rung:
-        case Rung.RESTART:
+    match rung.send:
+        case Send.NOTHING:
             if assigned is None:
                 return None
             return Goal(assigned.bundle, assigned.digest, Cause.RESTART, restart=True, writes=False)
-        case Rung.ASSIGNED:
-            if assigned is None:
+        case Send.ASSIGNED:
+            # What was assigned when the ladder began: the prior bundle may have been committed since.
+            held = (assigned, history.prior.get(lineage))
+            target = next((each for each in held if each is not None and each.bundle == recovery.bundle), assigned)
+            if target is None:
                 return None
-            return Goal(assigned.bundle, assigned.digest, Cause.RESEND, reassert=images)
-        case Rung.PRIOR:
+            return Goal(target.bundle, target.digest, Cause.RESEND, reassert=images)
+        case Send.PRIOR:
             target = way_back(history, recovery.failed or recovery.bundle)
             if target is None:
                 return None

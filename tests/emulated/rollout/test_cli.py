@@ -183,14 +183,17 @@ def test_mistakes_get_a_sentence_and_no_traceback(workplace: Workplace) -> None:
         assert done.err.strip(), words
 
 
-def test_a_wrong_password_is_said_once_and_quarantines(workplace: Workplace) -> None:
-    """A refused login is not tried again and again (P34): the node is set aside with what to do about it."""
+def test_a_wrong_password_is_refused_before_anything_starts(workplace: Workplace) -> None:
+    """A refused login is not tried again and again (P34): the plan refuses the node and says what to check."""
     workplace.make_bundles("A.1")
     workplace.environment["LAB_PASSWORD"] = "not-the-password"
 
-    done = workplace.run("deploy", "A.1", "--nodes", "r1n02", "--json")
-    status = workplace.run("status", "--nodes", "r1n02", "--json").json[0]
+    planned = workplace.run("plan", "A.1", "--json")
+    done = workplace.run("deploy", "A.1", "--nodes", "r1n02")
+    status = workplace.run("status", "--nodes", "r1n02", "--look", "--json").json[0]
 
-    assert 4 == done.code, done.err
-    assert "quarantined" == status["state"]
-    assert "credentials" in " ".join(status["quarantined"])
+    assert 1 == planned.code
+    assert 4 == len(planned.json["refusals"])
+    assert 1 == done.code, done.err
+    assert "credentials" in done.err
+    assert ("unassigned", None) == (status["state"], status["seen"]["power"])

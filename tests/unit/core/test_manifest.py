@@ -62,6 +62,10 @@ JSON = st.recursive(
 EXTRAS = st.dictionaries(TEXTS.map(lambda text: "x-" + text), JSON, max_size=3)
 
 
+FRACTIONS = st.floats(0.5, 1799.5).filter(lambda value: not value.is_integer())
+"""Whole numbers are written without a fraction, so 30.0 is no document of ours."""
+
+
 @st.composite
 def documents(draw: st.DrawFn) -> dict[str, Any]:
     """Any manifest that is right, with fields that we do not know anywhere."""
@@ -87,7 +91,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
             own = {f"{index}{name}": value for name, value in attributes.items()}
             element |= {"kind": "bios-settings", "attributes": own}
         if draw(st.booleans()):
-            element["time_limit"] = draw(st.integers(1, 1799) | st.floats(0.5, 1799.5))
+            element["time_limit"] = draw(st.integers(1, 1799) | FRACTIONS)
         if index and draw(st.booleans()):
             element["after"] = [f"e{draw(st.integers(0, index - 1))}"]
         elements.append(element)

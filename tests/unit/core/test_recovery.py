@@ -124,7 +124,7 @@ PRIOR = "roll-back A.0 reassert"
     [
         ("resend-then-prior", [RESTART, RESEND, PRIOR]),
         ("prior-at-once", [RESTART, PRIOR]),
-        ("prior-then-resend", [RESTART, PRIOR, RESEND]),
+        ("prior-then-resend", [RESTART, PRIOR, RESEND, PRIOR]),
     ],
 )
 def test_a_dead_host_climbs_the_ladder_of_its_policy(policy: str, rungs: list[str]) -> None:
@@ -135,17 +135,34 @@ def test_a_dead_host_climbs_the_ladder_of_its_policy(policy: str, rungs: list[st
     assert [*rungs, "quarantined"] == climb(desk, DEAD, *[FAILED] * len(rungs))
 
 
-@pytest.mark.parametrize("policy", ["resend-then-prior", "prior-at-once", "prior-then-resend"])
-def test_a_host_that_comes_back_on_its_bundle_goes_on_with_the_rollout(policy: str) -> None:
-    """Revived by a restart or by its assigned bundle, it is not rolled back: its own attempt follows."""
+@pytest.mark.parametrize(
+    ("policy", "rungs"),
+    [("resend-then-prior", [RESTART]), ("prior-then-resend", [RESTART, PRIOR, RESEND])],
+)
+def test_a_host_that_comes_back_on_its_bundle_goes_on_with_the_rollout(policy: str, rungs: list[str]) -> None:
+    """Revived on its assigned bundle, by a restart or after the prior one, its own attempt follows."""
     desk = Desk("A.0", "A.1", policy=Policy(recovery=policy))
     desk.begin()
-    desk.end(DEAD)
-    desk.end(LEVEL)
 
-    assert "idle" == desk.now
+    assert [*rungs, "idle"] == climb(desk, DEAD, *[LEVEL] * len(rungs))
     desk.begin()
     assert "rollout A.2 converge" == desk.now
+
+
+def test_known_good_first_sends_the_prior_bundle_though_a_restart_did_it() -> None:
+    """Under prior-at-once a host that a restart revived still gets its prior bundle, and the rollout is done with it."""
+    desk = Desk("A.0", "A.1", policy=Policy(recovery="prior-at-once"))
+    desk.begin()
+
+    assert [RESTART, PRIOR, "rolled-back"] == climb(desk, DEAD, LEVEL, LEVEL)
+
+
+def test_being_well_is_the_end_where_there_is_nothing_to_send() -> None:
+    """Without a prior bundle a restart that did it ends the ladder: nobody who is well is quarantined."""
+    desk = Desk("A.1", policy=Policy(recovery="prior-at-once"))
+    desk.begin()
+
+    assert [RESTART, "idle"] == climb(desk, DEAD, LEVEL)
 
 
 def test_prior_to_an_unrelated_failure_is_what_this_node_had_before() -> None:
@@ -328,14 +345,19 @@ def test_a_retry_is_a_converging_attempt_with_the_same_bundle() -> None:
 
 
 def test_the_table_of_policies_is_the_designs() -> None:
-    """system.md: roll-back; restart, resend, prior; restart, prior; restart, prior, resend."""
-    table: dict[str, Sequence[str]] = {name: [rung.value for rung in ladder] for name, ladder in POLICIES.items()}
+    """system.md: roll-back; restart, resend, prior; restart and prior; restart and prior and the assigned again.
+
+    A "+" marks what is not the end even where it did it.
+    """
+    table: dict[str, Sequence[str]] = {
+        name: [f"{rung.send}{'+' if rung.goes_on else ''}" for rung in ladder] for name, ladder in POLICIES.items()
+    }
 
     assert {
         "rollback": ["prior"],
-        "resend-then-prior": ["restart", "assigned", "prior"],
-        "prior-at-once": ["restart", "prior"],
-        "prior-then-resend": ["restart", "prior", "assigned"],
+        "resend-then-prior": ["nothing", "assigned", "prior"],
+        "prior-at-once": ["nothing+", "prior"],
+        "prior-then-resend": ["nothing+", "prior+", "assigned", "prior"],
     } == table
 
 

@@ -86,6 +86,12 @@ class FleetSystems(fakedriver.FakeDriver):  # type: ignore[misc]  # sushy-tools 
     def set_http_boot_uri(self, uri: str) -> None:
         self._update(self._host.system_id, http_boot_uri=uri)
 
+    def get_processors(self, identity: str) -> list[dict[str, str]]:
+        # The stock Thermal links to Processors/CPU, which the stock driver answers with 501.
+        self._get(identity)
+        facts = {"socket": "CPU 1", "vendor": "Rackwave", "model": "Lab CPU", "cores": "16", "threads": "32"}
+        return [{"id": "CPU", "Id": "CPU", **facts}]
+
     def boot(self) -> dict[str, Any]:
         """Return the Boot object of the System resource as the stock template words it."""
         identity = self._host.system_id

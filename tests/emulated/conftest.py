@@ -1,4 +1,4 @@
-"""What the tests of the lab share: a raw client, a server for images, and a way to play a scenario."""
+"""What the tests on emulated BMCs share: a raw client, a server for images, and a way to play a scenario."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ from truths import assert_settled, history, quarantined, results, story
 POLICY = Policy(poll=10.0, watch=30.0, canary=1, waves=1, failure_budget=3)
 LOST = (WireFate.LOST_REQUEST, WireFate.LOST_ANSWER, WireFate.SILENT, WireFate.PARTIAL)
 VERSIONS = {BIOS: ("1.0.0", "2.0.0"), BMC: ("5.0", "6.0"), NIC: ("20.1", "20.2")}
-SOME = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SOME = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def variant(name: str, nic: Activation = Activation.HOST_RESET, **rules: bool) -> Personality:
@@ -174,10 +174,11 @@ def assert_rule_demands_it(rig: Rig, node: NodeName) -> None:
     assert any(words in evidence for words in demanding), evidence
 
 
+targets = st.sampled_from([BIOS, BMC, NIC, "*"])
 faults = st.one_of(
-    st.builds(FlashFails, leaves=st.sampled_from(Leaves)),
-    st.builds(TaskVanishes, applied=st.booleans()),
-    st.builds(CompletedUnapplied),
+    st.builds(FlashFails, component=targets, leaves=st.sampled_from(Leaves)),
+    st.builds(TaskVanishes, component=targets, applied=st.booleans()),
+    st.builds(CompletedUnapplied, component=targets),
     st.builds(InventoryLags, seconds=st.sampled_from([30.0, 120.0])),
     st.builds(HostDead, at=st.sampled_from(Moment), revived_by=st.sampled_from(RevivedBy), power_off=st.booleans()),
 )

@@ -209,29 +209,34 @@ class BundleOrchestrator:
     async def _advance(self, rollout: RolloutId) -> None:
         """Start the next wave, or end the rollout, where the nodes done so far say so."""
         async with self._advancing:  # two nodes that end together must not both start the next wave
-            await self._advance_alone(rollout)
+            # Again as long as it leads on: every node of a wave may be done, by recovery, before it starts,
+            # and none of them would have a turn left to go on from.
+            while await self._advance_once(rollout):
+                pass
 
-    async def _advance_alone(self, rollout: RolloutId) -> None:
+    async def _advance_once(self, rollout: RolloutId) -> bool:
         state = self._logbook.ledger.rollouts[rollout]
         if state.finished is not None:
-            return
+            return False
         verdict = judge_wave(state)
         if isinstance(verdict, Stop):
             under_way = [n for w in state.waves[: state.wave + 1] for n in w if n not in state.results]
             # A node of a later wave may be on a ladder: a rollout that is over would not be resumed for it.
             histories = [self._logbook.node(node) for node in state.nodes]
-            if not under_way and all(h.attempt is None and h.recovery is None for h in histories):
-                await self._logbook.record(RolloutFinished(rollout, RolloutResult.STOPPED, verdict.why))
-                self._engine.wake(state.nodes)
-            return
+            if under_way or any(h.attempt is not None or h.recovery is not None for h in histories):
+                return False
+            await self._logbook.record(RolloutFinished(rollout, RolloutResult.STOPPED, verdict.why))
+            self._engine.wake(state.nodes)
+            return True
         if state.wave >= 0 and any(node not in state.results for node in state.waves[state.wave]):
-            return
+            return False
         if state.wave + 1 < len(state.waves):
             await self._logbook.record(WaveStarted(rollout, state.wave + 1))
             self._engine.wake(state.waves[state.wave + 1])
         else:
             await self._logbook.record(RolloutFinished(rollout, RolloutResult.DONE))
             self._engine.wake(state.nodes)
+        return True
 
     # -- what a turn needs -----------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from attrs import evolve
 
 from rackwave.core.event import Acted, Intended, NodeResult
 from rackwave.core.policy import Policy
@@ -10,7 +11,7 @@ from rackwave.core.step import WriteImage
 from rackwave_emulators.faults import FlashFails, HostDead, RevivedBy
 from rackwave_emulators.personality import load_personality
 from rig import BIOS, NIC, Reaper, Rig, Shelf, nodes
-from truths import assert_settled, events, quarantined, results
+from truths import assert_settled, committed, events, quarantined, results
 
 # Fewer looks than in the field, so that every single one can be a kill point.
 POLICY = Policy(poll=15.0, watch=30.0, canary=1, waves=1)
@@ -63,24 +64,35 @@ def is_undecidable(rig: Rig, point: str) -> bool:
     )
 
 
-def test_a_ladder_killed_at_any_step_is_climbed_on(shelf: Shelf) -> None:
-    """A host dies before its wave and needs its bundle again; whenever the kill comes, it ends on the new bundle."""
+@pytest.mark.parametrize(
+    ("recovery", "commits"),
+    [
+        ("resend-then-prior", ["A.0", "A.1", "A.1", "A.2"]),
+        ("prior-at-once", ["A.0", "A.1", "A.0"]),
+        ("prior-then-resend", ["A.0", "A.1", "A.0", "A.1", "A.2"]),
+    ],
+)
+def test_a_ladder_killed_at_any_step_is_climbed_on(shelf: Shelf, recovery: str, commits: list[str]) -> None:
+    """A host dies before its wave and needs an image; whenever the kill comes, it ends as its policy says."""
 
     def make(reaper: Reaper) -> Rig:
-        rig = Rig(shelf, nodes(2), policy=POLICY, reaper=reaper)
-        rig.clock.run(rig.assign(shelf.bundle("A.1", {BIOS: "1.0.0"})))
+        rig = Rig(shelf, nodes(2), policy=evolve(POLICY, recovery=recovery, poll=30.0), reaper=reaper)
+        for bundle in (shelf.bundle("A.0", {BIOS: "0.9.0"}), shelf.bundle("A.1", {BIOS: "1.0.0"})):
+            rig.clock.run(rig.assign(bundle))
         rig.rack.machine("r1n02").inject(HostDead(revived_by=RevivedBy.REFLASH))
         return rig
 
     reaper, to = Reaper(), shelf.bundle("A.2", {BIOS: "2.0.0"}, settings={"BootMode": "Bios"})
     assert_settled(rig := make(reaper), rig.run(to))
+    assert commits == committed(rig, rig.nodes[1])
     for number, point in enumerate(reaper.points):
         rig = make(Reaper([number]))
         state = rig.run_with_kills(to, away=10.0)
 
         try:
             assert_settled(rig, state)
-            assert {"r1n01": NodeResult.ON_NEW, "r1n02": NodeResult.ON_NEW} == results(state)
+            assert commits == committed(rig, rig.nodes[1])
+            assert NodeResult.ON_NEW is results(state)["r1n01"]
         except AssertionError as error:
             raise AssertionError(f"killed {point} ({number}): {error}") from error
 

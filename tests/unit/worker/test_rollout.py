@@ -19,7 +19,7 @@ from rackwave.core.policy import Policy
 from rackwave.core.receipt import Ambiguous, Receipt
 from rackwave.errors import BmcLoginError, LeaseError, TrustError
 from rackwave.ports import Bmc, Image
-from rackwave_emulators.faults import BadHealth, FlashFails, HostDead, RevivedBy, TaskVanishes
+from rackwave_emulators.faults import BadHealth, FlashFails, HostDead, InventoryLags, RevivedBy, TaskVanishes
 from rackwave_emulators.images import read_image
 from rackwave_emulators.personality import load_personality
 from rackwave_emulators.sim import Killed, SimBmc, WireFate
@@ -154,6 +154,20 @@ def test_a_host_that_dies_again_and_again_is_left_to_a_person(shelf: Shelf) -> N
 
     assert state.finished is not None
     assert [("restart", "A.1"), ("resend", "A.1")] * 2 == attempts(rig, NodeName("r1n02"))
+
+
+def test_a_wave_whose_nodes_are_all_done_before_it_starts_does_not_hold_the_rollout(shelf: Shelf) -> None:
+    """Every node of the last waves was taken back by its recovery meanwhile: the rollout ends all the same."""
+    rig = Rig(shelf, nodes(3), policy=Policy(canary=1, waves=2, failure_budget=3, recovery="prior-at-once"))
+    for bundle in (shelf.bundle("A.0", {BIOS: "0.9.0"}), shelf.bundle("A.1", {BIOS: "1.0.0"})):
+        rig.clock.run(rig.assign(bundle))
+    for name in ("r1n02", "r1n03"):
+        rig.rack.machine(name).inject(HostDead())
+    rig.rack.machine("r1n01").inject(InventoryLags(seconds=250.0))
+    state = rig.run(shelf.bundle("A.2", {BIOS: "2.0.0"}))
+    assert_settled(rig, state)
+
+    assert ["on-new", "rolled-back", "rolled-back"] == [result.value for result in results(state).values()]
 
 
 def test_a_bundle_that_was_replaced_in_the_repository_is_not_sent(shelf: Shelf) -> None:

@@ -30,6 +30,7 @@ from attrs import frozen
 from rackwave.errors import UsageError
 from rackwave.ports import Clock
 
+from .access import Account
 from .clock import ScaledClock
 from .control import Control
 from .fleet_app import app
@@ -38,7 +39,6 @@ from .host_backend import HostMaker
 from .ipmi.face import IpmiFace
 from .listener import listen
 from .personality import Personality, Timing, load_personality
-from .redfish.sessions import Account
 from .redfish.station import Station, make_station
 from .redfish.update_service import UpdateService
 from .server import BmcServer

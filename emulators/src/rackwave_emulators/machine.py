@@ -257,6 +257,11 @@ class Machine:
         return fault.how if fault else None
 
     @property
+    def disordered(self) -> bool:
+        """Whether a fault is armed, or has left something behind, that faces must mind."""
+        return bool(self._armory) or bool(self._updates.purged) or self._timeline.time < self._incomplete_until
+
+    @property
     def host_up(self) -> bool:
         """Whether the host really has booted, whatever the BMC says."""
         self.advance()
@@ -586,12 +591,14 @@ class Machine:
         accepted update (``ledger.WriteRecord``) and ``double_flash``, null or why. ``flashes``: how
         many of them programmed bytes. ``double_flashes``: how many broke the rule in ``ledger``.
         ``refused_writes``: updates refused because one was running. ``resets``: of the host and the
-        BMC. ``guest``: what really runs on the host, empty where nothing does. ``deaths``,
-        ``corruptions``: when and why. ``faults``: those still armed.
+        BMC. ``guest``: what really runs on the host, empty where nothing does; ``guest_bios``: the version
+        that it told since the last reset, or null. ``deaths``, ``corruptions``: when and why. ``faults``:
+        those still armed.
         """
         self.advance()
         doubles = self._updates.ledger.double_flashes()
         records = tuple(self._updates.ledger)
+        guest = dict(self._host.backend.truth())
         return {
             "node": str(self.name),
             "serial": self.serial,
@@ -619,7 +626,8 @@ class Machine:
             "refused_writes": self._updates.refused,
             "resets": {"host": self._host.resets, "bmc": self.controller.resets},
             "deaths": [death.as_dict() for death in self._mortality.deaths],
-            "guest": self._host.backend.truth(),
+            "guest_bios": guest.get("bios"),
+            "guest": guest,
             "corruptions": [attrs.asdict(corruption) for corruption in self._updates.corruptions],
             "faults": [fault_as_dict(fault) for fault in self._armory],
         }

@@ -6,6 +6,8 @@
    update (both are asyncio), and for all the rest the Flask application of sushy-tools.
 4. A fault takes the answer after everything was done: reset.
 
+What faults change in between is ``redfish.disorder``'s.
+
 No input can make it answer 500: what the BMC cannot understand is a 400, 411, 413 or 415 with a Redfish
 error body.
 """
@@ -17,18 +19,19 @@ import ssl
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from socket import socket
-from typing import TypeAlias
+from typing import TypeAlias, assert_never
 from urllib.parse import unquote
 
 from aiohttp import web
 from multidict import CIMultiDict
 
-from .faults import RequestLost
+from .faults import AnswerLost, Busy, GarbledError, KeepAliveDropped, RedfishDead, RequestLost, Silence
 from .fleet_app import CURRENT
 from .listener import Listener, abort
 from .personality import Oem
 from .redfish import oem, paths, resources, settings
 from .redfish.answers import JSON, Answer, RefusalError, json_object, text_property
+from .redfish.disorder import Disorder, garbled
 from .redfish.station import Station
 from .redfish.update_service import UpdateService
 from .wsgi import WsgiBridge, WsgiRequest
@@ -40,6 +43,7 @@ _READS = ("GET", "HEAD")
 # Longer than any pause in a rollout that keeps its connection, shorter than a forgotten client lives.
 _KEEP_ALIVE = 120.0
 _LINGER = 2.0
+_GLANCE = 0.05  # seconds between looks at whether a client still waits for an answer that never comes
 _OPEN = frozenset({paths.VERSIONS, paths.ROOT, f"{paths.ROOT}/odata", f"{paths.ROOT}/$metadata"})
 _GONE = HTTPStatus.SERVICE_UNAVAILABLE
 
@@ -65,6 +69,7 @@ class BmcServer:
         self._updates = updates
         self._latency = latency
         self._boot = station.bmc_boot()
+        self._disorder = Disorder(station)
         self._server = web.Server(
             self._serve,
             access_log=None,
@@ -131,26 +136,58 @@ class BmcServer:
         if not self._is_up() or self._boot != boot or request.transport is None:
             return _reset(request)
         path = station.canonical(_path(request.raw_path))
-        loss = station.trouble(request.method, path)
-        if isinstance(loss, RequestLost):
-            return _reset(request)
+        trouble = station.trouble(request.method, path) if self._disorder.reigns else None
+        match trouble:
+            case RequestLost() | RedfishDead(how=Silence.RESET):
+                return _reset(request)
+            case RedfishDead(how=Silence.HANG):
+                await _silence(request)
+                return _reset(request)
+            case RedfishDead():
+                return _response(RefusalError(503, "The service is not available.").answer())
+            case Busy():
+                headers = {"Retry-After": str(trouble.retry_after)}
+                return _response(RefusalError(trouble.status, "The service is busy.", headers=headers).answer())
+            case GarbledError():
+                return _response(garbled(trouble))
+            case AnswerLost() | KeepAliveDropped() | None:
+                pass
+            case unknown:
+                assert_never(unknown)
         try:
-            answer = await self._answer(request, path)
+            answer = await self._judged(request, path)
         except RefusalError as refusal:
             answer = refusal.answer()
         except ConnectionError:
             return _reset(request)
-        if loss is not None:
-            return _reset(request)
-        return _response(answer)
+        match trouble:
+            case AnswerLost():
+                return _reset(request)
+            case KeepAliveDropped():
+                return await _parting(request, _response(answer))
+            case _:
+                return _response(answer)
+
+    async def _judged(self, request: web.BaseRequest, path: str) -> Answer:
+        """Answer, with what is out of order before and after."""
+        if not self._disorder.reigns:
+            return await self._answer(request, path)
+        path = self._disorder.routed(path)
+        self._check_login(request, path)
+
+        async def body() -> bytes:
+            await _continue(request)
+            return await _body(request)
+
+        answer = await self._disorder.before(request.method, path, request.headers, body)
+        if answer is None:
+            answer = await self._answer(request, path)
+        return self._disorder.after(request.method, path, request.raw_path.partition("?")[2], answer)
 
     async def _answer(self, request: web.BaseRequest, path: str) -> Answer:
         method = request.method
         key = (method, path)
-        if path not in _OPEN and not self._station.sessions.allows(request.headers) and not _is_login(key):
-            raise RefusalError(
-                401, "There is no valid session.", headers={"WWW-Authenticate": f'Basic realm="{self._station.name}"'}
-            )
+        self._check_login(request, path)
         if method in _READS:
             answer = self._station.read(path, request.raw_path.partition("?")[2])
             if answer is not None:
@@ -163,6 +200,13 @@ class BmcServer:
                 raise RefusalError(404, f"There is no resource at {path}.")
             return Answer(HTTPStatus.NO_CONTENT)
         return await self._pass_on(request, path)
+
+    def _check_login(self, request: web.BaseRequest, path: str) -> None:
+        is_login = _is_login((request.method, path))
+        if path not in _OPEN and not is_login and not self._station.sessions.allows(request.headers):
+            raise RefusalError(
+                401, "There is no valid session.", headers={"WWW-Authenticate": f'Basic realm="{self._station.name}"'}
+            )
 
     async def _pass_on(self, request: web.BaseRequest, path: str) -> Answer:
         await _continue(request)
@@ -267,6 +311,21 @@ async def _continue(request: web.BaseRequest) -> None:
 def _reset(request: web.BaseRequest) -> web.Response:
     abort(request.transport)
     return web.Response(status=_GONE)  # goes nowhere; aiohttp wants something to fail to send
+
+
+async def _silence(request: web.BaseRequest) -> None:
+    """Say nothing until the client gives up."""
+    while request.transport is not None and not request.transport.is_closing():  # noqa: ASYNC110 - no event tells
+        await asyncio.sleep(_GLANCE)
+
+
+async def _parting(request: web.BaseRequest, response: web.Response) -> web.Response:
+    """Send the whole answer, which promises to keep the connection, and close it (P27)."""
+    await response.prepare(request)
+    await response.write_eof()
+    if request.transport is not None:
+        request.transport.close()
+    return response
 
 
 def _response(answer: Answer) -> web.Response:

@@ -20,6 +20,7 @@ SYSTEMS = f"{ROOT}/Systems"
 MANAGERS = f"{ROOT}/Managers"
 CHASSIS = f"{ROOT}/Chassis"
 REGISTRIES = f"{ROOT}/Registries"
+JOBS = f"{ROOT}/JobService/Jobs"
 CERTIFICATES = f"{ROOT}/CertificateService"
 
 

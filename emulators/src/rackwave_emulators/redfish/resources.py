@@ -153,7 +153,7 @@ def system(unit: Unit) -> dict[str, Any]:
     if rules.boot_progress:
         told["BootProgress"] = {"LastState": _PROGRESS[machine.post]}
     if rules.last_reset_time:
-        told["LastResetTime"] = moment(machine.last_reset)
+        told["LastResetTime"] = moment(machine.last_reset + unit.clock_offset)
     if (extension := oem.of_system(unit)) is not None:
         told["Oem"] = extension
     return told
@@ -276,7 +276,7 @@ def bios(unit: Unit) -> dict[str, Any]:
         "Name": "BIOS Configuration",
         "Actions": {"#Bios.ResetBios": {"target": f"{path}/Actions/Bios.ResetBios"}},
     }
-    if unit.machine.personality.rules.bios_attributes:
+    if unit.machine.personality.rules.bios_attributes and not unit.machine.blind:
         told["AttributeRegistry"] = REGISTRY_ID
         told["Attributes"] = unit.machine.bios_attributes
         told["@Redfish.Settings"] = {

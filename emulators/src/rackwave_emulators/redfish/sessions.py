@@ -8,21 +8,16 @@ import hmac
 import random
 from collections.abc import Iterator, Mapping
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from rackwave.ports import Clock
 
+from ..access import Access
+from ..access import Account as Account  # where others look for it
+from ..refusal import LabRefusal
 from .answers import RefusalError
 
 SESSIONS = "/redfish/v1/SessionService/Sessions"
-
-
-@frozen
-class Account:
-    """The one account of every BMC in the lab."""
-
-    username: str = "admin"
-    password: str = field(default="password", repr=False)
 
 
 @define
@@ -47,12 +42,15 @@ class Sessions:
     Tokens come from *chance*, so a lab with a seed repeats itself exactly; nothing here guards a secret.
     """
 
-    def __init__(self, account: Account, clock: Clock, chance: random.Random, *, cap: int, timeout: float) -> None:
-        self._account = account
+    def __init__(
+        self, account: Account, clock: Clock, chance: random.Random, *, cap: int, timeout: float, access: Access
+    ) -> None:
+        self._configured = account
+        self._access = access
+        self._followed = (access.ended, access.crowds)
         self._clock = clock
         self._chance = chance
         self._by_token: dict[str, Session] = {}
-        self._basic = _basic(account)
         self._next = 1
         self.cap = cap
         self.timeout = timeout
@@ -74,8 +72,11 @@ class Sessions:
         Raises:
             RefusalError: wrong credentials (401) or no session left (503, P26).
         """
-        if not self._accepts(username, password):
-            raise RefusalError(401, "The user name or the password is wrong.", message_id="NoValidSession")
+        try:
+            self._access.judge(accepted=self._accepts(username, password))
+        except LabRefusal as refusal:
+            raise RefusalError(refusal.status, str(refusal), message_id=refusal.message_id) from refusal
+        self.follow()
         self._expire()
         if len(self._by_token) >= self.cap:
             raise RefusalError(
@@ -84,11 +85,26 @@ class Sessions:
                 message_id="SessionLimitExceeded",
                 headers={"Retry-After": "30"},
             )
+        session = self._enter(username)
+        self.opened += 1
+        return session
+
+    def follow(self) -> None:
+        """Do what has become of all sessions: they ended (P31), or strangers took those that were free (P26)."""
+        ended, crowds = self._followed
+        self._followed = (self._access.ended, self._access.crowds)
+        if ended != self._access.ended:
+            self.forget()
+        if crowds != self._access.crowds:
+            self._expire()
+            while len(self._by_token) < self.cap:
+                self._enter("stranger")
+
+    def _enter(self, username: str) -> Session:
         now = self._clock.monotonic()
         session = Session(str(self._next), f"{self._chance.getrandbits(128):032x}", username, self._clock.now(), now)
         self._next += 1
         self._by_token[session.token] = session
-        self.opened += 1
         return session
 
     def close(self, session_id: str) -> bool:
@@ -122,13 +138,16 @@ class Sessions:
         authorization = headers.get("Authorization")
         if authorization is None:
             return False
-        if authorization == self._basic:
-            return True
-        return self._accepts(*_parsed(authorization))
+        try:
+            self._access.judge(accepted=self._accepts(*_parsed(authorization)))
+        except LabRefusal:
+            return False
+        return True
 
     def _accepts(self, username: str, password: str) -> bool:
-        return hmac.compare_digest(_bytes(username), _bytes(self._account.username)) and hmac.compare_digest(
-            _bytes(password), _bytes(self._account.password)
+        account = self._access.factory or self._configured
+        return hmac.compare_digest(_bytes(username), _bytes(account.username)) and hmac.compare_digest(
+            _bytes(password), _bytes(account.password)
         )
 
     def _expire(self) -> None:
@@ -136,10 +155,6 @@ class Sessions:
         for token in [token for token, session in self._by_token.items() if session.used < limit]:
             del self._by_token[token]
             self.expired += 1
-
-
-def _basic(account: Account) -> str:
-    return "Basic " + base64.b64encode(f"{account.username}:{account.password}".encode()).decode()
 
 
 def _parsed(authorization: str) -> tuple[str, str]:

@@ -90,7 +90,6 @@ class Station:
         self.manager_id = machine.personality.manager_id
         self.image_limit = IMAGE_LIMIT
         self.verifies_remote = False
-        self.clock_offset = 0.0
         self.push_targets: tuple[str, ...] = ()
         self.push_claimed = False
         self.media_directory = directory / "media"
@@ -121,6 +120,11 @@ class Station:
         found = {"name": self.name, "url": self.url}
         return found if self.ipmi is None else {**found, "ipmi": self.ipmi.endpoint}
 
+    @property
+    def clock_offset(self) -> float:
+        """By how many seconds the BMC's clock is wrong (P33)."""
+        return self.machine.controller.clock_offset
+
     # -- whether it answers ---------------------------------------------------------------------
 
     def is_up(self) -> bool:
@@ -132,6 +136,7 @@ class Station:
                 self._booted = booted
                 self.sessions.forget()
                 self.push_targets, self.push_claimed = (), False
+            self.sessions.follow()
             return alive
 
     def bmc_boot(self) -> str:
@@ -241,6 +246,16 @@ class Station:
         with self._acting():
             self.machine.reset_bmc()
 
+    def clear_queue(self) -> None:
+        """Force-clear the job queue (P21)."""
+        with self._acting():
+            self.machine.clear_queue()
+
+    def fetch_trouble(self, uri: str, *, ranges: bool = True) -> str:
+        """Say why the image at *uri* cannot be fetched; empty: it can (P20)."""
+        with self._lock:
+            return self.machine.fetch_trouble(uri, ranges=ranges)
+
     def stage_bios(self, attributes: dict[str, AttributeValue]) -> None:
         """Stage BIOS attributes for the next POST."""
         with self._acting():
@@ -295,7 +310,7 @@ class Station:
         except (ValueError, OverflowError, OSError):
             raise RefusalError(400, "DateTime must be a date.", message_id="PropertyValueFormatError") from None
         with self._lock:
-            self.clock_offset = seconds - self.machine.time
+            self.machine.controller.clock_offset = seconds - self.machine.time
 
     def power_state(self) -> str:
         """Return the host's PowerState."""
@@ -430,7 +445,7 @@ def make_station(
     backend = hosts(HostIdentity(name, serial, uuid, make.vendor, make.model)) or TIMED_HOST
     machine = Machine(name, clock, personality=make, serial=serial, installed=versions, backend=backend)
     cap = make.rules.session_cap if session_cap is None else session_cap
-    sessions = Sessions(account, clock, chance, cap=cap, timeout=make.rules.session_timeout)
+    sessions = Sessions(account, clock, chance, cap=cap, timeout=make.rules.session_timeout, access=machine.access)
     return Station(machine, sessions, uuid=uuid, mac=mac, directory=directory)
 
 

@@ -11,7 +11,7 @@ import ssl
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -97,7 +97,14 @@ def image_uri(text: str) -> str:
     return text
 
 
-async def fetch(uri: str, inbox: Inbox, *, address: str, verify: bool) -> Path:
+class RangeCheck(Protocol):
+    """Told whether the image's server sends parts on request; it may raise TransferError."""
+
+    def __call__(self, *, ranges: bool) -> None:
+        """Judge it."""
+
+
+async def fetch(uri: str, inbox: Inbox, *, address: str, verify: bool, check: RangeCheck) -> Path:
     """Fetch *uri* into the inbox, from the BMC's own address where the image server is on loopback too.
 
     Certificates are only verified on request, as real BMCs do (VerifyRemoteServerCertificate defaults to
@@ -121,6 +128,7 @@ async def fetch(uri: str, inbox: Inbox, *, address: str, verify: bool) -> Path:
         ):
             if response.status != web.HTTPOk.status_code:
                 raise TransferError(f"The image server answered {response.status}.")
+            check(ranges=response.headers.get("Accept-Ranges") == "bytes")
             inbox.check(response.content_length or 0)
             return await inbox.keep(response.content.iter_chunked(_CHUNK))
     except (aiohttp.ClientError, OSError, ValueError) as error:

@@ -11,12 +11,14 @@ from typing import Any, TypedDict
 from aiohttp import web
 from attrs import frozen
 
+from ..faults import InventoryDoubles
 from ..images import ImageError, ImageFacts, read_image
 from ..personality import StartUpdate
 from ..updates import Hold, MachineTask
 from . import paths
 from .answers import Answer, RefusalError, text_property
 from .inventory import component_of
+from .inventory_doubles import listed_path
 from .station import Station
 from .transfer import Inbox, Push, TransferError, drop, fetch, image_uri, receive_multipart, receive_stream, targets_of
 
@@ -140,8 +142,17 @@ class UpdateService:
         return Inbox(self._directory, station.image_limit)
 
     async def _pull(self, station: Station, task: MachineTask, uri: str) -> None:
+        def check(*, ranges: bool) -> None:
+            if not ranges and (trouble := station.fetch_trouble(uri, ranges=False)):
+                raise TransferError(trouble)
+
+        if trouble := station.fetch_trouble(uri):
+            station.transfer_failed(task, trouble)
+            return
         try:
-            path = await fetch(uri, self._inbox(station), address=station.address, verify=station.verifies_remote)
+            path = await fetch(
+                uri, self._inbox(station), address=station.address, verify=station.verifies_remote, check=check
+            )
         except TransferError as error:
             station.transfer_failed(task, str(error))
             return
@@ -210,8 +221,9 @@ def _component(station: Station, targets: tuple[str, ...]) -> str | None:
     """
     found: set[str] = set()
     personality = station.machine.personality
+    doubled = station.machine.afflicted(InventoryDoubles) is not None
     for target in targets:
-        component = component_of(personality, target)
+        component = component_of(personality, listed_path(target) if doubled else target)
         if component is not None:
             found.add(component.name)
         elif target.rstrip("/") not in (

@@ -22,9 +22,7 @@ from workplace import PASSWORD
 
 sys.path.insert(0, str(Path(__file__).parent))  # for guests.py
 
-from guests import NODE, POST_LIMIT, QUICK, Firmware, LabOf, wait_for
-
-KIT = "RACKWAVE_GUEST_KIT"
+from guests import KIT, NODE, POST_LIMIT, QUICK, Firmware, LabOf, wait_for
 
 
 @pytest.fixture(scope="session")
@@ -59,17 +57,17 @@ def lab_of(kit: GuestKit, tmp_path: Path) -> LabOf:
     """Start a lab of one guest whose BIOS is the given image, and wait until it is up."""
 
     @contextmanager
-    def start(image: Path) -> Iterator[Lab]:
-        guests = Guests(kit=kit, factory=image, post_limit=POST_LIMIT, directory=tmp_path / "guests")
+    def start(image: Path, post_limit: float = POST_LIMIT, password: str = PASSWORD) -> Iterator[Lab]:
+        guests = Guests(kit=kit, factory=image, post_limit=post_limit, directory=tmp_path / "guests")
         with Lab(
             1,
             clock=ScaledClock(1.0),
             timing=QUICK,
             directory=tmp_path / "lab",
-            account=Account(password=PASSWORD),
+            account=Account(password=password),
             hosts=guests,
         ) as lab:
-            wait_for(lambda: lab[NODE].truth()["post"] == "complete")
+            wait_for(lambda: lab[NODE].truth()["post"] == "complete", seconds=post_limit)
             yield lab
 
     return start

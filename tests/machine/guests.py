@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+import requests
 from attrs import frozen
 
 from rackwave_emulators.images import wrap_image
 from rackwave_emulators.lab import Lab
 from rackwave_emulators.personality import Timing
 from rackwave_emulators.qemu.seabios import version_of, with_version
-from workplace import Workplace
+from workplace import PASSWORD, Workplace
 
+KIT = "RACKWAVE_GUEST_KIT"
 NODE = "r1n01"
+ENDED = ("Completed", "Exception")
 POST_LIMIT = 25.0  # real seconds; a boot took 2.3 to 5 s with SeaBIOS and 9 to 13 s with OVMF
 
-LabOf = Callable[[Path], AbstractContextManager[Lab]]
+
+class LabOf(Protocol):
+    """Starts a lab of one guest."""
+
+    def __call__(
+        self, image: Path, post_limit: float = POST_LIMIT, password: str = PASSWORD
+    ) -> AbstractContextManager[Lab]: ...
+
 
 # The guest and the lab live in real time; only writing and switching are quicker than life.
 QUICK = Timing(update=0.5, apply=0.2, bmc_reset=1.0, power=0.2, shutdown=0.5)
@@ -93,6 +105,41 @@ def bundle(workplace: Workplace, seq: int, version: str, payload: bytes) -> None
     wrap_image(source / "bios.img", component="BIOS", version=version, payload=payload)
     workplace.build(source)
     workplace.publish(f"A.{seq}")
+
+
+def push(lab: Lab, image: Path) -> None:
+    """Push *image* to the node as a client of its own, and wait until it is written or has failed."""
+    url = lab[NODE].url
+    parts = {
+        "UpdateParameters": (None, '{"Targets": []}', "application/json"),
+        "UpdateFile": (image.name, image.read_bytes(), "application/octet-stream"),
+    }
+    with requests.Session() as session:
+        session.auth, session.verify = (lab.account.username, lab.account.password), str(lab.ca)
+        service = session.get(f"{url}/redfish/v1/UpdateService", timeout=20).json()
+        answer = session.post(url + service["MultipartHttpPushUri"], files=parts, timeout=20)
+        assert requests.codes.accepted == answer.status_code, answer.text
+        task = url + answer.json()["@odata.id"]
+        wait_for(lambda: session.get(task, timeout=20).json()["TaskState"] in ENDED)
+
+
+class Ipmitool:
+    """Debian's ipmitool, speaking to the node's BMC with suite 17."""
+
+    def __init__(self, lab: Lab, *words: str) -> None:
+        ipmi = lab[NODE].ipmi
+        assert ipmi is not None
+        host, _, port = ipmi.endpoint.partition(":")
+        self._command = ["ipmitool", "-I", "lanplus", "-C", "17", "-H", host, "-p", port]
+        self._command += ["-U", lab.account.username, "-E", *words]
+        self._environment = {**os.environ, "IPMI_PASSWORD": lab.account.password}
+
+    def __call__(self, *words: str) -> str:
+        """Say it, and return what ipmitool printed."""
+        done = subprocess.run(
+            [*self._command, *words], env=self._environment, capture_output=True, text=True, timeout=30, check=True
+        )
+        return done.stdout.strip()
 
 
 def guest_of(workplace: Workplace) -> dict[str, Any]:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from guests import NODE, Firmware, LabOf, bundle, guest_of, is_running, place_of_work, wait_for
+from guests import KIT, NODE, Firmware, Ipmitool, LabOf, bundle, guest_of, is_running, place_of_work, push, wait_for
 
+from rackwave.errors import BundleError
+from rackwave.repository.examples import prepare_example
 from rackwave_emulators.faults import FlashFails, Leaves
+from rackwave_emulators.images import wrap_image
+from rackwave_emulators.qemu.initramfs import flash_words
+from rackwave_emulators.qemu.kit import GuestKit
 from rackwave_emulators.redfish.station import Station
 
 pytestmark = pytest.mark.machine
@@ -83,14 +91,81 @@ def test_a_flash_that_breaks_off_leaves_a_machine_that_does_not_boot(
     lab_of: LabOf, factory: Path, firmware: Firmware, tmp_path: Path
 ) -> None:
     """What a broken-off write leaves in the flash does not boot; the image written again does."""
-    with lab_of(factory) as lab:
-        workplace = place_of_work(tmp_path / "work", lab)
-        bundle(workplace, 1, firmware.version, firmware.seabios)
-        workplace.run("deploy", "A.1")
-        lab[NODE].arm(FlashFails(percent=50, leaves=Leaves.CORRUPT))
-        bundle(workplace, 2, "2.0.0", firmware.build("2.0.0"))
-        lab[NODE].reset_host("ForceRestart")
-        done = workplace.run("deploy", "A.2", "--json")
+    image = tmp_path / "new.img"
+    wrap_image(image, component="BIOS", version="2.0.0", payload=firmware.build("2.0.0"))
+    with lab_of(factory, 15.0) as lab:
+        station = lab[NODE]
+        station.arm(FlashFails(percent=50, leaves=Leaves.CORRUPT))
+        push(lab, image)
+        station.reset_host("ForceRestart")
+        wait_for(lambda: station.truth()["post"] == "failed")
+        dead = station.truth()
+        push(lab, image)
+        station.reset_host("ForceRestart")
+        wait_for(lambda: station.truth()["post"] == "complete")
 
-        assert 4 == done.code, done.err
-        assert firmware.version == guest_of(workplace)["bios"]
+        assert ("On", None, True) == (dead["power"], dead["guest_bios"], dead["guest"]["frozen"])
+        assert "2.0.0" == station.truth()["guest_bios"]
+
+
+def test_uefi_firmware_is_really_what_boots(lab_of: LabOf, tmp_path: Path) -> None:
+    """OVMF tells no version, so the guest reads its flash: it boots Debian's older build, then the newer."""
+    try:
+        older, newer = prepare_example("uefi-ovmf", Path(os.environ[KIT]) / "uefi")
+    except BundleError as error:
+        pytest.skip(f"{error} {error.advice}")
+    images = [folder / "OVMF_CODE_4M.fd" for folder in (older, newer)]
+    with lab_of(images[0], 60.0) as lab:
+        workplace = place_of_work(tmp_path / "work", lab)
+        for folder in (older, newer):
+            workplace.build(folder)
+            workplace.publish(folder.name)
+            done = workplace.run("deploy", folder.name, "--json")
+            told = guest_of(workplace)["told"]
+
+            assert 0 == done.code, done.err
+            assert "EFI Development Kit II / OVMF" == told["bios_vendor"]
+            assert flash_words((folder / "OVMF_CODE_4M.fd").read_bytes()) == told["flash"]
+        assert 2 == guest_of(workplace)["boots"]
+    assert len(images) == len({flash_words(image.read_bytes()) for image in images})
+
+
+def test_ipmitool_restarts_the_guest(lab_of: LabOf, factory: Path) -> None:
+    """'ipmitool chassis power cycle' ends the guest's process and starts another; off and on do their half each."""
+    if shutil.which("ipmitool") is None:
+        pytest.skip("there is no ipmitool here: apt-get install ipmitool")
+    with lab_of(factory, password="at-most-20-bytes") as lab:  # all that IPMI has room for
+        station = lab[NODE]
+        power = Ipmitool(lab, "chassis", "power")
+        pid = station.truth()["guest"]["pid"]
+        power("cycle")
+        wait_for(lambda: station.truth()["guest"]["boots"] == 2)
+        again = station.truth()["guest"]["pid"]
+        wait_for(lambda: station.truth()["post"] == "complete")
+        power("off")
+        wait_for(lambda: station.truth()["power"] == "Off")
+
+        assert "Chassis Power is off" == power("status")
+        assert [False, False] == [is_running(pid), is_running(again)]
+
+        power("on")
+        wait_for(lambda: station.truth()["post"] == "complete")
+
+        assert "Chassis Power is on" == power("status")
+        assert 3 == station.truth()["guest"]["boots"]
+
+
+def test_a_killed_lab_leaves_no_guest(kit: GuestKit, factory: Path) -> None:
+    """A guest dies with its lab, also when that is killed -9."""
+    script = Path(__file__).with_name("lab_to_kill.py")
+    lab = subprocess.Popen(
+        [sys.executable, str(script), os.environ[KIT], str(factory)], stdout=subprocess.PIPE, text=True
+    )
+    with lab:
+        assert lab.stdout is not None
+        pid = int(lab.stdout.readline())
+        was_running = is_running(pid)
+        lab.kill()
+
+    assert was_running
+    wait_for(lambda: not is_running(pid), seconds=5)

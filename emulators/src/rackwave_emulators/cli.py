@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import attrs
 import click
@@ -18,11 +19,13 @@ import click
 from rackwave.errors import UsageError
 
 from .clock import ScaledClock
-from .control import catalogue
+from .control import catalogue, pathologies
+from .faults import Fault
 from .images import make_image
 from .lab import Lab
 from .personality import Timing, load_personality, personalities, personality_as_dict
 
+_SHARED = tuple(field.name for field in attrs.fields(Fault))
 _PARENT_CHECK = 1.0  # seconds between looks at whether the parent still lives
 
 
@@ -104,16 +107,44 @@ def up(
 
 
 @lab.command()
-@click.option("--json", "as_json", is_flag=True, help="The whole catalogue, with parameters and defaults.")
+@click.option("--json", "as_json", is_flag=True, help="All of it, with parameters and defaults.")
 def faults(as_json: bool) -> None:
-    """List the faults that can be injected."""
-    known = catalogue()
+    """List what goes wrong with real BMCs (P01 to P50), and the faults that bring it about.
+
+    Rows and faults are injected by their id through the control interface.
+    """
+    known = pathologies()
+    others = [fault for fault in catalogue() if not fault["pathologies"]]
     if as_json:
-        click.echo(json.dumps(known, indent=2))
+        click.echo(json.dumps({"pathologies": known, "faults": catalogue()}, indent=2))
         return
-    width = max(len(fault["fault"]) for fault in known)
-    for fault in known:
-        click.echo(f"{fault['fault']:{width}}  {fault['story']}")
+    for row in known:
+        click.echo(f"{row['pathology']}  {row['label']:7}  {row['story']}")
+        for ids, names in _parameters(row["faults"]).items():
+            click.echo(f"     {'':7}  {ids}: {', '.join(names) or 'no parameters of its own'}")
+    click.echo("")
+    for fault in others:
+        click.echo(f"     {fault['label']:7}  {fault['story']}")
+        told = [{"fault": fault["fault"], "parameters": fault["parameters"]}]
+        for ids, names in _parameters(told).items():
+            click.echo(f"     {'':7}  {ids}: {', '.join(names)}")
+    click.echo("")
+    click.echo(f"each also has {', '.join(_SHARED)}; --json tells every default")
+
+
+def _parameters(presets: list[dict[str, Any]]) -> dict[str, list[str]]:
+    """Return the parameters that each fault has of its own, with the values that the row gives them."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for preset in presets:
+        values = found.setdefault(preset["fault"], {})
+        for name, value in preset["parameters"].items():
+            text = json.dumps(value)
+            if name not in _SHARED and text not in values.setdefault(name, []):
+                values[name].append(text)
+    return {
+        fault: [f"{name}={'|'.join(texts)}" for name, texts in values.items() if texts]
+        for fault, values in found.items()
+    }
 
 
 @lab.command(name="personalities")

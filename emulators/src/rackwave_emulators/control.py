@@ -19,7 +19,7 @@ from aiohttp import web
 from rackwave.errors import RackwaveError, UsageError
 from rackwave.ports import Clock
 
-from .faults import FAULTS, fault_as_dict, parse_fault
+from .faults import FAULTS, ROWS, defaults, fault_as_dict, parse_fault
 from .redfish.answers import RefusalError
 from .redfish.station import Station
 
@@ -51,7 +51,9 @@ class Control:
                 web.delete("/nodes/{name}/faults", self._disarm),
                 web.post("/nodes/{name}/reset-host", self._reset_host),
                 web.post("/nodes/{name}/reset-bmc", self._reset_bmc),
+                web.post("/nodes/{name}/ac-cycle", self._ac_cycle),
                 web.get("/faults", self._catalogue),
+                web.get("/pathologies", self._pathologies),
                 web.post("/reset-counters", self._reset_counters),
             ]
         )
@@ -130,6 +132,15 @@ class Control:
         station.reset_bmc()
         return web.json_response(station.truth())
 
+    async def _ac_cycle(self, request: web.Request) -> web.Response:
+        station = self.station(request.match_info["name"])
+        with station.exclusive() as machine:
+            machine.cut_ac()
+        return web.json_response(station.truth())
+
+    async def _pathologies(self, _: web.Request) -> web.Response:
+        return web.json_response(pathologies())
+
     async def _catalogue(self, _: web.Request) -> web.Response:
         return web.json_response(catalogue())
 
@@ -147,15 +158,29 @@ class Control:
 
 
 def catalogue() -> list[dict[str, Any]]:
-    """Return every fault that can be injected: id, story, pathologies, parameters with their defaults."""
+    """Return every fault that can be injected: id, story, label, pathologies, parameters with their defaults."""
     return [
         {
             "fault": kind.id,
             "story": kind.story,
+            "label": kind.label.value,
             "pathologies": list(kind.pathologies),
             "parameters": {field.name: _default(field) for field in attrs.fields(kind)},
         }
         for kind in FAULTS.values()
+    ]
+
+
+def pathologies() -> list[dict[str, Any]]:
+    """Return the fifty rows of real BMCs' pathologies: id, label, story, and how each can be brought about."""
+    return [
+        {
+            "pathology": row.id,
+            "label": row.label.value,
+            "story": row.story,
+            "faults": [{"fault": preset.kind.id, "parameters": defaults(preset)} for preset in row.presets],
+        }
+        for row in ROWS.values()
     ]
 
 

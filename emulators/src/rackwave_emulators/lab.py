@@ -203,7 +203,7 @@ class Lab:
                 BmcServer(
                     station,
                     sock,
-                    context=_context(authority, station.name, address),
+                    context=_context(authority, station),
                     bridge=self._bridge,
                     updates=self._updates,
                     latency=self._latency,
@@ -348,8 +348,18 @@ def _bound(address: str, port: int) -> socket.socket:
         return listen("127.0.0.1", 0)
 
 
-def _context(authority: Authority | None, name: str, address: str) -> Callable[[], ssl.SSLContext | None]:
-    return (lambda: None) if authority is None else partial(authority.context, name, address)
+def _context(authority: Authority | None, station: Station) -> Callable[[], ssl.SSLContext | None]:
+    """Return what makes the station's present TLS context: one for each certificate that it has had."""
+    controller = station.machine.controller
+    made: dict[int, ssl.SSLContext] = {}
+
+    def context() -> ssl.SSLContext | None:
+        number = controller.certificates
+        if authority is not None and number not in made:
+            made[number] = authority.context(station.name, station.address, kind=controller.certificate, number=number)
+        return made.get(number)
+
+    return context
 
 
 def _toml(text: str) -> str:

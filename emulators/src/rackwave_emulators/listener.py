@@ -55,7 +55,7 @@ def abort(transport: asyncio.BaseTransport | None) -> None:
 class Listener:
     """Accepts connections on *sock* and gives each a protocol from *factory*, while *admits* says yes.
 
-    *context* is asked for at the first connection (None: plain HTTP).
+    *context* is asked for at each connection, since certificates may change (None: plain HTTP).
     """
 
     def __init__(
@@ -69,9 +69,7 @@ class Listener:
         self._loop = asyncio.get_running_loop()
         self._sock = sock
         self._factory = factory
-        self._make_context = context
-        self._context: ssl.SSLContext | None = None
-        self._has_context = False
+        self._context = context
         self._admits = admits
         self._handshakes: set[asyncio.Task[None]] = set()
         self.accepted = 0
@@ -118,15 +116,13 @@ class Listener:
             task.add_done_callback(self._handshakes.discard)
 
     async def _serve(self, connection: socket.socket) -> None:
-        if not self._has_context:
-            self._context = self._make_context()
-            self._has_context = True
-        tls = self._context is not None
+        context = self._context()
+        tls = context is not None
         try:
             await self._loop.connect_accepted_socket(
                 self._factory,
                 connection,
-                ssl=self._context,
+                ssl=context,
                 ssl_handshake_timeout=_HANDSHAKE_LIMIT if tls else None,
                 ssl_shutdown_timeout=_SHUTDOWN_LIMIT if tls else None,
             )

@@ -295,7 +295,8 @@ def test_the_command_lists_faults():
     """``lab faults`` names each fault, and --json has every parameter with its default."""
     plain = CliRunner().invoke(lab_command, ["faults"])
     told = CliRunner().invoke(lab_command, ["faults", "--json"])
-    by_name = {entry["fault"]: entry for entry in json.loads(told.output)}
+    by_name = {entry["fault"]: entry for entry in json.loads(told.output)["faults"]}
 
     assert "flash-fails" in plain.output
+    assert 50 == len(json.loads(told.output)["pathologies"])
     assert 40 == by_name["flash-fails"]["parameters"]["percent"]

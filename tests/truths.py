@@ -91,10 +91,9 @@ def assert_never_twice(rig: Rig) -> None:
 
 
 def _broken_by_us(truth: dict[str, Any]) -> bool:
-    """Whether a component was spoilt by a reset or a second write of ours; a host that dies by itself may spoil too."""
-    died = {death["at"] for death in truth["deaths"]}
-    spoilt = [each["why"] for each in truth["corruptions"] if each["at"] not in died]
-    return any("reset" in why or "two writes" in why for why in spoilt)
+    """Whether a component was spoilt by a reset or a second write of ours; a host that dies may spoil one by itself."""
+    ours = ("two writes", "BMC was reset") if truth["deaths"] else ("two writes", "reset")
+    return any(words in spoilt["why"] for spoilt in truth["corruptions"] for words in ours)
 
 
 def intents(rig: Rig, node: NodeName) -> list[tuple[str, str, str]]:

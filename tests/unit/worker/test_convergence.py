@@ -15,6 +15,7 @@ from rackwave.core.event import Acted, Intended, NodeResult
 from rackwave.core.identity import NodeName
 from rackwave.core.policy import Policy
 from rackwave.core.receipt import Ambiguous
+from rackwave.core.recovery import POLICIES
 from rackwave.core.step import WriteImage
 from rackwave_emulators.faults import (
     CompletedUnapplied,
@@ -92,6 +93,7 @@ class Trouble:
     faults: tuple[tuple[int, Fault], ...] = ()
     kills: frozenset[int] = frozenset()
     away: float = 0.0
+    recovery: str = "resend-then-prior"
 
 
 fates = st.dictionaries(st.integers(0, 40), st.sampled_from(LOST), max_size=4)
@@ -111,6 +113,7 @@ def troubles(*, faults: st.SearchStrategy[Fault] | None = None, kills: int = 0) 
         else st.just(()),
         kills=st.frozensets(st.integers(0, 250), max_size=kills) if kills else st.just(frozenset()),
         away=st.sampled_from([0.0, 45.0, 200.0, 7200.0]),
+        recovery=st.sampled_from(sorted(POLICIES)),
     )
 
 
@@ -128,13 +131,16 @@ def run(folder: Path, trouble: Trouble) -> Run:
     names, make = nodes(3), MAKES[trouble.make]
     wires = {name: Spiteful(fates) for name, fates in zip(names, trouble.wires, strict=True)}
     shelf = Shelf(folder, activations={spec.name: spec.activation for spec in make.components})
-    rig = Rig(shelf, names, policy=POLICY, personality=make, wires=wires, reaper=Reaper(trouble.kills))
+    policy = evolve(POLICY, recovery=trouble.recovery)
+    rig = Rig(shelf, names, policy=policy, personality=make, wires=wires, reaper=Reaper(trouble.kills))
     has_settings = trouble.settings and make.rules.bios_attributes
     old = {name: versions[0] for name, versions in VERSIONS.items()}
     new = {name: VERSIONS[name][1] for name in trouble.components}
     before = shelf.bundle("A.1", old, settings={"BootMode": "Uefi"} if has_settings else None)
     after = shelf.bundle("A.2", new, settings={"BootMode": "Bios"} if has_settings else None)
-    rig.clock.run(rig.assign(before))
+    earlier = shelf.bundle("A.0", {BIOS: "0.9.0", NIC: "20.0"})
+    for bundle in (earlier, before):
+        rig.clock.run(rig.assign(bundle))
     for number, fault in trouble.faults:
         rig.rack.machine(names[number]).inject(fault)
     state = rig.run_with_kills(after, away=trouble.away)

@@ -15,7 +15,7 @@ from rackwave_emulators.clock import ScaledClock
 from rackwave_emulators.images import wrap_image
 from rackwave_emulators.lab import Lab
 from rackwave_emulators.qemu.backend import Guests
-from rackwave_emulators.qemu.kit import GuestKit, KitError, assemble
+from rackwave_emulators.qemu.kit import GuestKit, KitAbsentError, assemble
 from rackwave_emulators.redfish.sessions import Account
 from rackwave_emulators.redfish.station import Station
 from workplace import PASSWORD
@@ -34,7 +34,7 @@ def kit() -> GuestKit:
         pytest.skip(f"{KIT} names no directory to keep the guests' kernel in; 'nox -s machine' does")
     try:
         return assemble(Path(os.environ[KIT]))
-    except KitError as error:
+    except KitAbsentError as error:
         pytest.skip(f"{error} {error.advice}")
 
 

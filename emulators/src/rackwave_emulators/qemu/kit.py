@@ -35,7 +35,11 @@ _WANTED: Mapping[str, Mapping[str, str]] = {
 
 
 class KitError(UsageError):
-    """What a guest is made of cannot be had on this machine."""
+    """What a guest is made of cannot be put together."""
+
+
+class KitAbsentError(KitError):
+    """What a guest is made of cannot be had on this machine: no apt, or it does not serve the packages."""
 
 
 @frozen
@@ -56,8 +60,10 @@ def assemble(directory: Path) -> GuestKit:
     """Return the kit in *directory*, fetching what is not there yet.
 
     Raises:
-        KitError: apt does not serve it, or there is no apt.
+        KitAbsentError: apt does not serve it, or there is no apt.
+        KitError: a package holds something else than it did.
     """
+    directory = directory.absolute()  # apt and dpkg-deb run in folders of their own
     directory.mkdir(parents=True, exist_ok=True)
     for package, files in _WANTED.items():
         if not all((directory / name).is_file() for name in files):
@@ -78,11 +84,11 @@ def _fetch(package: str, files: Mapping[str, str], directory: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="rackwave-kit-", dir=directory) as name:
         folder = Path(name)
         real = _real_kernel(folder) if package == _KERNEL else package
-        _run(["apt-get", *_APT_OPTIONS, "download", real], folder)
+        _run(["apt-get", *_APT_OPTIONS, "download", real], folder, KitAbsentError)
         archives = list(folder.glob("*.deb"))
         if len(archives) != 1:
             raise KitError(f"apt served {len(archives)} packages as {real}")
-        contents = _run(["dpkg-deb", "--fsys-tarfile", str(archives[0])], folder)
+        contents = _run(["dpkg-deb", "--fsys-tarfile", str(archives[0])], folder, KitError)
         with tarfile.open(contents) as tar:
             for target, pattern in files.items():
                 _take(tar, pattern, folder / target, package=real)
@@ -101,15 +107,15 @@ def _take(tar: tarfile.TarFile, pattern: str, target: Path, *, package: str) -> 
 
 def _real_kernel(folder: Path) -> str:
     """Return the package that Debian's cloud kernel is at present."""
-    for line in _run(["apt-cache", "depends", _KERNEL], folder).read_text().splitlines():
+    for line in _run(["apt-cache", "depends", _KERNEL], folder, KitAbsentError).read_text().splitlines():
         words = line.split()
         if words[:1] == ["Depends:"] and words[1].startswith("linux-image-"):
             return words[1]
-    raise KitError(f"apt knows no {_KERNEL}", advice="Run 'apt-get update' on a Debian machine of amd64.")
+    raise KitAbsentError(f"apt knows no {_KERNEL}", advice="Run 'apt-get update' on a Debian machine of amd64.")
 
 
-def _run(command: list[str], folder: Path) -> Path:
-    """Run *command* in *folder* and return the file with what it printed."""
+def _run(command: list[str], folder: Path, failure: type[KitError]) -> Path:
+    """Run *command* in *folder* and return the file with what it printed; raise *failure* where it fails."""
     printed = folder / "printed"
     try:
         with printed.open("wb") as out:
@@ -117,12 +123,12 @@ def _run(command: list[str], folder: Path) -> Path:
                 command, cwd=folder, stdout=out, stderr=subprocess.PIPE, timeout=_APT_SECONDS, check=False
             )
     except FileNotFoundError as error:
-        raise KitError(
+        raise KitAbsentError(
             f"there is no {command[0]} on this machine", advice="Guests are made from Debian's packages."
         ) from error
     except subprocess.TimeoutExpired as error:
-        raise KitError(f"'{' '.join(command)}' took longer than {_APT_SECONDS} seconds") from error
+        raise failure(f"'{' '.join(command)}' took longer than {_APT_SECONDS} seconds") from error
     if done.returncode:
         said = (done.stderr.decode(errors="replace").strip().splitlines() or ["it says nothing"])[-1]
-        raise KitError(f"'{' '.join(command)}' failed: {said}", advice="Run 'apt-get update' first.")
+        raise failure(f"'{' '.join(command)}' failed: {said}", advice="Run 'apt-get update' first.")
     return printed

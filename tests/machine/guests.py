@@ -115,6 +115,7 @@ def push(lab: Lab, image: Path) -> None:
         "UpdateFile": (image.name, image.read_bytes(), "application/octet-stream"),
     }
     with requests.Session() as session:
+        session.trust_env = False  # or a CA bundle that the environment names would be trusted instead of the lab's
         session.auth, session.verify = (lab.account.username, lab.account.password), str(lab.ca)
         service = session.get(f"{url}/redfish/v1/UpdateService", timeout=20).json()
         answer = session.post(url + service["MultipartHttpPushUri"], files=parts, timeout=20)

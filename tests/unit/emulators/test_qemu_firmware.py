@@ -35,9 +35,6 @@ def test_a_version_takes_the_place_of_the_old_one(version: str) -> None:
 @pytest.mark.parametrize("version", ["", "x" * 23, "2.0 beta", "2.0\0", "zwei\u00e4"])
 def test_a_version_that_does_not_fit_is_refused(version: str) -> None:
     """Too long, empty, or with characters that DMI would not show as they are."""
-    if version == "zwei\u00e4":
-        assert "zwei?" == version_of(with_version(SEABIOS, version))
-        return
     with pytest.raises(UsageError, match="does not fit"):
         with_version(SEABIOS, version)
 

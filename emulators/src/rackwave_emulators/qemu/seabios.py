@@ -32,7 +32,7 @@ def with_version(image: bytes, version: str) -> bytes:
         UsageError: it is no SeaBIOS, or *version* is longer than its own, or no plain word.
     """
     found = _found(image)
-    old, new = found[1], version.encode("ascii", "replace")
+    old, new = found[1], version.encode()
     if not re.fullmatch(rb"[!-~]+", new) or len(new) > len(old):
         raise UsageError(
             f"the version {version!r} does not fit into this image",

@@ -460,11 +460,12 @@ class Machine:
         if wanted is HostReset.FULL_POWER_CYCLE:
             self._cut_ac()
             return
-        self._host.reset(wanted)
-        now = self._timeline.time
-        breaks = self._armory.first(LinkBreaks, at=now)
-        if breaks and now - self._updates.last_arrival < breaks.seconds and self._armory.strike(LinkBreaks, at=now):
-            self._link_broken = breaks  # P15
+        linked, self._link_broken = self._link_broken, self._link_broken or self._breaking()
+        try:
+            self._host.reset(wanted)
+        except LabRefusal:
+            self._link_broken = linked
+            raise
         self._wake(Moment.RESET)
 
     def reset_bmc(self) -> None:
@@ -537,6 +538,7 @@ class Machine:
             return None
         self.advance()
         self._wake(Moment.REQUEST, method=method, path=path)
+        self.advance()  # what this request brings about, it meets itself
         kinds: tuple[type[WireFault], ...] = (
             RedfishDead,
             RequestLost,
@@ -725,6 +727,14 @@ class Machine:
             if fnmatchcase(bank.spec.name, fault.component):
                 return fault.notation.replace("{version}", version)
         return version
+
+    def _breaking(self) -> LinkBreaks | None:
+        """Return the fault by which a reset at this moment breaks the BIOS-BMC link (P15)."""
+        now = self._timeline.time
+        breaks = self._armory.first(LinkBreaks, at=now)
+        if breaks is None or now - self._updates.last_arrival >= breaks.seconds:
+            return None
+        return self._armory.strike(LinkBreaks, at=now)
 
     def _wake(self, moment: Moment, *, method: str = "", path: str = "") -> None:
         """Tell the faults that wait for *moment* that it has come."""

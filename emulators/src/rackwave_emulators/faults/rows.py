@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 from attrs import field, frozen
 
-from . import control, http, inventory, power, queues, tasks, transfer
+from . import control, http, inventory, ipmi, power, queues, tasks, transfer
 from .fault import Fault, Label
 
 
@@ -187,7 +187,13 @@ ROWS: Mapping[str, Row] = types.MappingProxyType(
                 power.AcStays,
             ),
             _row("P38", _MACHINE, "'mc reset cold' reports success under lockdown and nothing happens", power.Lockdown),
-            _row("P39", _WIRE, "Redfish is dead while IPMI still answers, and the reverse", http.RedfishDead),
+            _row(
+                "P39",
+                _WIRE,
+                "Redfish is dead while IPMI still answers, and the reverse",
+                *(_with(http.RedfishDead, how=how) for how in http.Silence),
+                ipmi.IpmiSilent,
+            ),
             _row(
                 "P40", _MACHINE, "the flash factory-resets the BMC: accounts gone, certificate new", power.FactoryReset
             ),

@@ -146,7 +146,9 @@ class Station:
     def trouble(self, method: str, path: str) -> WireFault | None:
         """Say what becomes of this request or its answer, and use the fault up."""
         with self._lock:
-            return self.machine.strike_wire(method, path)
+            struck = self.machine.strike_wire(method, path)
+            self.sessions.follow()
+            return struck
 
     # -- what it shows --------------------------------------------------------------------------
 

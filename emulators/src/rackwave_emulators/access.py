@@ -59,7 +59,7 @@ class Access:
         if locks is not None and self._failures >= locks.failures:
             self._locked_until = now + locks.seconds
             self._failures = 0
-        raise LabRefusal(401, "The user name or the password is wrong.", message_id="Base.1.18.NoValidSession")
+        raise LabRefusal(401, "The credentials are not valid.", message_id="Base.1.18.NoValidSession")
 
     def end_sessions(self) -> None:
         """End every session of every face."""

@@ -225,5 +225,11 @@ def _settings_view(stock: Callable[..., Any]) -> Callable[..., Any]:
     return view
 
 
+def allowed_methods(path: str) -> str:
+    """Return the methods that the application has a view for at *path*."""
+    methods = set(app.url_map.bind("bmc").allowed_methods(path)) - {"OPTIONS"}
+    return ", ".join(sorted(methods)) or "GET, HEAD"
+
+
 app = _transform(main.app)
 """The one application of this process."""

@@ -20,17 +20,18 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from socket import socket
 from typing import TypeAlias, assert_never
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote
 
 from aiohttp import web
+from aiohttp.http_exceptions import BadHttpMessage, BadHttpMethod, BadStatusLine
 from multidict import CIMultiDict
 
-from .faults import AnswerLost, Busy, GarbledError, KeepAliveDropped, RedfishDead, RequestLost, Silence
-from .fleet_app import CURRENT
+from .faults import AnswerLost, Busy, ExpandLies, GarbledError, KeepAliveDropped, RedfishDead, RequestLost, Silence
+from .fleet_app import CURRENT, allowed_methods
 from .listener import Listener, abort
 from .personality import Oem
-from .redfish import oem, paths, resources, settings
-from .redfish.answers import JSON, Answer, RefusalError, json_object, text_property
+from .redfish import account_service, headers, oem, paths, resources, settings
+from .redfish.answers import JSON, Answer, RefusalError, extended, json_object, text_property
 from .redfish.disorder import Disorder, garbled
 from .redfish.station import Station
 from .redfish.update_service import UpdateService
@@ -45,7 +46,38 @@ _KEEP_ALIVE = 120.0
 _LINGER = 2.0
 _GLANCE = 0.05  # seconds between looks at whether a client still waits for an answer that never comes
 _OPEN = frozenset({paths.VERSIONS, paths.ROOT, f"{paths.ROOT}/odata", f"{paths.ROOT}/$metadata"})
+_ODATA_VERSION = "4.0"
+_QUERIES = ("$skip", "$top")
 _GONE = HTTPStatus.SERVICE_UNAVAILABLE
+
+
+class _Handler(web.RequestHandler):
+    """What speaks HTTP on one connection: malformed HTTP gets a Redfish error body, too."""
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = HTTPStatus.INTERNAL_SERVER_ERROR,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what cannot be parsed; an unknown method is 501 (DSP0266, "HTTP methods")."""
+        if not isinstance(exc, BadStatusLine | BadHttpMessage):
+            return super().handle_error(request, status, exc, message)
+        if isinstance(exc, BadHttpMethod):
+            refusal = RefusalError(501, "There is no such method.", message_id="ActionNotSupported")
+        else:
+            refusal = RefusalError(400, "This is not HTTP.", message_id="MalformedRequest")
+        response = _response(refusal.answer())
+        response.force_close()
+        return response
+
+
+class _HttpServer(web.Server):
+    """aiohttp's server with handlers of ours."""
+
+    def __call__(self) -> web.RequestHandler:
+        return _Handler(self, loop=self._loop, **self._kwargs)
 
 
 class BmcServer:
@@ -70,7 +102,7 @@ class BmcServer:
         self._latency = latency
         self._boot = station.bmc_boot()
         self._disorder = Disorder(station)
-        self._server = web.Server(
+        self._server = _HttpServer(
             self._serve,
             access_log=None,
             keepalive_timeout=_KEEP_ALIVE,
@@ -188,10 +220,15 @@ class BmcServer:
         method = request.method
         key = (method, path)
         self._check_login(request, path)
+        if request.headers.get("OData-Version", _ODATA_VERSION) != _ODATA_VERSION:
+            raise RefusalError(412, f"Only OData-Version {_ODATA_VERSION} is spoken.", message_id="PreconditionFailed")
         if method in _READS:
-            answer = self._station.read(path, request.raw_path.partition("?")[2])
+            query = request.raw_path.partition("?")[2]
+            if ("$" in query or "%24" in query) and not self._station.machine.suffers(ExpandLies):
+                _check_query(query)
+            answer = self._station.read(path, query)
             if answer is not None:
-                return answer
+                return _if_changed(request, answer)
         elif (call := self._calls.get(key)) is not None:
             await _continue(request)
             return await call(request)
@@ -199,22 +236,53 @@ class BmcServer:
             if not self._station.sessions.close(path.rpartition("/")[2]):
                 raise RefusalError(404, f"There is no resource at {path}.")
             return Answer(HTTPStatus.NO_CONTENT)
+        elif path.startswith(paths.ACCOUNTS):
+            return await self._account_call(request, path)
         return await self._pass_on(request, path)
 
     def _check_login(self, request: web.BaseRequest, path: str) -> None:
-        is_login = _is_login((request.method, path))
-        if path not in _OPEN and not is_login and not self._station.sessions.allows(request.headers):
+        if path in _OPEN or _is_login((request.method, path)):
+            return
+        sessions = self._station.sessions
+        user = sessions.user_of(request.headers)
+        if user is None:
             raise RefusalError(
                 401, "There is no valid session.", headers={"WWW-Authenticate": f'Basic realm="{self._station.name}"'}
             )
+        if user != sessions.own:
+            account = sessions.accounts.named(user)
+            if account is None:
+                raise RefusalError(401, "The account is no more.")
+            account_service.check(account, request.method, path)
+
+    async def _account_call(self, request: web.BaseRequest, path: str) -> Answer:
+        """Make, change or remove an account."""
+        sessions, method = self._station.sessions, request.method
+        body = await _body(request)
+        if path == paths.ACCOUNTS and method == "POST":
+            return account_service.make(sessions.accounts, json_object(body))
+        account = sessions.accounts.get(path.rpartition("/")[2])
+        if account is None and path != paths.ACCOUNTS:
+            raise RefusalError(404, f"There is no resource at {path}.")
+        if account is None or method not in ("PATCH", "DELETE"):
+            raise RefusalError(405, f"{method} is not allowed on {path}.", headers={"Allow": headers.allow(path)})
+        if method == "DELETE":
+            sessions.accounts.remove(account.id)
+            sessions.end_all_of(account.username)
+            return Answer(HTTPStatus.NO_CONTENT)
+        asked = json_object(body)
+        user = sessions.accounts.named(sessions.user_of(request.headers) or "")
+        if user is not None:
+            account_service.check(user, method, path, frozenset(asked))
+        return account_service.change(sessions.accounts, account, asked, request.headers.get("If-Match"))
 
     async def _pass_on(self, request: web.BaseRequest, path: str) -> Answer:
         await _continue(request)
         body = await _body(request)
         if request.method in ("POST", "PATCH", "PUT") and body:
             json_object(body)  # the stock views take the shape on trust
-        headers = dict(request.headers)
-        headers["Content-Type"] = "application/json"
+        forwarded = dict(request.headers)
+        forwarded["Content-Type"] = "application/json"
         token = CURRENT.set(self._station)
         try:
             answer = await self._bridge(
@@ -222,7 +290,7 @@ class BmcServer:
                     method=request.method,
                     path=path,
                     query=request.raw_path.partition("?")[2],
-                    headers=headers,
+                    headers=forwarded,
                     body=body,
                     host=self._station.address,
                     port=self._station.port,
@@ -234,14 +302,25 @@ class BmcServer:
         if request.method not in _READS:
             self._station.touch()
             if answer.status == HTTPStatus.NOT_FOUND and self._station.read(path, "") is not None:
-                raise RefusalError(405, f"{request.method} is not allowed on {path}.", headers={"Allow": "GET, HEAD"})
+                raise RefusalError(
+                    405, f"{request.method} is not allowed on {path}.", headers={"Allow": headers.allow(path)}
+                )
+        elif answer.status == HTTPStatus.OK:
+            told = {**answer.headers, "Allow": allowed_methods(path)}
+            if (link := headers.link_of(answer.body)) is not None:
+                told["Link"] = link
+            answer = Answer(answer.status, answer.body, told)
         return answer
 
     async def _log_in(self, request: web.BaseRequest) -> Answer:
         body = json_object(await _body(request))
         session = self._station.sessions.open(text_property(body, "UserName"), text_property(body, "Password"))
+        told = paths.session_body(session.id, session.username)
+        account = self._station.sessions.accounts.named(session.username)
+        if account is not None and account.change_required:
+            told["@Message.ExtendedInfo"] = [extended("PasswordChangeRequired", "The password must be changed.")]
         return Answer.of(
-            paths.session_body(session.id, session.username),
+            told,
             HTTPStatus.CREATED,
             {"X-Auth-Token": session.token, "Location": session.uri},
         )
@@ -283,6 +362,28 @@ class BmcServer:
 
 def _is_login(key: tuple[str, str]) -> bool:
     return key in (("POST", paths.SESSIONS), ("POST", paths.SESSION_MEMBERS))
+
+
+def _check_query(query: str) -> None:
+    """Refuse query options that this service does not know (DSP0266, "Query parameters").
+
+    Raises:
+        RefusalError: one begins with $ and is unknown (501).
+    """
+    for name in parse_qs(query, keep_blank_values=True):
+        if name.startswith("$") and name not in _QUERIES:
+            raise RefusalError(501, f"The query option {name} is not supported.")
+
+
+def _if_changed(request: web.BaseRequest, answer: Answer) -> Answer:
+    """Answer 304 to a client that has this state of the resource already."""
+    known = request.headers.get("If-None-Match")
+    if known is None or answer.status != HTTPStatus.OK:
+        return answer
+    tag = answer.headers.get("ETag")
+    if known.strip() != "*" and tag not in {one.strip().removeprefix("W/") for one in known.split(",")}:
+        return answer
+    return Answer(HTTPStatus.NOT_MODIFIED, headers=answer.headers)
 
 
 def _path(raw: str) -> str:
@@ -329,9 +430,9 @@ async def _parting(request: web.BaseRequest, response: web.Response) -> web.Resp
 
 
 def _response(answer: Answer) -> web.Response:
-    headers = CIMultiDict(answer.headers)
-    headers["OData-Version"] = "4.0"
-    headers["Cache-Control"] = "no-store"
-    if answer.body and "Content-Type" not in headers:
-        headers["Content-Type"] = JSON
-    return web.Response(status=answer.status, body=answer.body or None, headers=headers)
+    told = CIMultiDict(answer.headers)
+    told["OData-Version"] = _ODATA_VERSION
+    told["Cache-Control"] = "no-store"
+    if answer.body and "Content-Type" not in told:
+        told["Content-Type"] = JSON
+    return web.Response(status=answer.status, body=answer.body or None, headers=told)

@@ -43,6 +43,7 @@ _MESSAGE_IDS = {
     412: "PreconditionFailed",
     413: "PayloadTooLarge",
     415: "UnsupportedMediaType",
+    501: "QueryNotSupported",
     503: "ServiceTemporarilyUnavailable",
 }
 _MESSAGE_ID = "Base.1.18.{}"
@@ -52,21 +53,19 @@ def error_body(status: int, message: str, message_id: str | None = None) -> dict
     """Build a Redfish error body (DSP0266, "Error responses")."""
     short = message_id or _MESSAGE_IDS.get(status, "GeneralError")
     code = short if "." in short else _MESSAGE_ID.format(short)
+    severity = "Critical" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "Warning"
+    return {"error": {"code": code, "message": message, "@Message.ExtendedInfo": [extended(code, message, severity)]}}
+
+
+def extended(message_id: str, message: str, severity: str = "Warning") -> dict[str, Any]:
+    """Build one entry of @Message.ExtendedInfo; a short *message_id* is of the Base registry."""
     return {
-        "error": {
-            "code": code,
-            "message": message,
-            "@Message.ExtendedInfo": [
-                {
-                    "@odata.type": "#Message.v1_1_2.Message",
-                    "MessageId": code,
-                    "Message": message,
-                    "Severity": "Critical" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "Warning",
-                    "MessageSeverity": "Critical" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "Warning",
-                    "Resolution": "Correct the request and send it again.",
-                }
-            ],
-        }
+        "@odata.type": "#Message.v1_1_2.Message",
+        "MessageId": message_id if "." in message_id else _MESSAGE_ID.format(message_id),
+        "Message": message,
+        "Severity": severity,
+        "MessageSeverity": severity,
+        "Resolution": "Correct the request and send it again.",
     }
 
 

@@ -90,6 +90,7 @@ def root(unit: Unit) -> dict[str, Any]:
         "UpdateService": link(paths.UPDATE_SERVICE),
         "Tasks": link(paths.TASK_SERVICE),
         "SessionService": link(paths.SESSION_SERVICE),
+        "AccountService": link(paths.ACCOUNT_SERVICE),
         "Registries": link(paths.REGISTRIES),
         "CertificateService": link(paths.CERTIFICATES),
         "Links": {"Sessions": link(paths.SESSIONS)},

@@ -15,6 +15,7 @@ from rackwave.ports import Clock
 from ..access import Access
 from ..access import Account as Account  # where others look for it
 from ..refusal import LabRefusal
+from .accounts import OWN, Accounts, UserAccount
 from .answers import RefusalError
 
 SESSIONS = "/redfish/v1/SessionService/Sessions"
@@ -51,6 +52,7 @@ class Sessions:
         self._clock = clock
         self._chance = chance
         self._by_token: dict[str, Session] = {}
+        self.accounts = Accounts(_own(account))
         self._next = 1
         self.cap = cap
         self.timeout = timeout
@@ -66,6 +68,11 @@ class Sessions:
         self._expire()
         return len(self._by_token)
 
+    @property
+    def own(self) -> str:
+        """The user name of the BMC's own account."""
+        return self._account.username
+
     def open(self, username: str, password: str) -> Session:
         """Log in.
 
@@ -73,7 +80,7 @@ class Sessions:
             RefusalError: wrong credentials (401) or no session left (503, P26).
         """
         try:
-            self._access.judge(accepted=self._accepts(username, password))
+            self._access.judge(accepted=self._accepts(username, password) is not None)
         except LabRefusal as refusal:
             raise RefusalError(refusal.status, str(refusal), message_id=refusal.message_id) from refusal
         self.follow()
@@ -95,6 +102,8 @@ class Sessions:
         self._followed = (self._access.ended, self._access.crowds)
         if ended != self._access.ended:
             self.forget()
+            if self._access.factory is not None:
+                self.accounts.reset(_own(self._access.factory))  # P40
         if crowds != self._access.crowds:
             self._expire()
             while len(self._by_token) < self.cap:
@@ -125,36 +134,55 @@ class Sessions:
         """Return the session of that id."""
         return next((session for session in self if session.id == session_id), None)
 
-    def allows(self, headers: Mapping[str, str]) -> bool:
-        """Whether a request with *headers* is authenticated; a session that is used lives on."""
+    def user_of(self, headers: Mapping[str, str]) -> str | None:
+        """Return the name of who sends a request with *headers*; None: nobody. A session that is used lives on."""
         token = headers.get("X-Auth-Token")
         if token is not None:
             session = self._by_token.get(token)
             now = self._clock.monotonic()
             if session is None or now - session.used > self.timeout:
-                return False
+                return None
             session.used = now
-            return True
+            return session.username
         authorization = headers.get("Authorization")
         if authorization is None:
-            return False
+            return None
+        username = self._accepts(*_parsed(authorization))
         try:
-            self._access.judge(accepted=self._accepts(*_parsed(authorization)))
+            self._access.judge(accepted=username is not None)
         except LabRefusal:
-            return False
-        return True
+            return None
+        return username
 
-    def _accepts(self, username: str, password: str) -> bool:
-        account = self._access.factory or self._configured
-        return hmac.compare_digest(_bytes(username), _bytes(account.username)) and hmac.compare_digest(
-            _bytes(password), _bytes(account.password)
-        )
+    def end_all_of(self, username: str) -> None:
+        """End every session of an account that is no more."""
+        for session in self:
+            if session.username == username:
+                self.close(session.id)
+
+    @property
+    def _account(self) -> Account:
+        return self._access.factory or self._configured
+
+    def _accepts(self, username: str, password: str) -> str | None:
+        """Return the name of the account whose these are; None: nobody's."""
+        own = self._account
+        if hmac.compare_digest(_bytes(username), _bytes(own.username)) and hmac.compare_digest(
+            _bytes(password), _bytes(own.password)
+        ):
+            return own.username
+        made = self.accounts.accept(username, password)
+        return None if made is None or made.id == OWN else made.username
 
     def _expire(self) -> None:
         limit = self._clock.monotonic() - self.timeout
         for token in [token for token, session in self._by_token.items() if session.used < limit]:
             del self._by_token[token]
             self.expired += 1
+
+
+def _own(account: Account) -> UserAccount:
+    return UserAccount(OWN, account.username, account.password, "Administrator")
 
 
 def _parsed(authorization: str) -> tuple[str, str]:

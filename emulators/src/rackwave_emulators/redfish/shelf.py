@@ -6,7 +6,6 @@ until the stamp is another. That is what makes a GET cost a tenth of a milliseco
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Mapping
 from functools import partial
 from http import HTTPStatus
@@ -17,7 +16,8 @@ import attrs
 
 from ..personality import Oem
 from ..updates import MachineTask
-from . import inventory, oem, paths, resources, tasks
+from . import account_service, headers, inventory, odata, oem, paths, resources, tasks
+from .accounts import ROLES
 from .answers import Answer, RefusalError, encode
 from .sessions import Sessions
 from .unit import Unit
@@ -40,6 +40,7 @@ _STOCK = (
     "Actions/VirtualMedia.InsertMedia",
     "Actions/VirtualMedia.EjectMedia",
 )
+_METADATA = Answer(HTTPStatus.OK, odata.metadata(), {"Content-Type": odata.METADATA_TYPE, "Allow": headers.READ_ONLY})
 _RETRY_AFTER = {"Retry-After": "1"}
 
 
@@ -78,6 +79,10 @@ class Shelf:
             return answer if path not in _PAGED else self._page(path, query, answer, view)
         if path.startswith(paths.INVENTORY + "/"):
             return self._inventory_member(path)
+        if path.startswith(paths.ACCOUNTS + "/"):
+            return self._account(path)
+        if path == paths.METADATA:
+            return _METADATA
         return self._session(path)
 
     def canonical(self, path: str) -> str:
@@ -97,6 +102,12 @@ class Shelf:
             ),
             paths.MANAGERS: partial(resources.collection, paths.MANAGERS, "Manager", [resources.manager_path(unit)]),
             paths.SESSION_SERVICE: partial(resources.session_service, self._sessions.timeout),
+            paths.ODATA: lambda: odata.service_document(resources.root(unit)),
+            paths.ACCOUNT_SERVICE: account_service.service,
+            paths.ROLES: partial(
+                resources.collection, paths.ROLES, "Role", [f"{paths.ROLES}/{name}" for name in ROLES]
+            ),
+            **{f"{paths.ROLES}/{name}": partial(account_service.role, name) for name in ROLES},
         }
         rules = unit.machine.personality.rules
         if rules.reset_action_info:
@@ -135,6 +146,9 @@ class Shelf:
                 paths.TASKS, "Task", [f"{paths.TASKS}/{task.id}" for task in self._tasks()]
             ),
             paths.SESSIONS: lambda: collection(paths.SESSIONS, "Session", [session.uri for session in self._sessions]),
+            paths.ACCOUNTS: lambda: collection(
+                paths.ACCOUNTS, "ManagerAccount", [f"{paths.ACCOUNTS}/{of.id}" for of in self._sessions.accounts]
+            ),
         }
         if unit.machine.personality.rules.bios_attributes:
             views[resources.settings_path(unit)] = partial(resources.bios_settings, unit)
@@ -152,6 +166,8 @@ class Shelf:
         stamp = (machine.revision, self._touched)
         if path in self._dated:
             return (stamp, int(machine.time))
+        if path == paths.ACCOUNTS:
+            return (stamp, self._sessions.accounts.revision)
         if path == paths.SESSIONS:
             return (stamp, [session.id for session in self._sessions])
         return stamp
@@ -162,7 +178,7 @@ class Shelf:
             return kept[1]
         body = view()
         raw = encode(body)
-        answer = Answer(HTTPStatus.OK, raw, {"ETag": body.get("@odata.etag") or f'"{zlib.crc32(raw):08x}"'})
+        answer = Answer(HTTPStatus.OK, raw, headers.of_resource(path, body, raw))
         self._kept[path] = (stamp, answer)
         return answer
 
@@ -187,21 +203,29 @@ class Shelf:
         if task.ended:
             return answer
         if path.startswith(paths.MONITORS):
-            headers = {**answer.headers, **_RETRY_AFTER, "Location": path}
-            return attrs.evolve(answer, status=HTTPStatus.ACCEPTED, headers=headers)
+            where = {**answer.headers, **_RETRY_AFTER, "Location": path}
+            return attrs.evolve(answer, status=HTTPStatus.ACCEPTED, headers=where)
         return attrs.evolve(answer, headers={**answer.headers, **_RETRY_AFTER})
 
     def _job(self, path: str) -> Answer:
         task = self._unit.machine.task(path.rpartition("/")[2])
         if task is None:
             raise RefusalError(404, f"There is no resource at {path}.")
-        return Answer.of(oem.job(self._unit, task))
+        return self._described(path, oem.job(self._unit, task))
 
     def _session(self, path: str) -> Answer | None:
         if not path.startswith(paths.SESSIONS + "/"):
             return None
         session = self._sessions.get(path.rpartition("/")[2])
-        return None if session is None else Answer.of(resources.session(session))
+        return None if session is None else self._described(path, resources.session(session))
+
+    def _account(self, path: str) -> Answer | None:
+        account = self._sessions.accounts.get(path.rpartition("/")[2])
+        return None if account is None else self._described(path, account_service.account(account))
+
+    def _described(self, path: str, body: Mapping[str, Any]) -> Answer:
+        raw = encode(body)
+        return Answer(HTTPStatus.OK, raw, headers.of_resource(path, body, raw))
 
     def _page(self, path: str, query: str, whole: Answer, view: View) -> Answer:
         """Cut a collection down to ``$skip`` and ``$top``, and to what this make sends at once (P47)."""
@@ -218,7 +242,7 @@ class Shelf:
         if len(body["Members"]) < len(wanted):
             left = "" if top is None else f"&$top={top - size}"
             body["Members@odata.nextLink"] = f"{path}?$skip={skip + size}{left}"
-        return Answer.of(body)
+        return self._described(path, body)
 
 
 def _whole_number(asked: Mapping[str, list[str]], name: str) -> int | None:

@@ -22,11 +22,11 @@ from typing import Any, Self
 
 from .bmc.redfish.transport import Timeouts
 from .bundle_manager import BundleManager
-from .bundle_orchestrator import BundleOrchestrator
+from .bundle_orchestrator import BundleOrchestrator, not_ended
 from .clock import SystemClock
 from .core.bundle import Bundle
 from .core.event import Recorded, Released, RolloutStarted
-from .core.history import NodeHistory
+from .core.history import NodeHistory, RolloutState
 from .core.identity import BundleId, Lineage, NodeName, RolloutId
 from .core.node import Node
 from .core.policy import Policy
@@ -91,6 +91,7 @@ class Automation:
         self._by = by or f"{getpass.getuser()}@{socket.gethostname()}"
         self._bundles: dict[BundleId, Bundle] = {}
         self._subscribers: list[Callable[[Recorded], None]] = []
+        self._going_on: list[Callable[[RolloutState], None]] = []
         self._journal: SqliteJournal | None = None
         self._logbook: Logbook | None = None
         self._images: ImageServerProcess | None = None
@@ -144,9 +145,16 @@ class Automation:
                 self._logbook.subscribe(subscriber)
         return self._logbook
 
-    def subscribe(self, subscriber: Callable[[Recorded], None]) -> None:
-        """Call *subscriber* with every event that is recorded here from now on. It must not block."""
+    def subscribe(
+        self, subscriber: Callable[[Recorded], None], *, going_on: Callable[[RolloutState], None] | None = None
+    ) -> None:
+        """Call *subscriber* with every event that is recorded here from now on. It must not block.
+
+        *going_on* is called with each rollout that an earlier process left and that is gone on with.
+        """
         self._subscribers.append(subscriber)
+        if going_on is not None:
+            self._going_on.append(going_on)
         if self._logbook is not None:
             self._logbook.subscribe(subscriber)
 
@@ -208,22 +216,21 @@ class Automation:
     ) -> RolloutReport:
         """Roll *bundle* out, in waves, to the end; roll back and recover what fails on the way.
 
-        An unfinished rollout of the same bundle is gone on with, as it was begun.
+        An unfinished rollout of the same bundle to the same nodes is gone on with, as it was begun.
 
         Raises:
             PlanRefusedError: the plan has refusals; nothing was touched.
-            UsageError: a rollout of another bundle has not ended.
+            UsageError: a rollout of another bundle, or to other nodes, has not ended.
             LeaseError: another process works on one of the nodes.
         """
         wanted = self.bundle(_bundle_id(bundle))
         self.logbook.refresh()
+        chosen = {node.name for node in self._chosen(wanted, nodes)}
         for open_rollout in self.logbook.ledger.unfinished():
-            if (open_rollout.bundle, open_rollout.digest) == (wanted.id, wanted.digest):
-                return await self._run(open_rollout.id)
-            raise UsageError(
-                f"rollout {open_rollout.id} of {open_rollout.bundle} has not ended",
-                advice="Go on with it first: 'rackwave rollout resume'.",
-            )
+            same = (open_rollout.bundle, open_rollout.digest) == (wanted.id, wanted.digest)
+            if same and set(open_rollout.nodes) == chosen:
+                return await self._go_on(open_rollout)
+            raise not_ended(open_rollout)
         rules = policy or self.policy()
         plan = await self.plan(bundle, nodes, policy=rules, no_way_back=no_way_back)
         if plan.refusals:
@@ -235,13 +242,13 @@ class Automation:
         rollout = RolloutId(secrets.token_hex(4))
         # Nothing is written to a rack that is level: there is nothing a canary could show.
         waves = (tuple(p.node for p in plan.nodes),) if plan.is_level else plan.waves
-        await self.logbook.record(RolloutStarted(rollout, plan.bundle, plan.digest, waves, rules, self._by))
-        return await self._run(rollout)
+        started = RolloutStarted(rollout, plan.bundle, plan.digest, waves, rules, self._by)
+        return RolloutReport(await self._orchestrator().begin_rollout(started))
 
     async def resume(self) -> tuple[RolloutReport, ...]:
         """Go on with every rollout and recovery that an earlier process left unfinished."""
         self.logbook.refresh()
-        reports = [await self._run(rollout.id) for rollout in self.logbook.ledger.unfinished()]
+        reports = [await self._go_on(rollout) for rollout in self.logbook.ledger.unfinished()]
         for history in tuple(self.logbook.ledger.nodes.values()):
             lineage = _open_lineage(history)
             if lineage is not None and history.node in self.fleet:
@@ -354,10 +361,10 @@ class Automation:
             )
         return fitting
 
-    async def _run(self, rollout: RolloutId) -> RolloutReport:
-        orchestrator = self._orchestrator()
-        state = await orchestrator.run_rollout(rollout)
-        return RolloutReport(state)
+    async def _go_on(self, rollout: RolloutState) -> RolloutReport:
+        for tell in self._going_on:
+            tell(rollout)
+        return RolloutReport(await self._orchestrator().run_rollout(rollout.id))
 
     def _orchestrator(self) -> BundleOrchestrator:
         worker = WorkerOrchestrator(

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from .core.bundle import Bundle
 from .core.deployment import Context
-from .core.event import RolloutFinished, RolloutResult, WaveStarted
+from .core.event import RolloutFinished, RolloutResult, RolloutStarted, WaveStarted
 from .core.gate import Ill, judge
 from .core.history import NodeHistory, RolloutState
 from .core.identity import BundleId, Digest, Lineage, NodeName, RolloutId
@@ -24,7 +24,7 @@ from .core.waves import Stop, judge_wave
 from .engine.embedded import EmbeddedEngine, Turn
 from .engine.leases import Holder, Lease
 from .engine.logbook import Logbook
-from .errors import BmcCertificateError, BmcLoginError, TrustError
+from .errors import BmcCertificateError, BmcLoginError, TrustError, UsageError
 from .ports import Bmc, Clock
 from .recovery_manager import RecoveryManager
 from .worker.worker_orchestrator import Over, Rest, WorkerOrchestrator
@@ -96,20 +96,36 @@ class BundleOrchestrator:
         """Stop at the next safe point: no further turn begins, turns in flight end."""
         self._engine.stop()
 
+    async def begin_rollout(self, started: RolloutStarted) -> RolloutState:
+        """Journal *started* once its nodes are ours, then take the rollout to its end, or until ``stop``.
+
+        Raises:
+            LeaseError: another orchestrator works on one of its nodes; nothing was journalled.
+            UsageError: one that was begun since this one was planned has not ended; as above.
+        """
+        nodes = tuple(node for wave in started.waves for node in wave)
+        await self._hold(nodes)
+        try:
+            for other in self._logbook.ledger.unfinished():
+                if not set(other.nodes).isdisjoint(nodes):
+                    raise not_ended(other)
+            await self._logbook.record(started)
+            return await self._drive(started.rollout, nodes)
+        finally:
+            await self._let_go(nodes)
+
     async def run_rollout(self, rollout: RolloutId) -> RolloutState:
         """Take *rollout* from where the journal says it stands to its end, or until ``stop``.
 
         Raises:
             LeaseError: another orchestrator works on one of its nodes.
         """
-        state = self._logbook.ledger.rollouts[rollout]
-        await self._hold(state.nodes)
+        nodes = self._logbook.ledger.rollouts[rollout].nodes
+        await self._hold(nodes)
         try:
-            await self._advance(rollout)
-            await self._run(state.nodes, lambda node: self._rollout_turn(rollout, node))
-            return self._logbook.ledger.rollouts[rollout]
+            return await self._drive(rollout, nodes)
         finally:
-            await self._let_go(state.nodes)
+            await self._let_go(nodes)
 
     async def run_recovery(
         self,
@@ -144,6 +160,11 @@ class BundleOrchestrator:
             await self._let_go(nodes)
 
     # -- turns ---------------------------------------------------------------------------------
+
+    async def _drive(self, rollout: RolloutId, nodes: tuple[NodeName, ...]) -> RolloutState:
+        await self._advance(rollout)
+        await self._run(nodes, lambda node: self._rollout_turn(rollout, node))
+        return self._logbook.ledger.rollouts[rollout]
 
     async def _rollout_turn(self, rollout: RolloutId, node: NodeName) -> float | None:
         state = self._logbook.ledger.rollouts[rollout]
@@ -279,6 +300,15 @@ class BundleOrchestrator:
         while True:
             await self._clock.sleep(10.0)
             await self._leases.heartbeat()
+
+
+def not_ended(rollout: RolloutState) -> UsageError:
+    """Say that *rollout* must come to its end before another may begin."""
+    nodes = ", ".join(rollout.nodes[:4]) + (f" and {len(rollout.nodes) - 4} more" if len(rollout.nodes) > 4 else "")
+    return UsageError(
+        f"rollout {rollout.id} of {rollout.bundle} to {nodes} has not ended",
+        advice="Go on with it first: 'rackwave rollout resume'.",
+    )
 
 
 def _wave_of(state: RolloutState, node: NodeName) -> int:

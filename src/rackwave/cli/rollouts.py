@@ -185,9 +185,7 @@ def run_watched(setting: Setting, work: Callable[[Automation], Awaitable[T]], *,
     async def whole() -> T:
         async with setting.automation() as automation:
             with Progress(quiet=quiet) as progress:
-                for unfinished in automation.logbook.ledger.unfinished():
-                    progress.go_on(unfinished)
-                automation.subscribe(progress)
+                automation.subscribe(progress, going_on=progress.go_on)
                 loop = asyncio.get_running_loop()
 
                 def interrupted() -> None:

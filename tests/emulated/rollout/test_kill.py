@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
+from rackwave.automation import JOURNAL
+from rackwave.clock import SystemClock
+from rackwave.core.identity import NodeName
+from rackwave.engine.database import Database
+from rackwave.engine.leases import Holder, Leases
 from workplace import Workplace
 
 
@@ -69,3 +77,49 @@ def test_two_orchestrators_do_not_touch_one_node(workplace: Workplace) -> None:
     assert "is held by" in second.err
     assert 0 == process.returncode
     assert (4, 0) == tuple(workplace.truth()["totals"][key] for key in ("flashes", "double_flashes"))
+
+
+def test_a_rollout_begins_only_once_its_nodes_are_held(workplace: Workplace) -> None:
+    """A deploy that is refused a lease leaves no rollout behind that nobody runs."""
+    workplace.make_bundles("A.1")
+    with _held(workplace, "r1n02"):
+        refused = workplace.run("deploy", "A.1")
+    listed = workplace.run("rollout", "list", "--json")
+
+    assert 5 == refused.code, refused.err
+    assert "is held by" in refused.err
+    assert [] == listed.json
+
+
+def test_an_unfinished_rollout_is_not_taken_for_one_of_other_nodes(workplace: Workplace) -> None:
+    """Deploy goes on with a rollout of just these nodes; of others it says what is unfinished, and touches nothing."""
+    workplace.make_bundles("A.1")
+    workplace.run("deploy", "A.1")
+    workplace.publish("A.2")
+    process = workplace.start("deploy", "A.2", "--nodes", "r1n[01-02]")
+    workplace.wait_until(lambda: workplace.writes() >= 1, process=process)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+
+    others = [workplace.run("deploy", "A.2", *nodes) for nodes in ((), ("--nodes", "r1n04"), ("--nodes", "r1n01"))]
+    same = workplace.run("deploy", "A.2", "--nodes", "r1n[01-02]")
+
+    assert [2, 2, 2] == [other.code for other in others]
+    assert all("r1n01, r1n02" in other.err and "going on" not in other.err for other in others)
+    assert (0, "going on" in same.err) == (same.code, True)
+    assert {"r1n01": "2.0.0", "r1n02": "2.0.0", "r1n03": "1.0.0", "r1n04": "1.0.0"} == workplace.installed()
+
+
+@contextmanager
+def _held(workplace: Workplace, node: str) -> Iterator[None]:
+    """Hold the lease of *node* as another process does: this one."""
+    clock = SystemClock()
+    database = Database.open(workplace.state / JOURNAL)
+    leases = Leases(database, clock=clock, longest_deadline=60.0)
+
+    try:
+        lease = asyncio.run(leases.acquire(NodeName(node), Holder.here()))
+        yield
+        asyncio.run(leases.release(lease))
+    finally:
+        database.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -12,12 +13,14 @@ from pathlib import Path
 import pytest
 from guests import KIT, NODE, Firmware, Ipmitool, LabOf, bundle, guest_of, is_running, place_of_work, push, wait_for
 
+from rackwave.cli.lab_control import LabControl
 from rackwave.errors import BundleError
 from rackwave.repository.examples import prepare_example
 from rackwave_emulators.faults import FlashFails, Leaves
-from rackwave_emulators.images import wrap_image
+from rackwave_emulators.images import unwrap_image, wrap_image
 from rackwave_emulators.qemu.initramfs import flash_words
 from rackwave_emulators.qemu.kit import GuestKit
+from rackwave_emulators.qemu.seabios import version_of
 from rackwave_emulators.redfish.station import Station
 
 pytestmark = pytest.mark.machine
@@ -169,3 +172,29 @@ def test_a_killed_lab_leaves_no_guest(kit: GuestKit, factory: Path) -> None:
 
     assert was_running
     wait_for(lambda: not is_running(pid), seconds=5)
+
+
+def test_a_lab_of_guests_from_the_command_line(kit: GuestKit, tmp_path: Path) -> None:
+    """'lab up --guests 1' boots a guest, also at the operator's; 'lab image --seabios' makes what it can boot next."""
+    rackwave = [sys.executable, "-m", "rackwave", "lab"]
+    lab = tmp_path / "lab"
+    fast = subprocess.run([*rackwave, "up", "--guests", "1", "--time-scale", "9"], capture_output=True, text=True)
+    made = subprocess.run(
+        [*rackwave, "image", str(tmp_path / "new.img"), "--version", "2.0.0", "--seabios", kit.seabios]
+    )
+    up = [*rackwave, "up", "--nodes", "2", "--guests", "1", "--guest-kit", os.environ[KIT], "--directory", str(lab)]
+    with subprocess.Popen([*up, "--with-parent"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+        wait_for((lab / "lab.json").exists)
+        control = LabControl(json.loads((lab / "lab.json").read_text())["control"])
+        wait_for(lambda: control.truth()["nodes"]["r1n01"]["guest_bios"] is not None)
+        nodes = control.truth()["nodes"]
+        assert process.stdin is not None
+        process.stdin.close()
+
+    assert 2 == fast.returncode
+    assert "guests live in real time" in fast.stderr
+    assert 0 == made.returncode
+    assert "2.0.0" == version_of(unwrap_image(tmp_path / "new.img"))
+    assert version_of(kit.seabios.read_bytes()) == nodes["r1n01"]["guest_bios"]
+    assert {} == nodes["r1n02"]["guest"]
+    assert not is_running(nodes["r1n01"]["guest"]["pid"])

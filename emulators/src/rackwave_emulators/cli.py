@@ -21,9 +21,12 @@ from rackwave.errors import UsageError
 from .clock import ScaledClock
 from .control import catalogue, pathologies
 from .faults import Fault
+from .host_backend import no_guest
 from .images import make_image
-from .lab import Lab
+from .lab import Lab, Place
 from .personality import Timing, load_personality, personalities, personality_as_dict
+from .qemu.backend import guests_of_debian
+from .qemu.seabios import write_image
 
 _SHARED = tuple(field.name for field in attrs.fields(Fault))
 _PARENT_CHECK = 1.0  # seconds between looks at whether the parent still lives
@@ -65,6 +68,14 @@ def lab() -> None:
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Every BMC's port; 0: any free one.")
 @click.option("--ipmi-port", type=click.IntRange(0, 65535), default=0, help="Every BMC's IPMI port; 0: any free one.")
 @click.option("--no-ipmi", is_flag=True, help="Redfish only.")
+@click.option("--guests", type=click.IntRange(min=0), default=0, help="How many of the hosts are real qemu guests.")
+@click.option(
+    "--guest-kit",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("guest-kit"),
+    show_default=True,
+    help="Where what guests are made of is kept; fetched by apt when it is not there.",
+)
 @click.option("--plain-http", is_flag=True, help="No TLS.")
 @click.option("--with-parent", is_flag=True, help="End when standard input closes or the parent process dies.")
 def up(
@@ -81,11 +92,16 @@ def up(
     port: int,
     ipmi_port: int,
     no_ipmi: bool,
+    guests: int,
+    guest_kit: Path,
     plain_http: bool,
     with_parent: bool,
 ) -> None:
     """Start a rack and keep it up until Ctrl-C."""
+    if guests and time_scale != 1:
+        raise UsageError("guests live in real time", advice="Leave --time-scale out; --update makes writing quicker.")
     make = load_personality(personality)
+    names = [Place.of(index).name for index in range(min(guests, nodes))]
     timing = timing_of(make.timing, update=update, reset=reset, bmc_reset=bmc_reset)
     rack = Lab(
         nodes,
@@ -100,6 +116,7 @@ def up(
         plain_http=plain_http,
         ipmi=not no_ipmi,
         ipmi_port=ipmi_port,
+        hosts=guests_of_debian(guest_kit, names) if names else no_guest,
     )
     _allow_many_files()
     with contextlib.suppress(KeyboardInterrupt):
@@ -165,9 +182,17 @@ def list_personalities(as_json: bool) -> None:
 @click.option("--component", default="BIOS", show_default=True)
 @click.option("--version", required=True)
 @click.option("--size", type=click.IntRange(min=1), default=1 << 16, show_default=True, help="Bytes.")
-def image(path: Path, component: str, version: str, size: int) -> None:
+@click.option(
+    "--seabios",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="Debian's bios-256k.bin, to make one that a guest boots and that tells --version.",
+)
+def image(path: Path, component: str, version: str, size: int, seabios: Path | None) -> None:
     """Write a lab image to PATH: it verifies, as a signed one would, and needs no network."""
-    facts = make_image(path, component=component, version=version, size=size)
+    if seabios is not None:
+        facts = write_image(path, seabios, version=version)
+    else:
+        facts = make_image(path, component=component, version=version, size=size)
     click.echo(f"{path}  {facts.component} {facts.version}  {facts.size} bytes  {facts.digest}")
 
 

@@ -35,7 +35,7 @@ from .clock import ScaledClock
 from .control import Control
 from .fleet_app import app
 from .host import HostReset
-from .host_backend import HostMaker
+from .host_backend import HostMaker, no_guest
 from .ipmi.face import IpmiFace
 from .listener import listen
 from .personality import Personality, Timing, load_personality
@@ -100,7 +100,7 @@ class Lab:
         plain_http: bool = False,
         session_cap: int | None = None,
         account: Account | None = None,
-        hosts: HostMaker = lambda _: None,
+        hosts: HostMaker = no_guest,
         ipmi: bool = True,
         ipmi_port: int = 0,
     ) -> None:

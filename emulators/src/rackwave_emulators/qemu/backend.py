@@ -14,7 +14,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -26,7 +26,8 @@ from rackwave.errors import UsageError
 from ..host_backend import BootingHost, Flashed, HostIdentity
 from ..images import ImageFacts, read_image, unwrap_image
 from .guest import Guest
-from .kit import GuestKit
+from .kit import GuestKit, assemble
+from .seabios import write_image
 
 _LOOK = 0.05  # seconds between two looks at a guest
 _ERASED = b"\xff"
@@ -60,6 +61,20 @@ class Guests:
     def __call__(self, identity: HostIdentity) -> QemuHost | None:
         """See ``host_backend.HostMaker``."""
         return QemuHost(identity, self) if self.only is None or identity.node in self.only else None
+
+
+def guests_of_debian(directory: Path, nodes: Iterable[str]) -> Guests:
+    """Make *nodes* guests that leave the factory with Debian's SeaBIOS.
+
+    What they are made of is kept in *directory*, and fetched where it is not there yet.
+
+    Raises:
+        UsageError: there is no qemu, or apt does not serve what guests are made of.
+    """
+    kit = assemble(directory)
+    factory = directory / "factory.img"
+    write_image(factory, kit.seabios)
+    return Guests(kit=kit, factory=factory, only=frozenset(nodes))
 
 
 class QemuHost:

@@ -10,8 +10,11 @@ with Debian's 1.16.2-1 on q35, whose SMBIOS code copies the string up to its zer
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from rackwave.errors import UsageError
+
+from ..images import ImageFacts, wrap_image
 
 _VERSION = re.compile(rb"gcc: [ -~]+\x00([!-~]+)\x00+")
 
@@ -39,6 +42,17 @@ def with_version(image: bytes, version: str) -> bytes:
             advice=f"Give 1 to {len(old)} printable ASCII characters without a space.",
         )
     return image[: found.start(1)] + new.ljust(len(old), b"\0") + image[found.end(1) :]
+
+
+def write_image(path: Path, seabios: Path, *, version: str | None = None) -> ImageFacts:
+    """Write a lab image of the build in *seabios*, telling *version*; None: its own.
+
+    Raises:
+        UsageError: it is no SeaBIOS, or *version* does not fit.
+    """
+    build = seabios.read_bytes()
+    told = version_of(build) if version is None else version
+    return wrap_image(path, component="BIOS", version=told, payload=with_version(build, told))
 
 
 def _found(image: bytes) -> re.Match[bytes]:

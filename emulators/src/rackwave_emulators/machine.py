@@ -781,8 +781,12 @@ class Machine:
     def _write_as_another(self, fault: RogueWriter) -> None:
         name = f"{fault.component.lower()}-{fault.version}.rogue"
         digest = Digest("sha256:" + hashlib.sha256(f"{fault.component} {fault.version}".encode()).hexdigest())
-        with contextlib.suppress(LabRefusal):  # the BMC is busy or away; who cares, says the rogue
-            task = self.begin_update(fault.component, name, source="push" if self.personality.rules.push else "pull")
+        if self.controller.away:
+            return
+        # It has no part in this machine's time: what happens, happens at the moment it was due.
+        with contextlib.suppress(LabRefusal):  # the BMC is busy; who cares, says the rogue
+            source = "push" if self.personality.rules.push else "pull"
+            task = self._updates.begin(self._named(fault.component), name, source=source, attempt="")
             facts = ImageFacts(ComponentName(fault.component), fault.version, digest, 0)
             self._updates.received(task, facts, error="", resets=fault.resets)
 

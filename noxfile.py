@@ -93,6 +93,13 @@ def picture(session: nox.Session) -> None:
 
 
 @nox.session
+def conformance(session: nox.Session) -> None:
+    """Hold DMTF's protocol validator's scores of every emulated make; '-- --accept' keeps better ones."""
+    install(session, *PACKAGES, "redfish_protocol_validator==1.3.2")
+    session.run("python", "tests/conformance/run.py", *session.posargs)
+
+
+@nox.session
 def machine(session: nox.Session) -> None:
     """Boot real guests in qemu: new firmware, firmware that does not boot, and the way back; installs qemu by apt."""
     kit = session.cache_dir / "guest-kit"

@@ -287,7 +287,7 @@ class BmcServer:
         try:
             answer = await self._bridge(
                 WsgiRequest(
-                    method=request.method,
+                    method="GET" if request.method in _READS else request.method,  # aiohttp drops HEAD's body
                     path=path,
                     query=request.raw_path.partition("?")[2],
                     headers=forwarded,
@@ -299,18 +299,24 @@ class BmcServer:
             )
         finally:
             CURRENT.reset(token)
-        if request.method not in _READS:
-            self._station.touch()
-            if answer.status == HTTPStatus.NOT_FOUND and self._station.read(path, "") is not None:
-                raise RefusalError(
-                    405, f"{request.method} is not allowed on {path}.", headers={"Allow": headers.allow(path)}
-                )
-        elif answer.status == HTTPStatus.OK:
-            told = {**answer.headers, "Allow": allowed_methods(path)}
-            if (link := headers.link_of(answer.body)) is not None:
-                told["Link"] = link
-            answer = Answer(answer.status, answer.body, told)
+        if request.method in _READS:
+            return self._described(path, answer)
+        self._station.touch()
+        shelved = answer.status in (404, 405) and self._station.read(path, "") is not None
+        if shelved or answer.status == HTTPStatus.METHOD_NOT_ALLOWED:
+            methods = headers.allow(path) if shelved else allowed_methods(path)
+            raise RefusalError(405, f"{request.method} is not allowed on {path}.", headers={"Allow": methods})
         return answer
+
+    @staticmethod
+    def _described(path: str, answer: Answer) -> Answer:
+        """Add to what sushy-tools answers what it does not tell itself."""
+        if answer.status != HTTPStatus.OK:
+            return answer
+        told = {**answer.headers, "Allow": allowed_methods(path)}
+        if (link := headers.link_of(answer.body)) is not None:
+            told["Link"] = link
+        return Answer(answer.status, answer.body, told)
 
     async def _log_in(self, request: web.BaseRequest) -> Answer:
         body = json_object(await _body(request))

@@ -12,7 +12,9 @@ from rackwave_emulators.qemu.backend import Guests
 from rackwave_emulators.qemu.kit import assemble
 
 kit, factory = map(Path, sys.argv[1:])
-with Lab(1, clock=ScaledClock(1.0), hosts=Guests(kit=assemble(kit), factory=factory)) as lab:
+place = factory.parent / "killed"  # a killed lab removes no directory of its own
+guests = Guests(kit=assemble(kit), factory=factory, directory=place)
+with Lab(1, clock=ScaledClock(1.0), directory=place, hosts=guests) as lab:
     while (pid := lab["r1n01"].truth()["guest"]["pid"]) is None:
         time.sleep(0.05)
     sys.stdout.write(f"{pid}\n")

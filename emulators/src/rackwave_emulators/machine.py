@@ -366,7 +366,8 @@ class Machine:
     def image_received(self, task: MachineTask, facts: ImageFacts | None, *, error: str = "") -> None:
         """Hand in the image for *task*, complete; *facts* None: it does not verify, because of *error*.
 
-        Does nothing where the BMC has been reset since and no longer waits for it.
+        Does nothing where the BMC has been reset since and no longer waits for it. A face that has the
+        image in a file gives it to ``backend.keep_image`` first: some hosts really boot it.
         """
         self.advance()
         self.revision += 1

@@ -14,7 +14,8 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+import weakref
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -55,8 +56,9 @@ class Guests:
     program: str = "qemu-system-x86_64"
 
     def __attrs_post_init__(self) -> None:
-        if shutil.which(self.program) is None:
-            raise UsageError(f"there is no {self.program} on this machine", advice="apt-get install qemu-system-x86")
+        for program, package in ((self.program, "qemu-system-x86"), ("setpriv", "util-linux")):
+            if shutil.which(program) is None:
+                raise UsageError(f"there is no {program} on this machine", advice=f"apt-get install {package}")
 
     def __call__(self, identity: HostIdentity) -> QemuHost | None:
         """See ``host_backend.HostMaker``."""
@@ -83,11 +85,14 @@ class QemuHost:
     def __init__(self, identity: HostIdentity, made: Guests) -> None:
         self._identity = identity
         self._made = made
-        self._temporary = made.directory is None
-        self._directory = Path(
-            tempfile.mkdtemp(prefix="rackwave-guest-") if made.directory is None else made.directory / identity.node
-        )
-        self._directory.mkdir(parents=True, exist_ok=True)
+        self._remove: Callable[[], object] = lambda: None
+        if made.directory is None:
+            self._directory = Path(tempfile.mkdtemp(prefix="rackwave-guest-"))
+            # Also where nobody closes it: a lab that was made and never started.
+            self._remove = weakref.finalize(self, shutil.rmtree, self._directory, ignore_errors=True)
+        else:
+            self._directory = made.directory / identity.node
+            self._directory.mkdir(parents=True, exist_ok=True)
         self._images: dict[Digest, Path] = {}  # what goes into the flash, by the digest of the image it came in
         self._guest: Guest | None = None
         self._boots = 0
@@ -155,8 +160,7 @@ class QemuHost:
         """See ``HostBackend``."""
         self._closed = True
         self.cut()
-        if self._temporary:
-            shutil.rmtree(self._directory, ignore_errors=True)
+        self._remove()
 
     # -- one boot -----------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import resource
+import secrets
 import signal
 import sys
 import threading
@@ -27,8 +28,10 @@ from .lab import Lab, Place
 from .personality import Timing, load_personality, personalities, personality_as_dict
 from .qemu.backend import guests_of_debian
 from .qemu.seabios import write_image
+from .weather import Climate, forecast, let_loose
 
 _SHARED = tuple(field.name for field in attrs.fields(Fault))
+_ANY = "any"
 _PARENT_CHECK = 1.0  # seconds between looks at whether the parent still lives
 
 
@@ -77,6 +80,20 @@ def lab() -> None:
     help="Where what guests are made of is kept; fetched by apt when it is not there.",
 )
 @click.option("--plain-http", is_flag=True, help="No TLS.")
+@click.option(
+    "--weather",
+    is_flag=False,
+    flag_value=_ANY,
+    metavar="[SEED]",
+    help="Draw faults for the rack at random; the seed that is printed draws them again.",
+)
+@click.option(
+    "--climate",
+    type=click.Choice([climate.value for climate in Climate]),
+    default=Climate.FAIR.value,
+    show_default=True,
+    help="fair: what goes wrong passes by itself; rough: not all of it does.",
+)
 @click.option("--with-parent", is_flag=True, help="End when standard input closes or the parent process dies.")
 def up(
     nodes: int,
@@ -95,6 +112,8 @@ def up(
     guests: int,
     guest_kit: Path,
     plain_http: bool,
+    weather: str | None,
+    climate: str,
     with_parent: bool,
 ) -> None:
     """Start a rack and keep it up until Ctrl-C."""
@@ -118,6 +137,8 @@ def up(
         ipmi_port=ipmi_port,
         hosts=guests_of_debian(guest_kit, names) if names else no_guest,
     )
+    if weather is not None:
+        click.echo(f"{'weather':12} {_make_weather(rack, _weather_seed(weather), Climate(climate))}")
     _allow_many_files()
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_serve(rack, with_parent=with_parent))
@@ -131,7 +152,8 @@ def faults(as_json: bool) -> None:
     Rows and faults are injected by their id through the control interface.
     """
     known = pathologies()
-    others = [fault for fault in catalogue() if not fault["pathologies"]]
+    named = {preset["fault"] for row in known for preset in row["faults"]}
+    others = [fault for fault in catalogue() if fault["fault"] not in named]
     if as_json:
         click.echo(json.dumps({"pathologies": known, "faults": catalogue()}, indent=2))
         return
@@ -207,6 +229,22 @@ def timing_of(default: Timing, *, update: float | None, reset: float | None, bmc
     if bmc_reset is not None:
         timing = attrs.evolve(timing, bmc_reset=float(bmc_reset))
     return timing
+
+
+def _weather_seed(text: str) -> int:
+    if text == _ANY:
+        return secrets.randbelow(1_000_000)
+    try:
+        return int(text)
+    except ValueError:
+        raise UsageError(f"{text!r} is no seed", advice="Write a whole number, or nothing for any.") from None
+
+
+def _make_weather(rack: Lab, seed: int, climate: Climate) -> str:
+    gusts = forecast(seed, rack.urls, climate=climate)
+    let_loose(gusts, lambda node, fault: rack[node].arm(fault))
+    struck = len({gust.node for gust in gusts})
+    return f"{climate}, seed {seed}: {len(gusts)} faults on {struck} of {len(rack.stations)} nodes"
 
 
 def _version(text: str) -> tuple[str, str]:

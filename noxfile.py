@@ -65,6 +65,13 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def pathologies(session: nox.Session) -> None:
+    """Show each of the 50 pathologies of real BMCs to a raw client; print the table, fail where a row is missing."""
+    install(session, *WITH_DEV)
+    session.run("pytest", "-q", "--pathology-table", "tests/emulated/pathologies", *session.posargs)
+
+
+@nox.session
 def demo(session: nox.Session) -> None:
     """Run 'rackwave demo'; its options may follow after '--'."""
     install(session, *PACKAGES)

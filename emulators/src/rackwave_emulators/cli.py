@@ -159,16 +159,18 @@ def faults(as_json: bool) -> None:
         return
     for row in known:
         click.echo(f"{row['pathology']}  {row['label']:7}  {row['story']}")
-        for ids, names in _parameters(row["faults"]).items():
-            click.echo(f"     {'':7}  {ids}: {', '.join(names) or 'no parameters of its own'}")
+        _echo_parameters(row["faults"])
     click.echo("")
     for fault in others:
         click.echo(f"     {fault['label']:7}  {fault['story']}")
-        told = [{"fault": fault["fault"], "parameters": fault["parameters"]}]
-        for ids, names in _parameters(told).items():
-            click.echo(f"     {'':7}  {ids}: {', '.join(names)}")
+        _echo_parameters([fault])
     click.echo("")
     click.echo(f"each also has {', '.join(_SHARED)}; --json tells every default")
+
+
+def _echo_parameters(presets: list[dict[str, Any]]) -> None:
+    for fault, parameters in _parameters(presets).items():
+        click.echo(f"     {'':7}  {fault}: {', '.join(parameters) or 'no parameters of its own'}")
 
 
 def _parameters(presets: list[dict[str, Any]]) -> dict[str, list[str]]:

@@ -91,6 +91,7 @@ class BundleOrchestrator:
         self._engine = EmbeddedEngine(clock)
         self._held: dict[NodeName, Lease] = {}
         self._advancing = asyncio.Lock()
+        self._ailing: set[NodeName] = set()
 
     def stop(self) -> None:
         """Stop at the next safe point: no further turn begins, turns in flight end."""
@@ -140,11 +141,11 @@ class BundleOrchestrator:
     ) -> None:
         """Put *nodes* on the ladder named *ladder* and drive them to its end (claims 1 to 4).
 
-        Nodes with an open attempt of an earlier run finish that one first.
+        A node that an earlier run left on that ladder goes on there; what else is open is finished first.
         """
         await self._hold(nodes)
         try:
-            asked: set[NodeName] = set()
+            asked = {node for node in nodes if _is_on(self._logbook.node(node), lineage, ladder, failed=failed)}
 
             async def turn(node: NodeName) -> float | None:
                 history = self._logbook.node(node)
@@ -156,6 +157,14 @@ class BundleOrchestrator:
                 return await self._turn(node, context)
 
             await self._run(nodes, turn)
+        finally:
+            await self._let_go(nodes)
+
+    async def finish(self, nodes: tuple[NodeName, ...], lineage: Lineage, policy: Policy) -> None:
+        """Bring what an earlier run left open on *nodes*, outside of any rollout, to its end; begin nothing new."""
+        await self._hold(nodes)
+        try:
+            await self._run(nodes, lambda node: self._turn(node, self._recovery.context(node, lineage, policy, None)))
         finally:
             await self._let_go(nodes)
 
@@ -213,7 +222,12 @@ class BundleOrchestrator:
             return context.policy.watch  # its own wave will say so, with the evidence
         verdict = judge(seen)
         is_ours = context.lineage in history.assigned and history.quarantined is None
-        if isinstance(verdict, Ill) and is_ours and history.recoveries < context.policy.recoveries:
+        is_dead = isinstance(verdict, Ill) and verdict.dead
+        if is_dead and node not in self._ailing:
+            self._ailing.add(node)  # nobody is restarted on one look
+            return context.policy.poll
+        self._ailing.discard(node)
+        if isinstance(verdict, Ill) and is_dead and is_ours and history.recoveries < context.policy.recoveries:
             await self._recovery.request(
                 node,
                 context,
@@ -309,6 +323,14 @@ def not_ended(rollout: RolloutState) -> UsageError:
         f"rollout {rollout.id} of {rollout.bundle} to {nodes} has not ended",
         advice="Go on with it first: 'rackwave rollout resume'.",
     )
+
+
+def _is_on(history: NodeHistory, lineage: Lineage, ladder: str, *, failed: bool) -> bool:
+    """Whether the node is on the ladder already that is asked for: a second request would go back twice."""
+    recovery = history.recovery
+    if recovery is None:
+        return False
+    return (recovery.bundle.lineage, recovery.policy, recovery.failed is not None) == (lineage, ladder, failed)
 
 
 def _wave_of(state: RolloutState, node: NodeName) -> int:

@@ -26,6 +26,7 @@ from rackwave.core.observation import (
     Identity,
     Look,
     Observation,
+    Post,
     Power,
     TaskPhase,
     TaskSeen,
@@ -368,6 +369,7 @@ class SimBmc:
             at=now,
             power=_POWER[machine.power] if look.system else NOT_ASKED,
             post=NOT_ASKED if not look.system else machine.post if rules.boot_progress else _NO_PROGRESS,
+            os=_os(machine) if look.system else NOT_ASKED,
             health=machine.health if look.system else NOT_ASKED,
             boot=_marker(machine.last_reset + off, told=rules.last_reset_time) if look.system else NOT_ASKED,
             bmc_boot=_marker(machine.bmc_last_reset + off, told=rules.manager_last_reset_time)
@@ -426,6 +428,10 @@ _POWER = {
     PowerState.POWERING_OFF: Power.CHANGING,
 }
 _NO_PROGRESS = Unknown("this BMC tells no BootProgress")
+
+
+def _os(machine: Machine) -> bool | Unknown:
+    return machine.post is Post.COMPLETE if machine.personality.rules.boot_progress else _NO_PROGRESS
 
 
 def _marker(moment: int, *, told: bool) -> str | Unknown:

@@ -32,16 +32,21 @@ class NotKnown:
 
 @frozen
 class Ill:
-    """A witness speaks against it."""
+    """A witness speaks against it. *dead*: nothing runs on the host, so that a restart takes nothing from anybody."""
 
     why: str
+    dead: bool = True
 
 
 Verdict: TypeAlias = Well | NotYet | NotKnown | Ill
 
 
 def judge(seen: Observation) -> Verdict:
-    """Judge the host by power, POST and health. A warning is no failure; a critical health is."""
+    """Judge the host by power, POST and health. A warning is no failure; a critical health is.
+
+    A host whose operating system runs, or may run, is never called dead for its health: a bad memory
+    module is no reason to take its work from it.
+    """
     unknown = [
         f"{name} is {value}"
         for name, value in (("power", seen.power), ("POST", seen.post), ("health", seen.health))
@@ -56,5 +61,5 @@ def judge(seen: Observation) -> Verdict:
     if seen.power is Power.CHANGING or seen.post is not Post.COMPLETE:
         return NotYet("the host is starting")
     if seen.health is Health.CRITICAL:
-        return Ill("the system's health is critical")
+        return Ill("the system's health is critical", dead=seen.os is False)
     return Well((f"power {seen.power}", f"POST {seen.post}", f"health {seen.health}"))

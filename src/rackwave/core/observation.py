@@ -118,13 +118,15 @@ class Observation:
     """What one look saw. *at* is epoch seconds by our clock.
 
     *boot* and *bmc_boot* are opaque markers that change at each reset of the host and of the BMC
-    (Redfish LastResetTime). A component that the BMC does not list is Unknown, never "old".
+    (Redfish LastResetTime). *os* is whether an operating system was started. A component that the BMC
+    does not list is Unknown, never "old".
     """
 
     at: float
     power: Power | Unknown = NOT_ASKED
     post: Post | Unknown = NOT_ASKED
     health: Health | Unknown = NOT_ASKED
+    os: bool | Unknown = NOT_ASKED
     boot: str | Unknown = NOT_ASKED
     bmc_boot: str | Unknown = NOT_ASKED
     identity: Identity = Identity()
@@ -154,6 +156,7 @@ class Observation:
             power=unknown,
             post=unknown,
             health=unknown,
+            os=unknown,
             boot=unknown,
             bmc_boot=unknown if look.bmc else NOT_ASKED,
             identity=Identity(unknown, unknown, unknown),

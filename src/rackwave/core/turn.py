@@ -284,8 +284,14 @@ def _decide_host_before(situation: Situation) -> Decision | None:
     match judge(seen):
         case Well():
             return None
-        case Ill(why):
-            return Finish(dead, (why,))
+        case Ill(why, is_dead):
+            if situation.waited(attempt.started) < situation.policy.poll:
+                return Wait(situation.policy.poll, f"{why}; nobody is restarted on one look")
+            if is_dead or attempt.has_begun:
+                return Finish(dead, (why,))
+            if situation.waited(attempt.started) <= situation.policy.effect_timeout:
+                return Wait(situation.policy.poll, f"{why}; it may pass")
+            return Finish(AttemptResult.LOST, (f"{why}, and what runs on it may be at work: it is not restarted",))
         case NotYet(why):
             if situation.waited() > situation.policy.reset_timeout:
                 return Finish(dead, (f"{why}, for {situation.policy.reset_timeout:.0f} s",))

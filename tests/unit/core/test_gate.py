@@ -39,3 +39,12 @@ def test_every_witness_is_heard(power: object, post: object, health: object, ver
 def test_what_was_not_looked_at_is_not_known() -> None:
     """An observation that asked for nothing supports nothing."""
     assert NotKnown is type(judge(Observation(at=0.0)))
+
+
+@pytest.mark.parametrize(("os", "dead"), [(True, False), (SILENT, False), (False, True)])
+def test_a_host_that_may_be_at_work_is_not_dead_for_its_health(os: object, dead: bool) -> None:
+    """Critical health is a reason to restart only where no operating system runs."""
+    verdict = judge(well(health=Health.CRITICAL, os=os))
+
+    assert isinstance(verdict, Ill)
+    assert dead is verdict.dead

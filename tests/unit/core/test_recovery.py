@@ -150,7 +150,7 @@ def test_a_host_that_comes_back_on_its_bundle_goes_on_with_the_rollout(policy: s
 
 
 def test_known_good_first_sends_the_prior_bundle_though_a_restart_did_it() -> None:
-    """Under prior-at-once a host that a restart revived still gets its prior bundle, and the rollout is done with it."""
+    """Under prior-at-once a host that a restart revived still gets its prior bundle; the rollout is done with it."""
     desk = Desk("A.0", "A.1", policy=Policy(recovery="prior-at-once"))
     desk.begin()
 

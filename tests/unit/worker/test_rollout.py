@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from attrs import evolve
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rackwave.core.bundle import Bundle
 from rackwave.core.event import AttemptEnded, AttemptResult, Intended, NodeResult, Outcome, Quarantined, Resolved
 from rackwave.core.identity import NodeName
-from rackwave.core.observation import Look, Observation
+from rackwave.core.observation import Look, Observation, Post, Power
 from rackwave.core.policy import Policy
 from rackwave.core.receipt import Ambiguous, Receipt
 from rackwave.errors import BmcLoginError, LeaseError, TrustError
@@ -434,3 +435,44 @@ def test_an_upload_whose_end_was_announced_counts_as_whole(shelf: Shelf) -> None
 
     assert [rig.nodes[0]] == quarantined(rig)
     assert 1 == len(writes(rig, rig.nodes[0]))
+
+
+def test_a_machine_at_work_is_not_restarted_for_its_health(shelf: Shelf) -> None:
+    """Critically unwell with its host running, a node is set aside for a person: nothing is sent, nothing restarted."""
+    rig = Rig(shelf, nodes(2), policy=Policy(canary=0, waves=1))
+    rig.clock.run(rig.assign(shelf.bundle("A.1", {BIOS: "1.0.0"})))
+    rig.rack.machine("r1n02").inject(BadHealth(version="1.0.0"))
+    state = rig.run(shelf.bundle("A.2", {BIOS: "2.0.0"}))
+
+    assert {"r1n01": NodeResult.ON_NEW, "r1n02": NodeResult.QUARANTINED} == results(state)
+    assert (0, 0) == (rig.rack.machine("r1n02").truth()["flashes"], rig.rack.machine("r1n02").truth()["resets"]["host"])
+
+
+def test_nobody_is_restarted_on_one_look(shelf: Shelf) -> None:
+    """A BMC that calls a running host off, once, while it waits for its wave, costs that host nothing (P42)."""
+    told: list[NodeName] = []
+
+    class Once:
+        """Says "off" in its first answer."""
+
+        def __init__(self, bmc: SimBmc) -> None:
+            self._bmc = bmc
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._bmc, name)
+
+        async def observe(self, look: Look) -> Observation:
+            seen = await self._bmc.observe(look)
+            if self._bmc.node != "r1n02" or told:
+                return seen
+            told.append(self._bmc.node)
+            return evolve(seen, power=Power.OFF, post=Post.NOT_RUNNING)
+
+    rig = Rig(shelf, nodes(2), policy=Policy(canary=1, waves=1))
+    rig.between = Once
+    rig.clock.run(rig.assign(shelf.bundle("A.1", {BIOS: "1.0.0"})))
+    state = rig.run(shelf.bundle("A.2", {BIOS: "2.0.0"}))
+    assert_settled(rig, state)
+
+    assert ["r1n02"] == told
+    assert 1 == rig.rack.machine("r1n02").truth()["resets"]["host"]  # the one that A.2 needs

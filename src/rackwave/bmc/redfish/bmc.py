@@ -303,7 +303,7 @@ def _lost_component(seen: Observation, why: Unknown, *, name: ComponentName) -> 
 
 
 def _lost_system(seen: Observation, why: Unknown) -> Observation:
-    return evolve(seen, power=why, post=why, health=why, boot=why, identity=Identity(why, why, why))
+    return evolve(seen, power=why, post=why, health=why, os=why, boot=why, identity=Identity(why, why, why))
 
 
 def _by_number(uri: str) -> tuple[str, int, str]:

@@ -45,6 +45,7 @@ def with_system(seen: Observation, system: Document) -> Observation:
         power=power,
         post=post(system, power),
         health=health(system),
+        os=os_started(system, power),
         boot=text(system, "LastResetTime") or Unknown("the system has no LastResetTime"),
         identity=Identity(
             vendor=text(system, "Manufacturer") or Unknown("the system has no Manufacturer"),
@@ -77,6 +78,16 @@ def post(system: Document, power: Power | Unknown) -> Post | Unknown:
     if text(system, "Status", "State") == "Starting":
         return Post.RUNNING
     return Unknown("the service has no BootProgress")
+
+
+def os_started(system: Document, power: Power | Unknown) -> bool | Unknown:
+    """Whether BootProgress says that an operating system was started."""
+    if power is Power.OFF:
+        return False
+    word = text(system, "BootProgress", "LastState")
+    if word is None:
+        return Unknown("the service has no BootProgress")
+    return word in ("OSBootStarted", "OSRunning") if word in _POST else Unknown(f"BootProgress is {word}")
 
 
 def health(system: Document) -> Health | Unknown:

@@ -24,6 +24,8 @@ from .control import catalogue, pathologies
 from .faults import Fault
 from .host_backend import no_guest
 from .images import make_image
+from .ipmi.application import manufacturer
+from .ipmi.hpm_image import wrap_hpm
 from .lab import Lab, Place
 from .personality import Timing, load_personality, personalities, personality_as_dict
 from .qemu.backend import guests_of_debian
@@ -211,12 +213,25 @@ def list_personalities(as_json: bool) -> None:
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     help="Debian's bios-256k.bin, to make one that a guest boots and that tells --version.",
 )
-def image(path: Path, component: str, version: str, size: int, seabios: Path | None) -> None:
+@click.option("--hpm", is_flag=True, help="Put it into an HPM.1 file, for 'ipmitool hpm upgrade'.")
+@click.option(
+    "--personality", default="plain", show_default=True, help="With --hpm: the make of BMC that the file is for."
+)
+def image(
+    path: Path, component: str, version: str, size: int, seabios: Path | None, hpm: bool, personality: str
+) -> None:
     """Write a lab image to PATH: it verifies, as a signed one would, and needs no network."""
     if seabios is not None:
         facts = write_image(path, seabios, version=version)
     else:
         facts = make_image(path, component=component, version=version, size=size)
+    if hpm:
+        make = load_personality(personality)
+        number = next((n for n, spec in enumerate(make.components) if spec.name == facts.component), None)
+        if number is None:
+            raise UsageError(f"{make.name} has no component {component!r}", advice="Name another with --component.")
+        whole = wrap_hpm(path.read_bytes(), component=number, version=version, manufacturer=manufacturer(make.vendor))
+        path.write_bytes(whole.encode())
     click.echo(f"{path}  {facts.component} {facts.version}  {facts.size} bytes  {facts.digest}")
 
 

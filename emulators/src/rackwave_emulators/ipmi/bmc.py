@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 from attrs import asdict, define
 
@@ -13,8 +14,12 @@ from . import wire
 from .application import Application
 from .chassis import Chassis
 from .codes import Caller, Code, Command, CompletionError, Privilege, refusal_code
+from .hpm import Hpm
+from .lan import Lan
 from .node import Node
+from .sel import Witness
 from .sessions import OPENING, TIMEOUT, Credentials, Session, Sessions
+from .storage import Storage
 
 _SESSION_CAP = 15
 _GROUPS = (0x2C, 0x2D)  # their data begin with the body whose extension it is, in requests and answers
@@ -39,10 +44,11 @@ class IpmiBmc:
     def __init__(
         self,
         node: Node,
-        credentials: Credentials,
+        credentials: Callable[[], Credentials],
         clock: Clock,
         chance: random.Random,
         *,
+        witness: Witness | None = None,
         session_cap: int = _SESSION_CAP,
         session_timeout: float = TIMEOUT,
     ) -> None:
@@ -53,9 +59,14 @@ class IpmiBmc:
         # The specification gives a GUID its least significant byte first (20.8); clients only hash and show it.
         guid = bytes.fromhex(node.uuid.replace("-", ""))[::-1]
         self.sessions = Sessions(credentials, clock, chance, guid=guid, cap=session_cap, timeout=session_timeout)
+        self._witness = witness or Witness(node)
+        self._hpm = Hpm(node, patience=session_timeout)
         self._commands: dict[tuple[int, int], Command] = {
             **Application(node, self.sessions, guid=guid, end=self._end).commands(),
             **Chassis(node).commands(),
+            **Storage(node, self._witness).commands(),
+            **Lan(node).commands(),
+            **self._hpm.commands(),
         }
 
     def answer(self, datagram: bytes) -> bytes | None:
@@ -79,6 +90,7 @@ class IpmiBmc:
         if not alive or self._boot != self._node.bmc_boot():
             self._boot = self._node.bmc_boot()
             self.sessions.forget()
+            self._hpm.forget()
         return alive
 
     def _answer(self, datagram: bytes) -> bytes | None:
@@ -168,8 +180,11 @@ class IpmiBmc:
         if len(message.data) < command.least:
             return Code.LENGTH, b""
         try:
-            return Code.OK, command.act(message.data, caller)
+            data = command.act(message.data, caller)
         except CompletionError as end:
             return end.code, end.data
         except LabRefusal as refusal:
             return refusal_code(refusal), b""
+        if command.privilege >= Privilege.OPERATOR:
+            self._witness.catch_up()  # so that what the command did is dated now, and not when it shows
+        return Code.OK, data

@@ -8,10 +8,11 @@ from typing import Any
 from rackwave.errors import UsageError
 from rackwave.ports import Clock
 
+from ..access import Account
 from ..clock import ScaledClock
-from ..redfish.sessions import Account
 from .bmc import IpmiBmc
 from .node import Node
+from .sel import Witness
 from .server import IpmiServer, bind
 from .sessions import TIMEOUT, Credentials
 
@@ -27,6 +28,7 @@ class IpmiFace:
         self._account = account
         self._clock = clock
         self._latency = latency
+        self._witness: Witness | None = None
         self._server: IpmiServer | None = None
         self._bmc: IpmiBmc | None = None
 
@@ -42,12 +44,18 @@ class IpmiFace:
             scale = self._clock.scale if isinstance(self._clock, ScaledClock) else 1.0
             self._bmc = IpmiBmc(
                 self._node,
-                Credentials(self._account.username.encode(), self._account.password.encode()),
+                self._credentials,
                 self._clock,
                 random.Random(self._node.uuid),  # noqa: S311 - reproducible on purpose, guards nothing
+                witness=self._witness,
                 session_timeout=max(TIMEOUT, _REAL_TIMEOUT * scale),
             )
         return self._bmc
+
+    def _credentials(self) -> Credentials:
+        with self._node.exclusive() as machine:
+            account = machine.access.factory or self._account  # P40: a factory reset leaves another one
+        return Credentials(account.username.encode(), account.password.encode())
 
     def start(self, address: str, port: int) -> None:
         """Listen; *port* 0 lets the kernel choose.
@@ -62,6 +70,7 @@ class IpmiFace:
                 f"{address} port {port} (UDP) cannot be had: {error.strerror}",
                 advice="Ports below 1024 need rights; leave --ipmi-port out to take any free one.",
             ) from error
+        self._witness = Witness(self._node)
         self._server = IpmiServer(self._node, lambda: self.bmc, sock, latency=self._latency)
 
     def close(self) -> None:

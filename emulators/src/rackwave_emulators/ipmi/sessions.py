@@ -13,6 +13,7 @@ from __future__ import annotations
 import hmac
 import random
 import struct
+from collections.abc import Callable
 from enum import Enum, IntEnum
 
 from attrs import define, field, frozen
@@ -113,11 +114,14 @@ class Session:
 
 
 class Sessions:
-    """The sessions of one BMC; *chance* is seeded, so that a lab repeats itself."""
+    """The sessions of one BMC; *credentials* returns its account as it is at the moment.
+
+    *chance* is seeded, so that a lab repeats itself.
+    """
 
     def __init__(
         self,
-        credentials: Credentials,
+        credentials: Callable[[], Credentials],
         clock: Clock,
         chance: random.Random,
         *,
@@ -143,7 +147,7 @@ class Sessions:
     @property
     def account_name(self) -> bytes:
         """The name of the one account."""
-        return self._credentials.name
+        return self._credentials().name
 
     def random(self, count: int) -> bytes:
         """Return *count* bytes by chance."""
@@ -217,7 +221,7 @@ class Sessions:
             status = Status.INVALID_NAME_LENGTH
         elif role & 0x0F > Privilege.ADMINISTRATOR:
             status = Status.INVALID_ROLE
-        elif name != self._credentials.name:
+        elif name != self._credentials().name:
             status = Status.UNAUTHORIZED_NAME
         if status is not Status.OK:
             self.close(session_id)
@@ -228,7 +232,7 @@ class Sessions:
         if wanted := role & 0x0F:
             session.limit = Privilege(min(session.limit, wanted))
         proof = session.suite.hmac(
-            self._credentials.password,
+            self._credentials().password,
             struct.pack("<II", session.console, session.id),
             challenge,
             session.own_challenge,
@@ -252,7 +256,7 @@ class Sessions:
                 self.close(session_id)
             return None
         identity = bytes([session.role, len(session.name)]) + session.name
-        password, suite = self._credentials.password, session.suite
+        password, suite = self._credentials().password, session.suite
         expected = suite.hmac(password, session.own_challenge, struct.pack("<I", session.console), identity)
         if not hmac.compare_digest(proof, expected):
             if session.stage is not Stage.OPEN:  # a forged packet must not end a session that stands

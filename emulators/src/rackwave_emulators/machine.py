@@ -9,10 +9,7 @@ What the lab knows and a BMC would not tell is in ``truth()``.
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 from collections.abc import Callable, Mapping
-from fnmatch import fnmatchcase
 from functools import partial
 from types import MappingProxyType
 from typing import TypeAlias, TypeVar
@@ -20,12 +17,12 @@ from typing import TypeAlias, TypeVar
 import attrs
 from attrs import frozen
 
-from rackwave.core.bundle import Activation, AttributeValue
+from rackwave.core.bundle import AttributeValue
 from rackwave.core.identity import ComponentName, Digest, NodeName
 from rackwave.core.observation import Health, Post
 from rackwave.ports import Clock, ResetKind
 
-from .access import Access, Account
+from .access import Access
 from .bios import REGISTRY, Attribute, BiosSettings
 from .controller import Controller
 from .faults import (
@@ -33,28 +30,16 @@ from .faults import (
     AnswerLost,
     Armory,
     Busy,
-    Certificate,
-    CertificateChanges,
-    ClockOff,
-    FactoryReset,
     Fault,
     GarbledError,
-    HostDead,
     Incomplete,
     KeepAliveDropped,
-    LinkBreaks,
     Lockdown,
     MendedBy,
     Moment,
-    OddVersions,
     PowerLies,
-    ReadsIncomplete,
     RedfishDead,
     RequestLost,
-    RogueWriter,
-    SessionsExpire,
-    SessionsTaken,
-    VersionsNeedHost,
     fault_as_dict,
 )
 from .guard import Guard
@@ -65,22 +50,13 @@ from .ledger import attempt_of
 from .mortality import Mortality
 from .personality import Personality, WhenBusy, load_personality
 from .refusal import LabRefusal
+from .sight import ComponentView as ComponentView
+from .sight import Sight
 from .timeline import Timeline
-from .updates import BIOS, Bank, Hold, MachineTask, Needs, Updates
+from .troubles import Troubles
+from .updates import BIOS, Hold, MachineTask, Needs, Updates
 
 _REGISTRY: Mapping[str, Attribute] = MappingProxyType({attribute.name: attribute for attribute in REGISTRY})
-
-
-@frozen
-class ComponentView:
-    """A component as the BMC tells it. *version* None: it cannot be read."""
-
-    name: ComponentName
-    version: str | None
-    staged: str | None
-    activation: Activation
-    previous: str | None = None
-    uploaded: str | None = None
 
 
 WireFault: TypeAlias = RedfishDead | RequestLost | Busy | GarbledError | AnswerLost | KeepAliveDropped
@@ -115,10 +91,10 @@ class Machine:
         "_bios_job",
         "_guard",
         "_host",
-        "_incomplete_until",
-        "_link_broken",
         "_mortality",
+        "_sight",
         "_timeline",
+        "_troubles",
         "_updates",
         "access",
         "controller",
@@ -157,11 +133,23 @@ class Machine:
         self._bios_job: MachineTask | None = None
         self._mortality = Mortality(self._timeline, self._armory, self._updates)
         self._guard = Guard(self._timeline, self._armory, self._host)
-        self._link_broken: LinkBreaks | None = None
-        self._incomplete_until = self._timeline.time
+        self._sight = Sight(
+            self._timeline, self._armory, host=self._host, updates=self._updates, mortality=self._mortality
+        )
         self.access = Access(self._timeline, self._armory)
         self.controller = Controller(
             self._timeline, self._armory, away_for=self.personality.timing.bmc_reset, back=self._bmc_back
+        )
+        self._troubles = Troubles(
+            self._timeline,
+            self._armory,
+            personality=self.personality,
+            host=self._host,
+            updates=self._updates,
+            mortality=self._mortality,
+            access=self.access,
+            controller=self.controller,
+            restart_bmc=self._bmc_restarts_itself,
         )
         for component, version in (installed or {}).items():
             self.install(component, version)
@@ -229,7 +217,7 @@ class Machine:
         spoilt = any(bank.corrupt for bank in self._updates.banks.values())
         if self._host.post is Post.FAILED or self._mortality.dead or spoilt:
             levels.append(Health.CRITICAL)
-        if self._link_broken:
+        if self._sight.link:
             levels.append(Health.WARNING)
         return Health.CRITICAL if Health.CRITICAL in levels else Health.WARNING if levels else Health.OK
 
@@ -237,35 +225,30 @@ class Machine:
     def components(self) -> tuple[ComponentView, ...]:
         """Every component as the inventory tells it."""
         self.advance()
-        return tuple(self._view(bank) for bank in self._updates.banks.values())
+        return self._sight.components()
 
     @property
     def blind(self) -> bool:
         """Whether the BMC cannot tell what it learns from its host: that is dead (P41), or out of reach (P15)."""
         self.advance()
-        dead = self._mortality.dead
-        return self._link_broken is not None or (dead is not None and dead.fault.blind)
+        return self._sight.blind
 
     @property
     def incomplete(self) -> Incomplete | None:
         """How readings are incomplete at the moment (P25); None: they are whole."""
         self.advance()
-        now = self._timeline.time
-        if now < self._incomplete_until:
-            return Incomplete.MISSING
-        fault = self._armory.first(ReadsIncomplete, at=now) if self._armory else None
-        return fault.how if fault else None
+        return self._sight.incomplete
 
     @property
     def disordered(self) -> bool:
         """Whether a fault is armed, or has left something behind, that faces must mind."""
-        return bool(self._armory) or bool(self._updates.purged) or self._timeline.time < self._incomplete_until
+        return bool(self._armory) or bool(self._updates.purged) or self._sight.recovering
 
     @property
     def host_up(self) -> bool:
         """Whether the host really has booted, whatever the BMC says."""
         self.advance()
-        return self._host.power is PowerState.ON and self._host.post is Post.COMPLETE
+        return self._sight.host_up
 
     @property
     def resets(self) -> tuple[HostReset, ...]:
@@ -391,8 +374,8 @@ class Machine:
         """
         self._act()
         lasts = self._updates.clear_queue()
-        self._incomplete_until = max(self._incomplete_until, self._timeline.time + lasts)
-        self._timeline.after(lasts, _nothing)
+        self._sight.lose_data(lasts)
+        self._timeline.after(lasts, lambda: None)  # what was rendered is then rendered anew
 
     def roll_back(self, component: str) -> MachineTask:
         """Let the image that ran before on *component* wait for its reset.
@@ -461,11 +444,11 @@ class Machine:
         if wanted is HostReset.FULL_POWER_CYCLE:
             self._cut_ac()
             return
-        linked, self._link_broken = self._link_broken, self._link_broken or self._breaking()
+        linked, self._sight.link = self._sight.link, self._sight.link or self._sight.breaking()
         try:
             self._host.reset(wanted)
         except LabRefusal:
-            self._link_broken = linked
+            self._sight.link = linked
             raise
         self._wake(Moment.RESET)
 
@@ -505,9 +488,7 @@ class Machine:
         """Arm *fault*."""
         self.advance()
         self.revision += 1
-        for acting in self._armory.arm(fault, at=self._timeline.time):
-            self._will_act(acting)
-        self._note_changes(fault)
+        self._troubles.arm(fault)
         self.advance()
 
     def clear_faults(self, fault_id: str | None = None) -> None:
@@ -650,7 +631,7 @@ class Machine:
 
     def boot_begins(self) -> bool:
         """See ``host.Firmware``."""
-        if self._link_broken:
+        if self._sight.link:
             return False
         for bank in self._updates.waiting_for(Needs.HOST_RESET):
             if bank.spec.name != BIOS:
@@ -712,91 +693,10 @@ class Machine:
                 retry_after=rules.busy_retry_after,
             )
 
-    def _view(self, bank: Bank) -> ComponentView:
-        return ComponentView(
-            name=bank.spec.name,
-            version=self._notation(bank, bank.shown or bank.version) if self._readable(bank) else None,
-            staged=self._notation(bank, bank.staged.version) if bank.staged and not bank.staged.hidden else None,
-            activation=bank.spec.activation,
-            previous=self._notation(bank, bank.previous) if bank.previous else None,
-            uploaded=bank.uploaded,
-        )
-
-    def _readable(self, bank: Bank) -> bool:
-        if not bank.readable or (bank.spec.activation is not Activation.BMC_RESET and self.blind):
-            return False
-        return self.host_up or not any(  # P45
-            fnmatchcase(bank.spec.name, fault.component)
-            for fault in self._armory.in_force(VersionsNeedHost, at=self._timeline.time)
-        )
-
-    def _notation(self, bank: Bank, version: str) -> str:
-        for fault in self._armory.in_force(OddVersions, at=self._timeline.time):  # P43
-            if fnmatchcase(bank.spec.name, fault.component):
-                return fault.notation.replace("{version}", version)
-        return version
-
-    def _breaking(self) -> LinkBreaks | None:
-        """Return the fault by which a reset at this moment breaks the BIOS-BMC link (P15)."""
-        now = self._timeline.time
-        breaks = self._armory.first(LinkBreaks, at=now)
-        if breaks is None or now - self._updates.last_arrival >= breaks.seconds:
-            return None
-        return self._armory.strike(LinkBreaks, at=now)
-
     def _wake(self, moment: Moment, *, method: str = "", path: str = "") -> None:
         """Tell the faults that wait for *moment* that it has come."""
-        for fault in self._armory.wake(moment, at=self._timeline.time, method=method, path=path):
+        if self._armory and self._troubles.wake(moment, method=method, path=path):
             self.revision += 1
-            if fault.acts:
-                self._will_act(fault)
-            else:
-                self._note_changes(fault)
-
-    def _note_changes(self, fault: Fault) -> None:
-        """Have what was rendered for a face rendered anew when *fault* comes into force, and when it is over."""
-        begins_later = fault.at is not Moment.NOW or fault.after > 0
-        if begins_later and fault.after > 0:
-            self._timeline.after(fault.after, _nothing)
-        if fault.lasts is not None:
-            self._timeline.after(fault.after + fault.lasts, _nothing)
-
-    def _will_act(self, fault: Fault) -> None:
-        self._timeline.after(fault.after, partial(self._perform, fault))
-
-    def _perform(self, fault: Fault) -> None:
-        match fault:
-            case HostDead():
-                self._mortality.die(fault)
-                self._host.die(power_off=fault.power_off)
-            case SessionsTaken():
-                self.access.crowd()
-            case SessionsExpire():
-                self.access.end_sessions()
-            case CertificateChanges():
-                self.controller.change_certificate(fault.to)
-            case ClockOff():
-                self.controller.clock_offset += fault.seconds
-            case FactoryReset():
-                self.access.reset_to_factory(Account(fault.username, fault.password))
-                self.controller.change_certificate(Certificate.SELF_SIGNED)
-                self._restart_bmc(forget_tasks=True)
-            case RogueWriter():
-                self._write_as_another(fault)
-            case _:
-                raise TypeError(f"nobody does {fault.id}")  # a fault with acts and no act is a bug of the lab's
-
-    def _write_as_another(self, fault: RogueWriter) -> None:
-        name = f"{fault.component.lower()}-{fault.version}.rogue"
-        digest = Digest("sha256:" + hashlib.sha256(f"{fault.component} {fault.version}".encode()).hexdigest())
-        if self.controller.away:
-            return
-        # It has no part in this machine's time: what happens, happens at the moment it was due.
-        with contextlib.suppress(LabRefusal):  # the BMC is busy; who cares, says the rogue
-            source = "push" if self.personality.rules.push else "pull"
-            task = self._updates.begin(self._named(fault.component), name, source=source, attempt="")
-            facts = ImageFacts(ComponentName(fault.component), fault.version, digest, 0)
-            self._updates.received(task, facts, error="", resets=fault.resets)
 
     def _host_restarts_itself(self) -> None:
         # The power may be off or changing: then the next start does it.
@@ -810,14 +710,14 @@ class Machine:
     def _restart_bmc(self, *, forget_tasks: bool) -> None:
         self._updates.bmc_restarts(forget_tasks=forget_tasks)
         self.controller.restart()
-        if self._link_broken and self._link_broken.mended_by is MendedBy.BMC_RESET:
-            self._link_broken = None
+        if self._sight.link and self._sight.link.mended_by is MendedBy.BMC_RESET:
+            self._sight.link = None
 
     def _cut_ac(self) -> None:
         if self._armory.strike(AcStays, at=self._timeline.time):
             return  # P37
         self._restart_bmc(forget_tasks=not self.personality.rules.tasks_survive_bmc_reset)
-        self._link_broken = None
+        self._sight.link = None
         for bank in self._updates.waiting_for(Needs.AC_CYCLE):
             self._updates.activate(bank)
         self._host.lose_power(then_on=True)
@@ -825,7 +725,3 @@ class Machine:
     def _bmc_back(self) -> None:
         for bank in self._updates.waiting_for(Needs.BMC_RESET):
             self._updates.activate(bank)
-
-
-def _nothing() -> None:
-    """Let time pass a moment at which what is shown changes."""

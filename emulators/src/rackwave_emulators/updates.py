@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from enum import StrEnum
 from fnmatch import fnmatchcase
 from functools import partial
 
-from attrs import define, frozen
+from attrs import frozen
 
 from rackwave.core.bundle import Activation
 from rackwave.core.identity import ComponentName, Digest
 
+from .banks import BIOS as BIOS  # handed on with the rest of what an update is about
+from .banks import NEEDS, Corruption, Staged
+from .banks import Bank as Bank
+from .banks import Needs as Needs
 from .faults import (
     Armory,
     CompletedCritical,
@@ -44,148 +47,14 @@ from .faults import (
 from .faults.transfer import WITHOUT_RANGES
 from .images import ImageFacts
 from .ledger import Ledger, WriteResult
-from .personality import ComponentSpec, Personality, TaskEnds, WhenBusy
+from .personality import Personality, TaskEnds, WhenBusy
 from .refusal import LabRefusal
+from .tasks import Hold as Hold
+from .tasks import MachineTask as MachineTask
+from .tasks import TaskMessage as TaskMessage
+from .tasks import TaskState as TaskState
+from .tasks import TaskStatus as TaskStatus
 from .timeline import Timeline
-
-BIOS = ComponentName("BIOS")
-"""The component whose staged image is applied in the course of POST, and without which no host boots."""
-
-
-class TaskState(StrEnum):
-    """Redfish TaskState, as far as the lab's machines use it."""
-
-    NEW = "New"
-    RUNNING = "Running"
-    PENDING = "Pending"
-    SUSPENDED = "Suspended"
-    USER_INTERVENTION = "UserIntervention"
-    INTERRUPTED = "Interrupted"
-    COMPLETED = "Completed"
-    EXCEPTION = "Exception"
-
-
-class Hold(StrEnum):
-    """Whether an image is verified by a task of its own: no, yes and then programmed, or yes and then kept."""
-
-    NO = "no"
-    VERIFIED = "verified"
-    STARTED = "started"
-
-
-class TaskStatus(StrEnum):
-    """Redfish TaskStatus."""
-
-    OK = "OK"
-    WARNING = "Warning"
-    CRITICAL = "Critical"
-
-
-@frozen
-class TaskMessage:
-    """One entry of Task.Messages."""
-
-    message_id: str
-    text: str
-    severity: TaskStatus = TaskStatus.OK
-
-
-@define
-class MachineTask:
-    """One update task; the machine changes it as time goes by. *record* is the write's number in the ledger.
-
-    *percent* is right when the task was just read from its machine. *step* is what it does: "update",
-    "verify" (of an image that then waits for StartUpdate, P19) or "settings". *resets_host*: the BMC
-    resets the host as soon as the image waits for that.
-    """
-
-    id: str
-    component: ComponentName | None
-    image: str
-    source: str
-    record: int
-    started_at: float
-    state: TaskState = TaskState.NEW
-    status: TaskStatus = TaskStatus.OK
-    percent: int = 0
-    ended_at: float | None = None
-    transfer_failed: bool = False
-    messages: tuple[TaskMessage, ...] = ()
-    step: str = "update"
-    resets_host: bool = False
-    starts_itself: bool = False
-    shown_from: float = 0.0
-    word: str = ""
-
-    @property
-    def told_state(self) -> str:
-        """The TaskState as the BMC words it (P05)."""
-        return self.word if self.word and not self.ended else self.state.value
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing more will happen to it."""
-        return self.state in (TaskState.COMPLETED, TaskState.EXCEPTION)
-
-
-class Needs(StrEnum):
-    """What a staged image needs to run."""
-
-    NOTHING = "nothing"
-    HOST_RESET = "host-reset"
-    BMC_RESET = "bmc-reset"
-    AC_CYCLE = "ac-cycle"
-
-
-_NEEDS = {
-    Activation.IMMEDIATE: Needs.NOTHING,
-    Activation.HOST_RESET: Needs.HOST_RESET,
-    Activation.BMC_RESET: Needs.BMC_RESET,
-}
-
-
-@frozen
-class Staged:
-    """An image that is written and waits for what it *needs*.
-
-    *void*: its activation will change nothing (P16). *hidden*: the BMC does not tell of it.
-    """
-
-    version: str
-    digest: Digest
-    record: int
-    void: bool = False
-    needs: Needs = Needs.HOST_RESET
-    hidden: bool = False
-
-
-@define
-class Bank:
-    """One component: what it runs, what waits, and what is wrong with it.
-
-    *shown* lags behind *version* (P46). *previous* ran before, *uploaded* was taken last, applied or not.
-    """
-
-    spec: ComponentSpec
-    version: str
-    digest: Digest | None = None
-    staged: Staged | None = None
-    previous: str | None = None
-    previous_digest: Digest | None = None
-    uploaded: str | None = None
-    corrupt: bool = False
-    readable: bool = True
-    shown: str | None = None
-    activations: int = 0
-
-
-@frozen
-class Corruption:
-    """A component that was broken, when and how."""
-
-    at: float
-    component: ComponentName
-    why: str
 
 
 @frozen
@@ -592,7 +461,7 @@ class Updates:
             return Needs.AC_CYCLE, False
         if staged_only := self._armory.strike(StagedOnly, at=now, component=name):
             return Needs.HOST_RESET, staged_only.hidden
-        return _NEEDS[bank.spec.activation], False
+        return NEEDS[bank.spec.activation], False
 
     def _keep(self, flash: _Flash, needs: Needs, *, hidden: bool = False) -> None:
         bank, record = flash.bank, flash.task.record
@@ -643,7 +512,7 @@ class Updates:
         if self._flashes.pop(flash.task.record, None) is None:
             return
         if fault.applied:
-            self._keep(flash, _NEEDS[flash.bank.spec.activation])
+            self._keep(flash, NEEDS[flash.bank.spec.activation])
         else:
             self.ledger.resolve(flash.task.record, WriteResult.LOST, at=self._timeline.time)
         self._bmc_restarts()

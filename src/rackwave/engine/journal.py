@@ -76,16 +76,23 @@ class SqliteJournal:
         Events that name no node (``RolloutStarted``, ``WaveStarted``, …) are left out when *node* is given.
 
         Raises:
-            StateError: the journal is damaged, or a newer rackwave wrote what this one does not know.
+            StateError: the journal is damaged, or a newer rackwave wrote what this one does not know. A
+                missing event is noticed where all are read: numbers have no gaps, since an act that
+                fails gives its number back.
         """
+        last = self._last_given() if node is None else 0
         where, about = ("number > ? AND node = ?", (str(node),)) if node is not None else ("number > ?", ())
         select = f"SELECT number, at, kind, version, document FROM events WHERE {where} ORDER BY number LIMIT {_PAGE}"  # noqa: S608 - constants only
         while page := self.database.read(select, (after, *about)):
             for number, at, kind, written_by, document in page:
+                if node is None and number != after + 1:
+                    raise self._lost(after + 1)
                 yield Recorded(number, at, self._decode(number, kind, written_by, document))
                 after = number
             if len(page) < _PAGE:
-                return
+                break
+        if after < last:
+            raise self._lost(after + 1)
 
     def last_number(self) -> int:
         """The number of the newest committed event; 0 where there is none."""
@@ -95,6 +102,17 @@ class SqliteJournal:
     def close(self) -> None:
         """Commit what is queued and close the database."""
         self.database.close()
+
+    def _last_given(self) -> int:
+        """The highest number that was ever given to a committed event, by SQLite's own count."""
+        rows = self.database.read("SELECT seq FROM sqlite_sequence WHERE name = 'events'")
+        return int(rows[0][0]) if rows else 0
+
+    def _lost(self, number: int) -> StateError:
+        return StateError(
+            f"The journal {self.database.path} is damaged: event {number} is missing.",
+            advice="Restore it from a copy. Without it nobody knows which writes were begun: look at every node first.",
+        )
 
     def _decode(self, number: int, kind: str, written_by: str, document: str) -> Event:
         try:

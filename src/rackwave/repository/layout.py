@@ -21,7 +21,7 @@ from ..core.bundle import frozen_map
 from ..core.canonical import canonical_json, parse_json
 from ..core.identity import Digest
 from ..errors import ManifestError, StateError, UsageError
-from .store import BlobFolder, ingesting, sync_folder
+from .store import BlobFolder, ingesting, sync_folder, writing_to
 
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
@@ -138,8 +138,10 @@ class ImageLayout:
         The kernel lets go of it when its holder dies. Only the swap happens under it, never a copy
         of gigabytes, so nobody waits long.
         """
-        self.directory.mkdir(parents=True, exist_ok=True)
-        with (self.directory / ".lock").open("ab") as lock:
+        with writing_to(self.directory):
+            self.directory.mkdir(parents=True, exist_ok=True)
+            lock = (self.directory / ".lock").open("ab")
+        with lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield self.index()
 

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..core.identity import Digest
-from ..errors import BundleError, BundleNotFoundError, DigestMismatchError
+from ..errors import BundleError, BundleNotFoundError, DigestMismatchError, StateError
 
 CHUNK = 1024 * 1024
 _SETTLED = 100_000_000  # ns; a file system's clock ticks at 1 to 10 ms, so that a write within a tick leaves no trace
@@ -136,10 +136,11 @@ class BlobFolder:
     def _add(self, source: Path | BinaryIO, *, expected: Digest | None, limit: int | None) -> tuple[Digest, int]:
         if isinstance(source, Path):
             try:
-                with source.open("rb") as opened:
-                    return self._add(opened, expected=expected, limit=limit)
-            except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+                opened = source.open("rb")
+            except OSError as error:
                 raise BundleError(f"{source} cannot be read: {error.strerror}") from error
+            with opened:
+                return self._add(opened, expected=expected, limit=limit)
         hasher = hashlib.sha256()
         size = 0
         with ingesting(self._ingest) as (path, file):
@@ -188,20 +189,36 @@ class BlobFolder:
 
 @contextmanager
 def ingesting(folder: Path) -> Iterator[tuple[Path, BinaryIO]]:
-    """Open a new file in *folder*, locked against ``BlobFolder.sweep`` and gone unless it was moved away."""
-    folder.mkdir(parents=True, exist_ok=True)
-    while True:
-        path = folder / f"{os.getpid()}-{secrets.token_hex(8)}"
-        file = path.open("xb")
-        fcntl.flock(file, fcntl.LOCK_EX)
-        if os.fstat(file.fileno()).st_nlink:
-            break
-        file.close()  # swept in the instant between its creation and its lock
+    """Open a new file in *folder*, locked against ``BlobFolder.sweep`` and gone unless it was moved away.
+
+    Raises:
+        StateError: the disk is full, or nothing may be written there.
+    """
+    with writing_to(folder.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+        while True:
+            path = folder / f"{os.getpid()}-{secrets.token_hex(8)}"
+            file = path.open("xb")
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if os.fstat(file.fileno()).st_nlink:
+                break
+            file.close()  # swept in the instant between its creation and its lock
+        try:
+            with file:
+                yield path, file
+        finally:
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing_to(directory: Path) -> Iterator[None]:
+    """Turn what the file system refuses meanwhile into a StateError that names *directory*."""
     try:
-        with file:
-            yield path, file
-    finally:
-        path.unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        raise StateError(
+            f"{directory} cannot be written to: {error.strerror}", advice="Check its permissions and the disk's space."
+        ) from error
 
 
 def replace_file(path: Path, data: bytes, *, mode: int, exist_ok: bool = True) -> None:

@@ -39,6 +39,9 @@ from .grants import Grant
 
 OnFetch: TypeAlias = Callable[[ImageFetched], Awaitable[None]]
 
+FETCH_LOG = "fetches.log"
+"""The fetch log's name in the image server's directory."""
+
 _START_SECONDS = 30.0  # the child is up in 0.3 s; a machine under full load has needed ten times that
 _STOP_SECONDS = 5.0  # it ends at once; this is for a disk that hangs in its last line of log
 
@@ -71,7 +74,7 @@ class ImageServerProcess:
         self._ours: dict[NodeName, str] = {}
         self._host, self._port = split_address(config.listen) if config.listen else ("", 0)
         self._key = secrets.token_bytes(32)
-        self._log = directory / "fetches.log"
+        self._log = directory / FETCH_LOG
         self._reader = FetchReader(self._log)
         self._certificate: Path | None = None
         self._child: asyncio.subprocess.Process | None = None

@@ -208,6 +208,22 @@ def test_damaged_page(tmp_path: Path) -> None:
     reader.close()
 
 
+@pytest.mark.parametrize("number", [1, 3, 5])
+def test_missing_event(tmp_path: Path, number: int) -> None:
+    """An event that is gone, be it the last, is told: what it said may be an intent to write."""
+    journal = SqliteJournal.open(tmp_path / "journal.db", clock=FixedClock())
+
+    async def write() -> None:
+        await journal.append(*(_event("n", f"/{each}") for each in range(5)))
+        await journal.database.write(lambda c: c.execute("DELETE FROM events WHERE number = ?", (number,)).rowcount)
+
+    asyncio.run(write())
+
+    with pytest.raises(StateError, match=f"event {number}"):
+        list(journal.events())
+    journal.close()
+
+
 _CHILD = """
 import asyncio, sys
 from pathlib import Path

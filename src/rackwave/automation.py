@@ -36,17 +36,17 @@ from .core.selection import refusal
 from .engine.journal import SqliteJournal
 from .engine.leases import Holder, Leases
 from .engine.logbook import Logbook
-from .errors import PlanRefusedError, UsageError
+from .errors import PlanRefusedError, StateError, UsageError
 from .fleet import Fleet
 from .inventory import Inventory, load_inventory
-from .planning import RackPlanner, each, missing_payload
+from .planning import RackPlanner, each, unsendable
 from .ports import Clock, Secrets
 from .recovery_manager import RecoveryManager
 from .repository.keys import load_signer
 from .repository.repository import BundleRepository
 from .repository.trust import KeyringTrust
 from .secrets import ReferencedSecrets
-from .serving.images import ImageServerProcess
+from .serving.images import FETCH_LOG, ImageServerProcess
 from .worker.worker_orchestrator import WorkerOrchestrator
 
 JOURNAL = "journal.sqlite"
@@ -138,7 +138,14 @@ class Automation:
     def logbook(self) -> Logbook:
         """The journal, open for writing."""
         if self._logbook is None:
-            self.state.mkdir(parents=True, exist_ok=True)
+            try:
+                self.state.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise StateError(
+                    f"The state directory {self.state} cannot be made: {error.strerror}.",
+                    advice="Name one that you may write to with --state.",
+                ) from error
+            self._refuse_lost_journal()
             self._journal = SqliteJournal.open(self.state / JOURNAL, clock=self._clock)
             self._logbook = Logbook(self._journal)
             for subscriber in self._subscribers:
@@ -163,11 +170,16 @@ class Automation:
         self.logbook.refresh()
         return tuple(RolloutReport(state) for state in self.logbook.ledger.rollouts.values())
 
-    def history(self, node: NodeName | None = None) -> Iterator[Recorded]:
-        """Read the journal, or what it says of one node."""
+    def history(self, nodes: str | None = None) -> Iterator[Recorded]:
+        """Read the journal, or what it says of some nodes."""
         assert self.logbook is not None  # noqa: S101 - opens the journal
         assert self._journal is not None  # noqa: S101 - the line above opened it
-        return self._journal.events(node=node)
+        if nodes is None:
+            return self._journal.events()
+        names = [node.name for node in self.fleet.select(nodes)]
+        if len(names) == 1:
+            return self._journal.events(node=names[0])
+        return (each for each in self._journal.events() if getattr(each.event, "node", None) in names)
 
     async def status(self, nodes: str | None = None, *, look: bool = False) -> tuple[NodeStatus, ...]:
         """Return where each node stands; with *look*, also what its BMC says and how it drifted."""
@@ -252,7 +264,7 @@ class Automation:
         for history in tuple(self.logbook.ledger.nodes.values()):
             lineage = _open_lineage(history)
             if lineage is not None and history.node in self.fleet:
-                await self._recover((history.node,), lineage, "rollback", failed=False, evidence=())
+                await self._orchestrator().finish((history.node,), lineage, self.policy())
         return tuple(reports)
 
     def stop(self) -> None:
@@ -273,7 +285,7 @@ class Automation:
         lacking = []
         for name in names:
             prior = self.logbook.node(name).prior.get(line)
-            problem = "it has no prior bundle" if prior is None else missing_payload(self.repository, prior.bundle)
+            problem = "it has no prior bundle" if prior is None else unsendable(self.repository, prior.bundle)
             if problem is not None:
                 lacking.append(f"{name}: {problem}")
         if lacking:
@@ -299,11 +311,13 @@ class Automation:
         await self._recover(names, line, name, failed=False, evidence=("asked for by an operator",))
         return await self.status(",".join(names))
 
-    async def release(self, nodes: str, reason: str) -> None:
-        """Take nodes out of quarantine: a person has looked at them."""
-        for node in self.fleet.select(nodes):
-            if self.logbook.node(node.name).quarantined is not None:
-                await self.logbook.record(Released(node.name, reason, self._by))
+    async def release(self, nodes: str, reason: str) -> tuple[NodeName, ...]:
+        """Take nodes out of quarantine: a person has looked at them. Return those that were in it."""
+        self.logbook.refresh()
+        chosen = [node.name for node in self.fleet.select(nodes)]
+        released = tuple(name for name in chosen if self.logbook.node(name).quarantined is not None)
+        await self.logbook.record(*(Released(name, reason, self._by) for name in released))
+        return released
 
     async def _recover(
         self, names: tuple[NodeName, ...], lineage: Lineage, ladder: str, *, failed: bool, evidence: Sequence[str]
@@ -348,6 +362,15 @@ class Automation:
         return self._images
 
     # -- inside --------------------------------------------------------------------------------------
+
+    def _refuse_lost_journal(self) -> None:
+        """Begin no new journal where there was one: what it knew of writes under way is gone with it."""
+        if (self.state / IMAGES / FETCH_LOG).exists() and not (self.state / JOURNAL).exists():
+            raise StateError(
+                f"The journal {self.state / JOURNAL} is gone, but BMCs were served from this state directory.",
+                advice="Restore it from a copy. To begin a new one, make sure that no node is being written to, and "
+                f"move {self.state / IMAGES} aside.",
+            )
 
     def _chosen(self, bundle: Bundle, nodes: str | None) -> tuple[Node, ...]:
         """The nodes that were named or, where none were, those that the bundle is for."""

@@ -11,12 +11,12 @@ from typing import Any
 
 from attrs import frozen
 
-from .automation import Automation
+from .automation import IMAGES, Automation
 from .bmc.redfish.inspection import Inspection
 from .core.identity import AttemptId, Digest, NodeName
 from .core.observation import Look, Unknown
 from .core.receipt import Accepted, Refused
-from .errors import BmcLoginError, NodeError, RackwaveError, SecretError
+from .errors import BmcLoginError, NodeError, RackwaveError, SecretError, StateError
 from .planning import each
 
 CLOCK_TOLERANCE = 300.0
@@ -54,17 +54,24 @@ class Check:
 
 async def examine(automation: Automation, nodes: str | None, *, reach: bool) -> tuple[Check, ...]:
     """Examine the nodes that the expression *nodes* names; with *reach*, have each BMC fetch a probe image."""
-    probe = automation.state / "images" / "probe.iso"
+    chosen = automation.fleet.select(nodes)
+    probe = automation.state / IMAGES / "probe.iso"
     if reach:
-        probe.parent.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(_PROBE)
+        try:
+            probe.parent.mkdir(parents=True, exist_ok=True)
+            probe.write_bytes(_PROBE)
+        except OSError as error:
+            raise StateError(
+                f"The probe image {probe} cannot be written: {error.strerror}.",
+                advice="Free some space, or leave this test out with --no-reach.",
+            ) from error
 
     async def one(node: NodeName) -> list[Check]:
         checks = [check async for check in _examine_node(automation, node, probe if reach else None)]
         await automation.fleet.release(node)
         return checks
 
-    found = await each(one, [node.name for node in automation.fleet.select(nodes)])
+    found = await each(one, [node.name for node in chosen])
     return tuple(check for checks in found for check in checks)
 
 

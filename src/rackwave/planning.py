@@ -25,7 +25,7 @@ from .core.step import StageSettings, WriteImage, describe
 from .core.turn import full_look
 from .core.waves import cut_waves
 from .engine.logbook import Logbook
-from .errors import BmcCertificateError, BmcLoginError, BundleError, NodeError
+from .errors import BmcCertificateError, BmcLoginError, BundleError, NodeError, SecretError
 from .ports import Clock
 from .repository.repository import BundleRepository
 
@@ -51,7 +51,7 @@ class RackPlanner:
     ) -> None:
         self._logbook = logbook
         # A rack has few ways back and many nodes. A planner makes one plan, so nothing grows stale.
-        self._missing_payload = cache(partial(missing_payload, repository))
+        self._unsendable = cache(partial(unsendable, repository))
         self._load = load
         self._bmcs = bmcs
         self._selectors = selectors
@@ -83,7 +83,7 @@ class RackPlanner:
             bmc = await self._bmcs.get(node)
             for look in [full_look(bundle) for bundle in bundles] or [Look()]:
                 seen = seen.with_more(await bmc.observe(look))
-        except NodeError as error:
+        except (NodeError, SecretError) as error:
             for look in [full_look(bundle) for bundle in bundles] or [Look()]:
                 seen = seen.with_more(Observation.blank(self._clock.now(), str(error), look))
         finally:
@@ -100,7 +100,7 @@ class RackPlanner:
         try:
             bmc = await self._bmcs.get(node.name)
             seen = await bmc.observe(full_look(bundle))
-        except (BmcLoginError, BmcCertificateError) as error:
+        except (BmcLoginError, BmcCertificateError, SecretError) as error:
             # No wait mends this: a person must, and before the rollout rather than in its midst.
             return NodePlan(node.name, goal, (), (Note("login", f"{error} {error.advice}", blocks=True, refused=True),))
         except NodeError as error:
@@ -121,16 +121,17 @@ class RackPlanner:
         impossible = [note.text for note in plan.notes if note.refused]
         if impossible:
             return "; ".join(impossible)
-        return None if no_way_back else self._no_way_back(history, bundle, plan)
-
-    def _no_way_back(self, history: NodeHistory, bundle: Bundle, plan: NodePlan) -> str | None:
-        """A roll-back is proven possible before anything starts (system.md)."""
         if not any(isinstance(step, WriteImage) for step in plan.steps):
             return None
+        return self._unsendable(bundle.id) or (None if no_way_back else self._no_way_back(history, bundle))
+
+    def _no_way_back(self, history: NodeHistory, bundle: Bundle) -> str | None:
+        """A roll-back is proven possible before anything starts."""
         target = way_back(history, bundle.id)
         if target is None:
             return "no way back: no bundle was ever committed on it; --no-way-back consents to that"
-        return self._missing_payload(target.bundle)
+        problem = self._unsendable(target.bundle)
+        return f"no way back: {problem}" if problem is not None else None
 
 
 def _drift(node: NodeName, bundle: Bundle, seen: Observation) -> tuple[str, ...]:
@@ -139,14 +140,14 @@ def _drift(node: NodeName, bundle: Bundle, seen: Observation) -> tuple[str, ...]
     return (*changes, *(note.text for note in plan.notes if note.blocks))
 
 
-def missing_payload(repository: BundleRepository, bundle: BundleId) -> str | None:
+def unsendable(repository: BundleRepository, bundle: BundleId) -> str | None:
     """Say why *bundle* could not be sent if it had to be; None where all of it is in the repository."""
     try:
         found = repository.get(bundle)
         for payload in found.manifest.payloads:
             repository.payload_path(found, payload.name)
     except BundleError as error:
-        return f"no way back: {error}"
+        return str(error)
     return None
 
 

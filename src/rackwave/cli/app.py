@@ -164,6 +164,11 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output went away: no second complaint at exit
         sys.exit(Exit.FAILED)
+    except OSError as error:
+        # What the parts did not foresee of disks and networks is still the operator's to mend.
+        where = f"{error.filename}: " if error.filename is not None else ""
+        click.echo(f"Error: {where}{error.strerror or str(error) or type(error).__name__}", err=True)
+        sys.exit(Exit.FAILED)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -8,6 +8,7 @@ import click
 
 from ..automation import Automation
 from ..core.event import Recorded
+from ..core.identity import NodeName
 from ..core.observation import Unknown
 from ..core.report import NodeStatus, timestamp
 from ..core.story import tell
@@ -57,15 +58,14 @@ def print_statuses(statuses: Sequence[NodeStatus]) -> None:
 
 
 @click.command()
-@click.argument("node", required=False)
+@click.argument("nodes", required=False)
 @json_option
 @click.pass_obj
-def history(setting: Setting, node: str | None, as_json: bool) -> None:
-    """Tell what happened, of everything or of NODE: what ran, who asked, on which evidence."""
+def history(setting: Setting, nodes: str | None, as_json: bool) -> None:
+    """Tell what happened, of everything or of NODES: what ran, who asked, on which evidence."""
 
     async def work(automation: Automation) -> list[Recorded]:
-        name = automation.fleet.select(node)[0].name if node is not None else None
-        return list(automation.history(name))
+        return list(automation.history(nodes))
 
     recorded = setting.run(work)
     if as_json:
@@ -89,14 +89,20 @@ def history(setting: Setting, node: str | None, as_json: bool) -> None:
 @click.command()
 @click.argument("nodes")
 @click.option("--reason", required=True, help="What you found.")
+@json_option
 @click.pass_obj
-def release(setting: Setting, nodes: str, reason: str) -> None:
+def release(setting: Setting, nodes: str, reason: str, as_json: bool) -> None:
     """Take NODES out of quarantine, once a person has looked at them."""
 
-    async def work(automation: Automation) -> None:
-        await automation.release(nodes, reason)
+    async def work(automation: Automation) -> tuple[tuple[NodeName, ...], tuple[NodeStatus, ...]]:
+        return await automation.release(nodes, reason), await automation.status(nodes)
 
-    setting.run(work)
+    released, statuses = setting.run(work)
+    if as_json:
+        print_json([each.document() for each in statuses])
+        return
+    click.echo(f"Released: {', '.join(released)}." if released else "None of them was in quarantine.")
+    print_statuses(statuses)
 
 
 def _short(value: object) -> str:

@@ -219,12 +219,13 @@ def _show_reports(reports: list[RolloutReport], *, as_json: bool, single: bool =
         click.echo("Nothing was unfinished.")
     for report in reports:
         results = report.state.results
+        begun = {node for wave in report.state.waves[: report.state.wave + 1] for node in wave}
         print_table(
             ["NODE", "RESULT", "REASON"],
             [
                 (
                     str(n),
-                    str(results[n].result) if n in results else "not started",
+                    str(results[n].result) if n in results else "under way" if n in begun else "not started",
                     results[n].reason if n in results else "",
                 )
                 for n in report.state.nodes

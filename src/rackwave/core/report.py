@@ -96,11 +96,6 @@ class RolloutReport:
         return self._with(NodeResult.QUARANTINED)
 
     @property
-    def not_started(self) -> tuple[NodeName, ...]:
-        """Nodes that the rollout has not come to."""
-        return tuple(node for node in self.state.nodes if node not in self.state.results)
-
-    @property
     def succeeded(self) -> bool:
         """Whether the rollout is over and every node carries the new bundle."""
         return self.state.finished is not None and len(self.on_new) == len(self.state.nodes)

@@ -168,6 +168,9 @@ MISTAKES = [
     (("bundle", "publish", "."), 1, ""),
     (("nonsense",), 2, "No such command"),
     (("--inventory", "absent.toml", "status"), 2, "there is no inventory"),
+    (("--state", "/dev/null", "status"), 1, "cannot be made"),
+    (("bundle", "build", "source/lab-bios/A.1", "--out", "/proc/built"), 1, "cannot be written to"),
+    (("release", "r1n09", "--reason", "x"), 2, "Not in the inventory"),
 ]
 
 
@@ -181,6 +184,70 @@ def test_mistakes_get_a_sentence_and_no_traceback(workplace: Workplace) -> None:
         assert sentence in done.err, (words, done.err)
         assert "Traceback" not in done.err, (words, done.err)
         assert done.err.strip(), words
+
+
+def test_a_damaged_payload_is_refused_before_anything_starts(workplace: Workplace) -> None:
+    """Plan and deploy hash what is to be written, and refuse each node that would get damaged bytes."""
+    workplace.make_bundles("A.1")
+    workplace.run("deploy", "A.1")
+    workplace.publish("A.2")
+    (payload,) = workplace.run("bundle", "show", "A.2", "--json").json["manifest"]["payloads"]
+    blob = workplace.state / "repository" / "blobs" / "sha256" / payload["digest"].removeprefix("sha256:")
+    blob.chmod(0o644)
+    blob.write_bytes(bytes([blob.read_bytes()[0] ^ 1]) + blob.read_bytes()[1:])
+
+    planned = workplace.run("plan", "A.2", "--json")
+    done = workplace.run("deploy", "A.2")
+
+    assert (1, 4) == (planned.code, len(planned.json["refusals"]))
+    assert 1 == done.code, done.err
+    assert "holds other bytes" in done.err
+    assert 1 == len(workplace.run("rollout", "list", "--json").json)
+    assert 0 == workplace.writes()
+
+
+def test_a_lost_journal_is_not_begun_anew(workplace: Workplace) -> None:
+    """Where BMCs were served and the journal is gone, nothing is said or done as if no write had ever begun."""
+    workplace.make_bundles("A.1")
+    workplace.run("deploy", "A.1")
+    workplace.publish("A.2")
+    workplace.run("deploy", "A.2", "--nodes", "r1n01")
+    for path in workplace.state.glob("journal.sqlite*"):
+        path.unlink()
+
+    refused = [workplace.run(*words) for words in (("status",), ("deploy", "A.2", "--no-way-back"))]
+
+    assert [1, 1] == [done.code for done in refused]
+    assert all("is gone" in done.err and "Traceback" not in done.err for done in refused)
+    assert 1 == workplace.writes()
+
+
+def test_history_and_release_take_several_nodes(workplace: Workplace) -> None:
+    """What is asked of several nodes is told of all of them, and of no other."""
+    workplace.make_bundles("A.1")
+    workplace.run("deploy", "A.1")
+
+    told = workplace.run("history", "r1n[01-02]", "--json")
+    released = workplace.run("release", "r1n[01-02]", "--reason", "looked at")
+
+    assert {"r1n01", "r1n02"} == {event["node"] for event in told.json}
+    assert 0 == released.code, released.err
+    assert "None of them was in quarantine" in released.out
+
+
+def test_one_node_without_credentials_does_not_hide_the_others(workplace: Workplace) -> None:
+    """A reference that does not resolve refuses its own node at planning; a look at the rack shows the rest."""
+    workplace.make_bundles("A.1")
+    text = workplace.inventory.read_text()
+    workplace.inventory.write_text(text.replace('name = "r1n02"', 'name = "r1n02"\ncredentials = "env:ABSENT"'))
+
+    planned = workplace.run("plan", "A.1", "--json")
+    looked = workplace.run("status", "--look", "--json")
+
+    assert ["r1n02"] == [refusal["node"] for refusal in planned.json["refusals"]]
+    assert "ABSENT_USERNAME" in planned.json["refusals"][0]["reason"]
+    assert 0 == looked.code, looked.err
+    assert ["on", None, "on", "on"] == [node["seen"]["power"] for node in looked.json]
 
 
 def test_a_wrong_password_is_refused_before_anything_starts(workplace: Workplace) -> None:

@@ -110,6 +110,27 @@ def test_an_unfinished_rollout_is_not_taken_for_one_of_other_nodes(workplace: Wo
     assert {"r1n01": "2.0.0", "r1n02": "2.0.0", "r1n03": "1.0.0", "r1n04": "1.0.0"} == workplace.installed()
 
 
+@pytest.mark.parametrize("again", [("rollback", "A", "--nodes", "r1n01"), ("rollout", "resume")])
+def test_a_killed_rollback_goes_back_once(workplace: Workplace, again: tuple[str, ...]) -> None:
+    """Whichever command finishes a roll-back that was killed, the node is on its prior bundle, and not forth again."""
+    workplace.make_bundles("A.1")
+    workplace.run("deploy", "A.1", "--nodes", "r1n01")
+    workplace.publish("A.2")
+    workplace.run("deploy", "A.2", "--nodes", "r1n01")
+    process = workplace.start("rollback", "A", "--nodes", "r1n01")
+
+    workplace.wait_until(lambda: workplace.writes() >= 2, process=process)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    done = workplace.run(*again)
+    status = workplace.run("status", "--nodes", "r1n01", "--json").json[0]
+
+    assert 0 == done.code, done.err
+    assert ({"A": "A.1"}, {"A": "A.2"}) == (status["assigned"], status["prior"])
+    assert "1.0.0" == workplace.installed()["r1n01"]
+    assert (2, 0) == tuple(workplace.truth()["totals"][key] for key in ("flashes", "double_flashes"))
+
+
 @contextmanager
 def _held(workplace: Workplace, node: str) -> Iterator[None]:
     """Hold the lease of *node* as another process does: this one."""

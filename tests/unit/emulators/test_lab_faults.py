@@ -8,13 +8,18 @@ from hypothesis import strategies as st
 
 from rackwave_emulators.faults import (
     FAULTS,
+    ROWS,
     AnswerLost,
     Armory,
+    Busy,
     FaultError,
     FetchFails,
     FlashFails,
+    Label,
     Leaves,
+    Moment,
     RequestLost,
+    SessionsExpire,
     fault_as_dict,
     parse_fault,
 )
@@ -135,4 +140,73 @@ def test_faults_can_be_cleared_by_id() -> None:
 
     assert ["fetch-fails"] == [fault.id for fault in armory]
     armory.disarm()
+    assert [] == list(armory)
+
+
+def test_a_fault_waits_for_its_moment() -> None:
+    """A fault for the next write does not strike before one, and its *after* counts from there."""
+    armory = Armory()
+    armory.arm(FlashFails(at=Moment.WRITE, after=10), at=0)
+
+    assert armory.strike(FlashFails, at=100, component="BIOS") is None
+    assert 1 == len(armory.wake(Moment.WRITE, at=100))
+    assert armory.strike(FlashFails, at=109, component="BIOS") is None
+    assert armory.strike(FlashFails, at=110, component="BIOS") is not None
+
+
+@pytest.mark.parametrize(
+    ("request_", "method", "path", "woken"),
+    [
+        ("GET /TaskService", "GET", "/redfish/v1/TaskService/Tasks/1", True),
+        ("GET /TaskService", "POST", "/redfish/v1/TaskService/Tasks/1", False),
+        ("/TaskService", "PATCH", "/redfish/v1/TaskService", True),
+        ("DELETE", "DELETE", "/redfish/v1/SessionService/Sessions/1", True),
+        ("DELETE", "GET", "/redfish/v1", False),
+        ("", "GET", "/redfish/v1", True),
+    ],
+)
+def test_a_fault_waits_for_a_request(request_: str, method: str, path: str, woken: bool) -> None:
+    """The request is named by its method, a part of its path, or both."""
+    armory = Armory()
+    armory.arm(Busy(at=Moment.REQUEST, request=request_), at=0)
+
+    assert woken == bool(armory.wake(Moment.REQUEST, at=0, method=method, path=path))
+
+
+def test_a_fault_is_over_in_its_time() -> None:
+    """What lasts ten seconds strikes for ten seconds from when it came into force."""
+    armory = Armory()
+    armory.arm(Busy(after=5, lasts=10, count=None), at=0)
+
+    assert [False, True, True, False] == [armory.first(Busy, at=at) is not None for at in (4.9, 5, 14.9, 15)]
+
+
+def test_an_act_comes_as_often_as_it_is_counted() -> None:
+    """A fault that acts by itself at each of the next two writes does so twice."""
+    armory = Armory()
+    armory.arm(SessionsExpire(at=Moment.WRITE, count=2), at=0)
+
+    assert [1, 1, 0] == [len(armory.wake(Moment.WRITE, at=0)) for _ in range(3)]
+
+
+@pytest.mark.parametrize("row", [f"P{number:02d}" for number in range(1, 51)])
+def test_every_row_is_a_fault(row: str) -> None:
+    """Each of the fifty rows has a label and a story, names faults that name it, and is injected by its id."""
+    known = ROWS[row]
+
+    assert known.label in Label
+    assert known.story
+    assert all(row in preset.kind.pathologies for preset in known.presets)
+    assert known.presets[0].fault == parse_fault({"fault": row})
+    assert known.presets[0].fault == parse_fault({"fault": row.lower()})
+
+
+def test_a_row_stands_for_the_fault_that_has_the_parameters() -> None:
+    """Of a row's faults it is the first that has what is given; a row can be disarmed as a whole."""
+    armory = Armory()
+    armory.arm(parse_fault({"fault": "P47", "size": 2}), at=0)
+    armory.arm(parse_fault({"fault": "P47", "how": "short"}), at=0)
+
+    assert ["collections-paged", "expand-lies"] == [fault.id for fault in armory]
+    armory.disarm("P47")
     assert [] == list(armory)

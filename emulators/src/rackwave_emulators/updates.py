@@ -321,7 +321,7 @@ class Updates:
         if bank.staged is not None:
             self.ledger.resolve(bank.staged.record, WriteResult.SUPERSEDED, at=now)
             self._end_waiting(bank.staged, "the other bank took its place")
-        bank.staged = Staged(facts.version, facts.digest, task.record, needs=_NEEDS[bank.spec.activation])
+        bank.staged = Staged(facts.version, facts.digest, task.record, needs=NEEDS[bank.spec.activation])
         self.ledger.stage(task.record, at=now)
         task.percent = 100
         self._end(task, TaskState.COMPLETED, TaskStatus.OK, "Update.1.0.UpdateSuccessful", "the banks are switched")

@@ -30,6 +30,9 @@ from .lab import Lab, Place
 from .personality import Timing, load_personality, personalities, personality_as_dict
 from .qemu.backend import guests_of_debian
 from .qemu.seabios import write_image
+from .record import Recording, credentials_of
+from .record import record as record_tree
+from .tree import find_tree, load_tree, write_tree
 from .weather import Climate, forecast, let_loose
 
 _SHARED = tuple(field.name for field in attrs.fields(Fault))
@@ -81,6 +84,7 @@ def lab() -> None:
     show_default=True,
     help="Where what guests are made of is kept; fetched by apt when it is not there.",
 )
+@click.option("--tree", metavar="NAME", help="Serve this recorded tree, read-only: a file, or one in RACKWAVE_TREES.")
 @click.option("--plain-http", is_flag=True, help="No TLS.")
 @click.option(
     "--weather",
@@ -113,6 +117,7 @@ def up(
     no_ipmi: bool,
     guests: int,
     guest_kit: Path,
+    tree: str | None,
     plain_http: bool,
     weather: str | None,
     climate: str,
@@ -135,9 +140,10 @@ def up(
         latency=latency,
         port=port,
         plain_http=plain_http,
-        ipmi=not no_ipmi,
+        ipmi=not no_ipmi and tree is None,  # nothing of IPMI was recorded
         ipmi_port=ipmi_port,
         hosts=guests_of_debian(guest_kit, names) if names else no_guest,
+        tree=load_tree(find_tree(tree)) if tree is not None else None,
     )
     if weather is not None:
         click.echo(f"{'weather':12} {_make_weather(rack, _weather_seed(weather), Climate(climate))}")
@@ -201,6 +207,27 @@ def list_personalities(as_json: bool) -> None:
     width = max(len(personality.name) for personality in known)
     for personality in known:
         click.echo(f"{personality.name:{width}}  {personality.story}")
+
+
+@lab.command()
+@click.argument("url")
+@click.option("--credentials", required=True, metavar="REFERENCE", help="env:PREFIX or file:/path/credentials.toml.")
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="A .json or .json.gz.")
+@click.option("--ca", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="A certificate to trust.")
+@click.option("--insecure-http", is_flag=True, help="Allow http://, which shows the password to the network.")
+@click.option("--most", type=click.IntRange(min=1), default=5000, show_default=True, help="Resources at the most.")
+@click.option("--name", default="", help="What to call the recording; default: the BMC's product.")
+def record(
+    url: str, credentials: str, output: Path, ca: Path | None, insecure_http: bool, most: int, name: str
+) -> None:
+    """Record the Redfish tree of the BMC at URL, scrubbed of secrets, serial numbers, names and addresses.
+
+    Only GETs are sent, beside a login and its end. 'lab up --tree' serves what was written.
+    """
+    what = Recording(url, credentials_of(credentials), ca=ca, insecure_http=insecure_http, most=most, name=name)
+    tree = asyncio.run(record_tree(what))
+    write_tree(output, tree)
+    click.echo(f"{output}  {tree.name}  {len(tree.resources)} resources, {len(tree.meta['missing'])} could not be read")
 
 
 @lab.command()

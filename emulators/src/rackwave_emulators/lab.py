@@ -25,6 +25,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import attrs
 from attrs import frozen
 
 from rackwave.errors import UsageError
@@ -43,6 +44,7 @@ from .redfish.station import Station, make_station
 from .redfish.update_service import UpdateService
 from .server import BmcServer
 from .tls import Authority, write_private
+from .tree import Tree
 from .wsgi import WsgiBridge
 
 RACK_SIZE = 16
@@ -81,7 +83,8 @@ class Lab:
     *directory* receives inventory.toml, credentials.toml, nodes.json, lab.json and ca.pem; without one
     they live in a temporary directory that goes with the lab. *timing* and *versions* replace what the
     personality says. *latency* is in real seconds per request. *ipmi* false leaves out the BMCs' IPMI ports,
-    *ipmi_port* is one for all of them (0: any free one each). *hosts* says for each node what its
+    *ipmi_port* is one for all of them (0: any free one each). *tree* is a recorded tree that every BMC
+    says instead, read-only. *hosts* says for each node what its
     host really is (see ``host_backend``); None: nothing but time.
     """
 
@@ -103,10 +106,14 @@ class Lab:
         hosts: HostMaker = no_guest,
         ipmi: bool = True,
         ipmi_port: int = 0,
+        tree: Tree | None = None,
     ) -> None:
         if nodes < 1:
             raise UsageError("a lab needs at least one node")
         make = load_personality(personality) if isinstance(personality, str) else personality
+        if tree is not None:
+            vendor, model = tree.make
+            make = attrs.evolve(make, vendor=vendor, model=model)
         self.clock: Clock = clock or ScaledClock()
         self.account = account or Account()
         self._temporary = directory is None
@@ -133,6 +140,8 @@ class Lab:
             )
             for place in self.places_of_nodes
         )
+        for station in self.stations:
+            station.recording = tree
         self.control = Control(self.stations, self.clock)
         self._by_name = {station.name: station for station in self.stations}
         self._servers: list[BmcServer] = []

@@ -222,6 +222,8 @@ class BmcServer:
         self._check_login(request, path)
         if request.headers.get("OData-Version", _ODATA_VERSION) != _ODATA_VERSION:
             raise RefusalError(412, f"Only OData-Version {_ODATA_VERSION} is spoken.", message_id="PreconditionFailed")
+        if self._station.recording is not None and not path.startswith(paths.SESSIONS):
+            return self._recorded(request, path)
         if method in _READS:
             query = request.raw_path.partition("?")[2]
             if ("$" in query or "%24" in query) and not self._station.machine.suffers(ExpandLies):
@@ -239,6 +241,20 @@ class BmcServer:
         elif path.startswith(paths.ACCOUNTS):
             return await self._account_call(request, path)
         return await self._pass_on(request, path)
+
+    def _recorded(self, request: web.BaseRequest, path: str) -> Answer:
+        """Answer from the recording, which can only be read."""
+        recording = self._station.recording
+        answer = None if recording is None else recording.read(path)
+        if answer is None and path in (paths.VERSIONS, paths.ODATA, paths.METADATA):
+            answer = self._station.read(path, "")
+        if answer is None:
+            raise RefusalError(404, f"There is no resource at {path}.")
+        if request.method not in _READS:
+            raise RefusalError(
+                405, "This BMC is a recording and can only be read.", headers={"Allow": headers.READ_ONLY}
+            )
+        return _if_changed(request, answer)
 
     def _check_login(self, request: web.BaseRequest, path: str) -> None:
         if path in _OPEN or _is_login((request.method, path)):

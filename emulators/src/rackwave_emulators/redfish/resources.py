@@ -304,6 +304,18 @@ def bios_settings(unit: Unit) -> dict[str, Any]:
     }
 
 
+def certificate_action_info() -> dict[str, Any]:
+    """The ActionInfo to which the stock CertificateService links, and which the stock server does not have."""
+    texts = ("CertificateString", "CertificateType", "CertificateUri")
+    return {
+        "@odata.id": f"{paths.CERTIFICATES}/ReplaceCertificateActionInfo",
+        "@odata.type": "#ActionInfo.v1_4_2.ActionInfo",
+        "Id": "ReplaceCertificateActionInfo",
+        "Name": "Replace Certificate Action Info",
+        "Parameters": [{"Name": name, "Required": True, "DataType": "String"} for name in texts],
+    }
+
+
 def registry_file() -> dict[str, Any]:
     """Where the BIOS attribute registry is."""
     path = f"{paths.REGISTRIES}/{REGISTRY_ID}"

@@ -104,6 +104,7 @@ class Shelf:
             paths.SESSION_SERVICE: partial(resources.session_service, self._sessions.timeout),
             paths.ODATA: lambda: odata.service_document(resources.root(unit)),
             paths.ACCOUNT_SERVICE: account_service.service,
+            f"{paths.CERTIFICATES}/ReplaceCertificateActionInfo": resources.certificate_action_info,
             paths.ROLES: partial(
                 resources.collection, paths.ROLES, "Role", [f"{paths.ROLES}/{name}" for name in ROLES]
             ),

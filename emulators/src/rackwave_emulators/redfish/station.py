@@ -66,6 +66,13 @@ class OtherFace(Protocol):
         """Start counting again from zero."""
 
 
+class Recorded(Protocol):
+    """A recorded tree (see ``tree``)."""
+
+    def read(self, path: str) -> Answer | None:
+        """Answer a GET; None: it was not recorded."""
+
+
 class Station:
     """One BMC. *directory* is where it may keep virtual media."""
 
@@ -103,6 +110,8 @@ class Station:
         self._booted = machine.bmc_last_reset
         self._requests: dict[int, dict[str, Any]] = {}
         self._shelf = Shelf(self, sessions)
+        self.recording: Recorded | None = None
+        """What this BMC says instead of anything that the lab could make up; it is then read-only."""
 
     # -- where it is ----------------------------------------------------------------------------
 

@@ -331,6 +331,7 @@ class Automation:
         self.logbook.refresh()
         names = tuple(node.name for node in self.fleet.select(nodes))
         for name in names:
+            self.fleet.credentials(name)  # what does not resolve is said before anything is journalled
             history = self.logbook.node(name)
             if history.quarantined is not None:
                 raise UsageError(f"{name} is in quarantine", advice=f"'rackwave release {name}' once you have looked.")

@@ -14,6 +14,7 @@ from .core.bundle import Bundle
 from .core.goal import Cause, Goal
 from .core.history import NodeHistory
 from .core.identity import BundleId, NodeName
+from .core.look import full_look
 from .core.node import Node, Selector
 from .core.observation import Look, Observation
 from .core.planner import NodePlan, Note, plan_node
@@ -22,7 +23,6 @@ from .core.recovery import way_back
 from .core.report import NodeStatus, RackPlan
 from .core.selection import conflicts, refusal
 from .core.step import StageSettings, WriteImage, describe
-from .core.turn import full_look
 from .core.waves import cut_waves
 from .engine.logbook import Logbook
 from .errors import BmcCertificateError, BmcLoginError, BundleError, NodeError, SecretError

@@ -175,8 +175,15 @@ def rollback(setting: Setting, lineage: str, nodes: str | None, as_json: bool) -
 @click.pass_obj
 def recover(setting: Setting, lineage: str, nodes: str | None, ladder: str | None, as_json: bool) -> int:
     """Bring dead nodes back on the bundle of LINEAGE that is assigned to them."""
-    statuses = run_watched(setting, lambda automation: automation.recover(nodes, lineage, ladder=ladder), quiet=as_json)
-    return _show_statuses(statuses, as_json=as_json)
+
+    async def work(automation: Automation) -> tuple[set[str], tuple[NodeStatus, ...]]:
+        before = await automation.status(nodes)
+        return _carried(before), await automation.recover(nodes, lineage, ladder=ladder)
+
+    before, statuses = run_watched(setting, work, quiet=as_json)
+    code = _show_statuses(statuses, as_json=as_json)
+    is_elsewhere = _carried(statuses) != before  # recovered, but on another bundle than the assigned one
+    return Exit.SOME_FAILED if code == Exit.DONE and is_elsewhere else code
 
 
 def run_watched(setting: Setting, work: Callable[[Automation], Awaitable[T]], *, quiet: bool) -> T:
@@ -244,6 +251,10 @@ def _show_statuses(statuses: tuple[NodeStatus, ...], *, as_json: bool) -> int:
     if any(status.state == "quarantined" for status in statuses):
         return Exit.SOME_FAILED
     return Exit.DONE if all(status.state == "assigned" for status in statuses) else Exit.WAITING
+
+
+def _carried(statuses: tuple[NodeStatus, ...]) -> set[str]:
+    return {f"{s.history.node} {held.bundle}" for s in statuses for held in s.history.assigned.values()}
 
 
 def _print_plan(found: RackPlan) -> None:

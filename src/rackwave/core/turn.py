@@ -18,7 +18,7 @@ from typing import TypeAlias, assert_never
 
 from attrs import frozen
 
-from .bundle import Activation, Bundle, ElementKind
+from .bundle import Activation, Bundle
 from .doubt import (
     Ended,
     GiveUp,
@@ -27,13 +27,13 @@ from .doubt import (
     WantsLook,
     WantsReading,
     WantsReset,
-    first_look,
     resolve,
 )
 from .event import AttemptResult, Outcome
 from .gate import Ill, NotKnown, NotYet, Well, judge
 from .history import Attempt, StepRecord
 from .identity import NodeName
+from .look import full_look, missing_of
 from .observation import NOT_ASKED, Look, Observation, Post, Power, TaskPhase, Unknown
 from .planner import (
     Blocked,
@@ -123,24 +123,6 @@ class Situation:
     def waited(self, moment: float | None = None) -> float:
         """Return for how long it has been watched since *moment*, or since the last news of the attempt."""
         return self.now - max(self.attempt.last_at if moment is None else moment, self.since)
-
-
-def opening_look(attempt: Attempt, bundle: Bundle) -> Look:
-    """Return the cheapest look with which the turn can begin."""
-    for record in attempt.open_steps:
-        if isinstance(record.step, WriteImage):
-            return first_look(record, record.step)
-    if any(isinstance(record.step, (ResetHost, ResetBmc)) for record in attempt.steps):
-        # Booting: the host's own word comes first, the inventory once POST is through.
-        return Look(bmc=_needs_bmc(bundle))
-    return full_look(bundle)
-
-
-def full_look(bundle: Bundle) -> Look:
-    """Return the look that shows every element of *bundle*."""
-    components = {e.component for e in bundle.manifest.elements if e.kind.is_image and e.component is not None}
-    settings = any(e.kind is ElementKind.BIOS_SETTINGS for e in bundle.manifest.elements)
-    return Look(bmc=_needs_bmc(bundle), components=frozenset(components), settings=settings)
 
 
 def decide(situation: Situation) -> Decision:
@@ -308,7 +290,7 @@ def _decide_elements(situation: Situation) -> Decision:
     booting = _decide_booting(situation)
     if booting is not None:
         return booting
-    missing = _missing(full_look(bundle), seen)
+    missing = missing_of(full_look(bundle), seen)
     if missing is not None:
         return See(missing)
     coming: list[Coming] = []
@@ -470,18 +452,3 @@ def _patience(situation: Situation, why: str, result: AttemptResult) -> Decision
         # A silent BMC is asked less and less often: it may be the one that is rebooting.
         return Wait(min(policy.poll * (1 + waited / 30), 30.0), why)
     return Finish(result, (f"{why}, for {policy.unknown_timeout:.0f} s",))
-
-
-def _missing(look: Look, seen: Observation) -> Look | None:
-    """Return what *look* asks for and *seen* does not hold; None where nothing is missing."""
-    missing = Look(
-        system=look.system and seen.power is NOT_ASKED,
-        bmc=look.bmc and seen.bmc_boot is NOT_ASKED,
-        components=frozenset(n for n in look.components if seen.component(n).installed is NOT_ASKED),
-        settings=look.settings and seen.settings is NOT_ASKED,
-    )
-    return None if missing == Look(system=False) else missing
-
-
-def _needs_bmc(bundle: Bundle) -> bool:
-    return any(element.activation is Activation.BMC_RESET for element in bundle.manifest.elements)

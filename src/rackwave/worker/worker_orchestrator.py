@@ -18,18 +18,23 @@ from ..core.doubt import Holding
 from ..core.event import Acted, AttemptResult, Completing, Identified, Intended, Reading, Resolved
 from ..core.history import Attempt, StepRecord
 from ..core.identity import AttemptId, NodeName
+from ..core.look import opening_look
 from ..core.observation import Look, Observation, Unknown
 from ..core.policy import Policy
 from ..core.receipt import Ambiguous, Receipt, Refused
 from ..core.step import WriteImage
-from ..core.turn import Act, Finish, Read, Resolve, See, Situation, Wait, decide, opening_look
+from ..core.turn import Act, Finish, Read, Resolve, See, Situation, Wait, decide
 from ..engine.logbook import Logbook
-from ..errors import BmcCertificateError, BmcLoginError, BundleError
+from ..errors import BmcCertificateError, BmcLoginError, BundleError, SecretError
 from ..ports import Bmc, Clock, ImageServer
 from .executors import PayloadPath, Prepared, execute, prepare
 
 _MOST_DECISIONS = 24
 """Decisions in one turn: looks, resolutions and at most one act. More means that they go in a circle."""
+
+
+_A_PERSON_MUST = (BmcLoginError, BmcCertificateError, SecretError)
+"""What no wait mends: the node is set aside, and the others go on."""
 
 
 @frozen
@@ -104,7 +109,7 @@ class WorkerOrchestrator:
                         return Over(result, evidence)
                     case _:
                         assert_never(decision)
-        except (BmcLoginError, BmcCertificateError) as error:
+        except _A_PERSON_MUST as error:
             # A person must act first; trying again could lock the account (P34).
             return Over(AttemptResult.LOST, (f"{error} {error.advice}",))
         return Rest(policy.poll, "decisions went in a circle; looking afresh")
@@ -159,7 +164,7 @@ class WorkerOrchestrator:
 
         try:
             return await execute(prepared, bmc=bmc, completing=completing)
-        except (BmcLoginError, BmcCertificateError) as error:
+        except _A_PERSON_MUST as error:
             return Refused(f"{error} {error.advice}")
 
     async def _identify(self, node: NodeName, seen: Observation) -> None:

@@ -264,3 +264,35 @@ def test_a_wrong_password_is_refused_before_anything_starts(workplace: Workplace
     assert 1 == done.code, done.err
     assert "credentials" in done.err
     assert ("unassigned", None) == (status["state"], status["seen"]["power"])
+
+
+def test_recovered_on_the_prior_bundle_is_not_plain_success(workplace: Workplace) -> None:
+    """A host that only another BIOS revives ends on its prior bundle: recover says so with exit code 4."""
+    workplace.make_bundles("A.1")
+    workplace.run("deploy", "A.1")
+    workplace.publish("A.2")
+    workplace.run("deploy", "A.2", "--canary", "0", "--waves", "1")
+    workplace.inject("r1n02", {"fault": "host-dead", "revived_by": "prior"})
+
+    done = workplace.run("recover", "A", "--nodes", "r1n02", "--json")
+
+    assert 4 == done.code, done.err
+    assert {"A": "A.1"} == done.json[0]["assigned"]
+    assert "1.0.0" == workplace.installed()["r1n02"]
+
+
+def test_credentials_that_do_not_resolve_are_said_before_anything_is_begun(workplace: Workplace) -> None:
+    """A roll-back whose credentials are gone ends with a sentence, and leaves no recovery behind."""
+    workplace.make_bundles("A.1")
+    workplace.run("deploy", "A.1")
+    workplace.publish("A.2")
+    workplace.run("deploy", "A.2", "--canary", "0", "--waves", "1")
+    password = workplace.environment.pop("LAB_PASSWORD")
+
+    refused = workplace.run("rollback", "A", "--nodes", "r1n01")
+    workplace.environment["LAB_PASSWORD"] = password
+    status = workplace.run("status", "--nodes", "r1n01", "--json").json[0]
+
+    assert 1 == refused.code
+    assert "LAB_PASSWORD" in refused.err
+    assert ("assigned", {"A": "A.2"}) == (status["state"], status["assigned"])

@@ -9,11 +9,12 @@ from rackwave.core.doubt import Holding
 from rackwave.core.event import AttemptResult, Outcome
 from rackwave.core.goal import Cause
 from rackwave.core.history import Attempt
+from rackwave.core.look import full_look
 from rackwave.core.observation import NOT_ASKED, Health, Observation, Post, Power, TaskPhase, TaskSeen
 from rackwave.core.policy import Policy
 from rackwave.core.receipt import Ambiguous, Receipt, Refused
 from rackwave.core.step import StageSettings
-from rackwave.core.turn import Act, Decision, Finish, Resolve, Situation, Wait, decide, full_look
+from rackwave.core.turn import Act, Decision, Finish, Resolve, Situation, Wait, decide
 from values import (
     BIOS,
     BMC,

@@ -17,11 +17,12 @@ from rackwave.core.doubt import Holding
 from rackwave.core.event import AttemptResult, Outcome
 from rackwave.core.goal import Cause, Goal
 from rackwave.core.history import Attempt, StepRecord
+from rackwave.core.look import opening_look
 from rackwave.core.observation import Component, Health, Observation, Post, Power, TaskPhase, TaskSeen, Unknown
 from rackwave.core.policy import Policy
 from rackwave.core.receipt import Accepted, Ambiguous, Receipt, Refused
 from rackwave.core.step import ResetBmc, ResetHost, StageSettings, Step, WriteImage
-from rackwave.core.turn import Act, Decision, Finish, Resolve, See, Situation, Wait, decide, opening_look
+from rackwave.core.turn import Act, Decision, Finish, Resolve, See, Situation, Wait, decide
 from values import (
     ATTEMPT,
     BIOS,

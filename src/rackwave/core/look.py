@@ -1,0 +1,42 @@
+"""What to look at in a turn: every look costs the BMC requests, so it begins with the cheapest that may do."""
+
+from __future__ import annotations
+
+from .bundle import Activation, Bundle, ElementKind
+from .doubt import first_look
+from .history import Attempt
+from .observation import NOT_ASKED, Look, Observation
+from .step import ResetBmc, ResetHost, WriteImage
+
+
+def opening_look(attempt: Attempt, bundle: Bundle) -> Look:
+    """Return the cheapest look with which the turn can begin."""
+    for record in attempt.open_steps:
+        if isinstance(record.step, WriteImage):
+            return first_look(record, record.step)
+    if any(isinstance(record.step, (ResetHost, ResetBmc)) for record in attempt.steps):
+        # Booting: the host's own word comes first, the inventory once POST is through.
+        return Look(bmc=_needs_bmc(bundle))
+    return full_look(bundle)
+
+
+def full_look(bundle: Bundle) -> Look:
+    """Return the look that shows every element of *bundle*."""
+    components = {e.component for e in bundle.manifest.elements if e.kind.is_image and e.component is not None}
+    settings = any(e.kind is ElementKind.BIOS_SETTINGS for e in bundle.manifest.elements)
+    return Look(bmc=_needs_bmc(bundle), components=frozenset(components), settings=settings)
+
+
+def missing_of(look: Look, seen: Observation) -> Look | None:
+    """Return what *look* asks for and *seen* does not hold; None where nothing is missing."""
+    missing = Look(
+        system=look.system and seen.power is NOT_ASKED,
+        bmc=look.bmc and seen.bmc_boot is NOT_ASKED,
+        components=frozenset(n for n in look.components if seen.component(n).installed is NOT_ASKED),
+        settings=look.settings and seen.settings is NOT_ASKED,
+    )
+    return None if missing == Look(system=False) else missing
+
+
+def _needs_bmc(bundle: Bundle) -> bool:
+    return any(element.activation is Activation.BMC_RESET for element in bundle.manifest.elements)

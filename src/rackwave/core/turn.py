@@ -403,7 +403,10 @@ def _when_idle(situation: Situation, step: Step) -> Decision:
     if (starting := _until_started(situation, step)) is not None:
         return starting
     if seen.tasks is NOT_ASKED:
-        return See(Look(system=False, tasks=True))
+        # What waits in a component for its reset is told with the tasks. It costs two requests more, and only
+        # a recovery comes after writes of ours.
+        again = {step.component} if isinstance(step, WriteImage) and situation.attempt.goal.revives else set()
+        return See(Look(system=False, tasks=True, components=frozenset(again)))
     if isinstance(seen.tasks, Unknown):
         return _patience(situation, f"the BMC's tasks are {seen.tasks}", AttemptResult.LOST)
     running = [task for task in seen.tasks if task.phase is TaskPhase.RUNNING]
@@ -411,7 +414,27 @@ def _when_idle(situation: Situation, step: Step) -> Decision:
         if situation.waited() > policy.busy_timeout:
             return _end_unharmed(situation, f"the BMC is busy with {running[0].uri}, which is not ours")
         return Wait(policy.poll, f"the BMC is busy with {running[0].uri}")
+    if isinstance(step, WriteImage) and (first := _over_staged(situation, step)) is not None:
+        return first
     return _unless_refused(situation, Act(step, tuple(task.uri for task in seen.tasks)))
+
+
+def _over_staged(situation: Situation, step: WriteImage) -> Decision | None:
+    """Never write over an image that waits: it is a write that is not resolved, whatever its task said.
+
+    A restart of our own resolves it. One that it outlives (it may want the mains cut, P15, P37) is for a person.
+    """
+    attempt, seen = situation.attempt, situation.seen
+    waiting = seen.component(step.component).staged
+    if not isinstance(waiting, str):
+        return None
+    kind = ResetBmc if step.activation is Activation.BMC_RESET else ResetHost
+    if any(isinstance(reset.step, kind) for reset in attempt.resets_after(0)):
+        why = f"{step.component} still has {waiting} staged after a restart; another write would go over it"
+        return Finish(AttemptResult.LOST, (why,))
+    elements = (step.element,)
+    reset = ResetBmc(elements, seen.bmc_boot) if kind is ResetBmc else host_reset(seen, elements)
+    return _when_idle(situation, reset)
 
 
 def _until_started(situation: Situation, step: Step) -> Wait | None:

@@ -159,7 +159,7 @@ class Witness:
                 found.append(Event(Number.VERSION, Kind.VERSION_CHANGE, 0x07, more=more))
         if now.corruptions > before.corruptions:
             found.append(Event(Number.POST, Kind.FIRMWARE_PROGRESS, 0x00, more=bytes([_ROM_CORRUPT])))
-        if now.post is Post.FAILED and before.post is not Post.FAILED:
+        if now.post is Post.FAILED and (restarted or before.post is not Post.FAILED):
             if before.post is Post.COMPLETE and not restarted:
                 found.append(Event(Number.OS_STOP, Kind.OS_STOP, 0x01))
                 found.append(Event(Number.WATCHDOG, Kind.WATCHDOG_2, 0x00))

@@ -66,7 +66,7 @@ class IpmiServer:
         with self._node.exclusive() as machine:
             if machine.suffers(IpmiSilent):  # P39
                 return
-            if machine.suffers(IpmiSessionsDropped) and machine.strike(IpmiSessionsDropped):
+            if machine.suffers(IpmiSessionsDropped) and self._bmc().sessions and machine.strike(IpmiSessionsDropped):
                 self._bmc().sessions.forget()
             loss = machine.strike(IpmiPacketLost)
             if loss is not None and loss.side is Side.REQUEST:

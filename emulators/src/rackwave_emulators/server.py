@@ -20,64 +20,40 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from socket import socket
 from typing import TypeAlias, assert_never
-from urllib.parse import parse_qs, unquote
 
 from aiohttp import web
-from aiohttp.http_exceptions import BadHttpMessage, BadHttpMethod, BadStatusLine
-from multidict import CIMultiDict
 
 from .faults import AnswerLost, Busy, ExpandLies, GarbledError, KeepAliveDropped, RedfishDead, RequestLost, Silence
 from .fleet_app import CURRENT, allowed_methods
 from .listener import Listener, abort
 from .personality import Oem
 from .redfish import account_service, headers, oem, paths, resources, settings
-from .redfish.answers import JSON, Answer, RefusalError, extended, json_object, text_property
+from .redfish.answers import Answer, RefusalError, extended, json_object, text_property
 from .redfish.disorder import Disorder, garbled
 from .redfish.station import Station
 from .redfish.update_service import UpdateService
+from .wire import (
+    ODATA_VERSION,
+    HttpServer,
+    body_of,
+    check_query,
+    if_changed,
+    invite_body,
+    parting,
+    path_of,
+    reset,
+    response_of,
+    silence,
+)
 from .wsgi import WsgiBridge, WsgiRequest
 
 Call: TypeAlias = Callable[[web.BaseRequest], Awaitable[Answer]]
 
-_BODY_LIMIT = 1 << 20  # JSON bodies; images have a limit of their own
 _READS = ("GET", "HEAD")
 # Longer than any pause in a rollout that keeps its connection, shorter than a forgotten client lives.
 _KEEP_ALIVE = 120.0
 _LINGER = 2.0
-_GLANCE = 0.05  # seconds between looks at whether a client still waits for an answer that never comes
 _OPEN = frozenset({paths.VERSIONS, paths.ROOT, f"{paths.ROOT}/odata", f"{paths.ROOT}/$metadata"})
-_ODATA_VERSION = "4.0"
-_QUERIES = ("$skip", "$top")
-_GONE = HTTPStatus.SERVICE_UNAVAILABLE
-
-
-class _Handler(web.RequestHandler):
-    """What speaks HTTP on one connection: malformed HTTP gets a Redfish error body, too."""
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = HTTPStatus.INTERNAL_SERVER_ERROR,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """Answer what cannot be parsed; an unknown method is 501 (DSP0266, "HTTP methods")."""
-        if not isinstance(exc, BadStatusLine | BadHttpMessage):
-            return super().handle_error(request, status, exc, message)
-        if isinstance(exc, BadHttpMethod):
-            refusal = RefusalError(501, "There is no such method.", message_id="ActionNotSupported")
-        else:
-            refusal = RefusalError(400, "This is not HTTP.", message_id="MalformedRequest")
-        response = _response(refusal.answer())
-        response.force_close()
-        return response
-
-
-class _HttpServer(web.Server):
-    """aiohttp's server with handlers of ours."""
-
-    def __call__(self) -> web.RequestHandler:
-        return _Handler(self, loop=self._loop, **self._kwargs)
 
 
 class BmcServer:
@@ -102,7 +78,7 @@ class BmcServer:
         self._latency = latency
         self._boot = station.bmc_boot()
         self._disorder = Disorder(station)
-        self._server = _HttpServer(
+        self._server = HttpServer(
             self._serve,
             access_log=None,
             keepalive_timeout=_KEEP_ALIVE,
@@ -166,22 +142,22 @@ class BmcServer:
             await asyncio.sleep(self._latency)
         boot = self._boot
         if not self._is_up() or self._boot != boot or request.transport is None:
-            return _reset(request)
-        path = station.canonical(_path(request.raw_path))
+            return reset(request)
+        path = station.canonical(path_of(request.raw_path))
         trouble = station.trouble(request.method, path) if self._disorder.reigns else None
         match trouble:
             case RequestLost() | RedfishDead(how=Silence.RESET):
-                return _reset(request)
+                return reset(request)
             case RedfishDead(how=Silence.HANG):
-                await _silence(request)
-                return _reset(request)
+                await silence(request)
+                return reset(request)
             case RedfishDead():
-                return _response(RefusalError(503, "The service is not available.").answer())
+                return response_of(RefusalError(503, "The service is not available.").answer())
             case Busy():
                 headers = {"Retry-After": str(trouble.retry_after)}
-                return _response(RefusalError(trouble.status, "The service is busy.", headers=headers).answer())
+                return response_of(RefusalError(trouble.status, "The service is busy.", headers=headers).answer())
             case GarbledError():
-                return _response(garbled(trouble))
+                return response_of(garbled(trouble))
             case AnswerLost() | KeepAliveDropped() | None:
                 pass
             case unknown:
@@ -191,14 +167,14 @@ class BmcServer:
         except RefusalError as refusal:
             answer = refusal.answer()
         except ConnectionError:
-            return _reset(request)
+            return reset(request)
         match trouble:
             case AnswerLost():
-                return _reset(request)
+                return reset(request)
             case KeepAliveDropped():
-                return await _parting(request, _response(answer))
+                return await parting(request, response_of(answer))
             case _:
-                return _response(answer)
+                return response_of(answer)
 
     async def _judged(self, request: web.BaseRequest, path: str) -> Answer:
         """Answer, with what is out of order before and after."""
@@ -208,8 +184,8 @@ class BmcServer:
         self._check_login(request, path)
 
         async def body() -> bytes:
-            await _continue(request)
-            return await _body(request)
+            await invite_body(request)
+            return await body_of(request)
 
         answer = await self._disorder.before(request.method, path, request.headers, body)
         if answer is None:
@@ -220,19 +196,19 @@ class BmcServer:
         method = request.method
         key = (method, path)
         self._check_login(request, path)
-        if request.headers.get("OData-Version", _ODATA_VERSION) != _ODATA_VERSION:
-            raise RefusalError(412, f"Only OData-Version {_ODATA_VERSION} is spoken.", message_id="PreconditionFailed")
+        if request.headers.get("OData-Version", ODATA_VERSION) != ODATA_VERSION:
+            raise RefusalError(412, f"Only OData-Version {ODATA_VERSION} is spoken.", message_id="PreconditionFailed")
         if self._station.recording is not None and not path.startswith(paths.SESSIONS):
             return self._recorded(request, path)
         if method in _READS:
             query = request.raw_path.partition("?")[2]
             if ("$" in query or "%24" in query) and not self._station.machine.suffers(ExpandLies):
-                _check_query(query)
+                check_query(query)
             answer = self._station.read(path, query)
             if answer is not None:
-                return _if_changed(request, answer)
+                return if_changed(request, answer)
         elif (call := self._calls.get(key)) is not None:
-            await _continue(request)
+            await invite_body(request)
             return await call(request)
         elif method == "DELETE" and path.startswith(paths.SESSIONS + "/"):
             if not self._station.sessions.close(path.rpartition("/")[2]):
@@ -254,7 +230,7 @@ class BmcServer:
             raise RefusalError(
                 405, "This BMC is a recording and can only be read.", headers={"Allow": headers.READ_ONLY}
             )
-        return _if_changed(request, answer)
+        return if_changed(request, answer)
 
     def _check_login(self, request: web.BaseRequest, path: str) -> None:
         if path in _OPEN or _is_login((request.method, path)):
@@ -274,7 +250,7 @@ class BmcServer:
     async def _account_call(self, request: web.BaseRequest, path: str) -> Answer:
         """Make, change or remove an account."""
         sessions, method = self._station.sessions, request.method
-        body = await _body(request)
+        body = await body_of(request)
         if path == paths.ACCOUNTS and method == "POST":
             return account_service.make(sessions.accounts, json_object(body))
         account = sessions.accounts.get(path.rpartition("/")[2])
@@ -293,8 +269,8 @@ class BmcServer:
         return account_service.change(sessions.accounts, account, asked, request.headers.get("If-Match"))
 
     async def _pass_on(self, request: web.BaseRequest, path: str) -> Answer:
-        await _continue(request)
-        body = await _body(request)
+        await invite_body(request)
+        body = await body_of(request)
         if request.method in ("POST", "PATCH", "PUT") and body:
             json_object(body)  # the stock views take the shape on trust
         forwarded = dict(request.headers)
@@ -335,7 +311,7 @@ class BmcServer:
         return Answer(answer.status, answer.body, told)
 
     async def _log_in(self, request: web.BaseRequest) -> Answer:
-        body = json_object(await _body(request))
+        body = json_object(await body_of(request))
         session = self._station.sessions.open(text_property(body, "UserName"), text_property(body, "Password"))
         told = paths.session_body(session.id, session.username)
         account = self._station.sessions.accounts.named(session.username)
@@ -348,13 +324,13 @@ class BmcServer:
         )
 
     async def _simple_update(self, request: web.BaseRequest) -> Answer:
-        return self._updates.simple_update(self._station, json_object(await _body(request)))
+        return self._updates.simple_update(self._station, json_object(await body_of(request)))
 
     async def _configure_updates(self, request: web.BaseRequest) -> Answer:
-        return self._updates.configure(self._station, json_object(await _body(request)))
+        return self._updates.configure(self._station, json_object(await body_of(request)))
 
     async def _start_update(self, request: web.BaseRequest) -> Answer:
-        await _body(request)
+        await body_of(request)
         return self._updates.start_update(self._station)
 
     async def _push_of_any_kind(self, request: web.BaseRequest) -> Answer:
@@ -365,18 +341,18 @@ class BmcServer:
         return await self._updates.multipart_push(self._station, request)
 
     async def _stage_settings(self, request: web.BaseRequest) -> Answer:
-        body = json_object(await _body(request))
+        body = json_object(await body_of(request))
         return settings.stage(self._station, body, request.headers.get("If-Match"))
 
     async def _make_job(self, request: web.BaseRequest) -> Answer:
-        return settings.make_job(self._station, json_object(await _body(request)))
+        return settings.make_job(self._station, json_object(await body_of(request)))
 
     async def _lifecycle_status(self, request: web.BaseRequest) -> Answer:
-        await _body(request)
+        await body_of(request)
         return Answer.of(oem.lifecycle_status(self._station))
 
     async def _nowhere(self, request: web.BaseRequest) -> Answer:
-        raise RefusalError(404, f"There is no resource at {_path(request.raw_path)}.")
+        raise RefusalError(404, f"There is no resource at {path_of(request.raw_path)}.")
 
     async def _push(self, request: web.BaseRequest) -> Answer:
         return await self._updates.push(self._station, request)
@@ -384,77 +360,3 @@ class BmcServer:
 
 def _is_login(key: tuple[str, str]) -> bool:
     return key in (("POST", paths.SESSIONS), ("POST", paths.SESSION_MEMBERS))
-
-
-def _check_query(query: str) -> None:
-    """Refuse query options that this service does not know (DSP0266, "Query parameters").
-
-    Raises:
-        RefusalError: one begins with $ and is unknown (501).
-    """
-    for name in parse_qs(query, keep_blank_values=True):
-        if name.startswith("$") and name not in _QUERIES:
-            raise RefusalError(501, f"The query option {name} is not supported.")
-
-
-def _if_changed(request: web.BaseRequest, answer: Answer) -> Answer:
-    """Answer 304 to a client that has this state of the resource already."""
-    known = request.headers.get("If-None-Match")
-    if known is None or answer.status != HTTPStatus.OK:
-        return answer
-    tag = answer.headers.get("ETag")
-    if known.strip() != "*" and tag not in {one.strip().removeprefix("W/") for one in known.split(",")}:
-        return answer
-    return Answer(HTTPStatus.NOT_MODIFIED, headers=answer.headers)
-
-
-def _path(raw: str) -> str:
-    path = raw.partition("?")[0]
-    if "%" in path:
-        path = unquote(path, errors="replace")
-    return path.rstrip("/") or "/"
-
-
-async def _body(request: web.BaseRequest) -> bytes:
-    try:
-        return await request.read()
-    except web.HTTPRequestEntityTooLarge:
-        raise RefusalError(413, f"The request body is larger than {_BODY_LIMIT} bytes.") from None
-    except web.RequestPayloadError as error:
-        raise ConnectionResetError("the request broke off") from error
-
-
-async def _continue(request: web.BaseRequest) -> None:
-    """Ask for the body of a client that waits to be asked (curl does, above 1 MB)."""
-    if request.headers.get("Expect", "").lower() == "100-continue":
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0  # as aiohttp's own handler does: nothing of the answer is sent yet
-
-
-def _reset(request: web.BaseRequest) -> web.Response:
-    abort(request.transport)
-    return web.Response(status=_GONE)  # goes nowhere; aiohttp wants something to fail to send
-
-
-async def _silence(request: web.BaseRequest) -> None:
-    """Say nothing until the client gives up."""
-    while request.transport is not None and not request.transport.is_closing():  # noqa: ASYNC110 - no event tells
-        await asyncio.sleep(_GLANCE)
-
-
-async def _parting(request: web.BaseRequest, response: web.Response) -> web.Response:
-    """Send the whole answer, which promises to keep the connection, and close it (P27)."""
-    await response.prepare(request)
-    await response.write_eof()
-    if request.transport is not None:
-        request.transport.close()
-    return response
-
-
-def _response(answer: Answer) -> web.Response:
-    told = CIMultiDict(answer.headers)
-    told["OData-Version"] = _ODATA_VERSION
-    told["Cache-Control"] = "no-store"
-    if answer.body and "Content-Type" not in told:
-        told["Content-Type"] = JSON
-    return web.Response(status=answer.status, body=answer.body or None, headers=told)

@@ -335,13 +335,16 @@ class SimBmc:
             self._machine.transfer_failed(task, "the image server has no such image for this machine")
         else:
             self._hand_in(task, path)
-        return Accepted(task=TASKS + task.id, way="SimpleUpdate")
+        return Accepted(task=self._uri(task), way="SimpleUpdate")
 
     def _push(self, image: Image) -> Accepted:
         target = image.component if self._machine.personality.rules.push_names_component else None
         task = self._machine.begin_update(target, image.file_name, source="push")
         self._hand_in(task, image.path)
-        return Accepted(task=TASKS + task.id, way="MultipartHttpPush")
+        return Accepted(task=self._uri(task), way="MultipartHttpPush")
+
+    def _uri(self, task: MachineTask) -> str | None:
+        return TASKS + task.id if self._machine.personality.rules.tasks else None
 
     def _hand_in(self, task: MachineTask, path: Path) -> None:
         try:
@@ -387,7 +390,10 @@ class SimBmc:
         if not wanted:
             return {}
         listed = {view.name: view for view in self._machine.components}
-        return {name: self._component(name, listed.get(name)) for name in wanted}
+        specs = {name: self._machine.personality.component(name) for name in wanted}
+        return {
+            name: self._component(name, None if spec is None else listed.get(spec.name)) for name, spec in specs.items()
+        }
 
     def _component(self, name: ComponentName, view: ComponentView | None) -> Component:
         if view is None:
@@ -398,11 +404,12 @@ class SimBmc:
         return Component(name, installed, view.staged if shows else Unknown("this BMC does not tell what is staged"))
 
     def _task(self, uri: str) -> TaskSeen:
-        task = self._machine.task(uri.removeprefix(TASKS))
+        task = self._machine.task(uri.removeprefix(TASKS)) if self._machine.personality.rules.tasks else None
         return self._seen(task) if task else TaskSeen(uri, TaskPhase.VANISHED)
 
     def _tasks(self) -> tuple[TaskSeen, ...]:
-        return tuple(self._seen(task) for task in self._machine.tasks)
+        tasks = self._machine.tasks if self._machine.personality.rules.tasks else ()
+        return tuple(self._seen(task) for task in tasks)
 
     def _seen(self, task: MachineTask) -> TaskSeen:
         if not task.ended:
@@ -414,7 +421,7 @@ class SimBmc:
         return TaskSeen(
             uri=TASKS + task.id,
             phase=phase,
-            percent=task.percent,
+            percent=task.percent if self._machine.personality.rules.task_percent else None,
             message=task.messages[-1].text if task.messages else "",
             image=task.image if self._machine.personality.rules.task_names_image else None,
             transfer_failed=task.transfer_failed,

@@ -199,6 +199,27 @@ def test_openbmc_tells_less(tmp_path: Path) -> None:
     assert seen.task.image is None
 
 
+def test_a_make_without_tasks_names_none(tmp_path: Path) -> None:
+    """On iLO 5 an update is accepted without a task, and none is listed; the image is written all the same."""
+    site = Site(tmp_path, personality="ilo5")
+    receipt = site.write(site.image())
+    site.clock.advance(61)
+    seen = site.run(site.bmc().observe(EVERYTHING))
+
+    assert Accepted(way="SimpleUpdate") == receipt
+    assert (TaskSeen(TASK, TaskPhase.VANISHED), ()) == (seen.task, seen.tasks)
+    assert 1 == site.flashes()
+
+
+def test_a_component_goes_by_the_makes_own_name_too(tmp_path: Path) -> None:
+    """What XCC lists as UEFI is the machine's BIOS."""
+    site = Site(tmp_path, personality="xcc")
+    uefi = ComponentName("UEFI")
+    seen = site.run(site.bmc().observe(Look(components=frozenset({uefi}))))
+
+    assert "22J-1.51" == seen.components[uefi].installed
+
+
 def test_settings_are_staged_and_seen(site: Site) -> None:
     """Configure stages, the observation shows what waits, and a POST puts it in force."""
     bmc = site.bmc()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from attrs import define, field
@@ -170,6 +172,7 @@ class Rig:
     rack: SimRack = field(init=False)
     journal: MemoryJournal = field(init=False)
     leases: MemoryLeases = field(factory=MemoryLeases)
+    _orderly: asyncio.AbstractEventLoop | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.rack = SimRack(self.nodes, self.clock, personality=self.personality, installed=self.installed)
@@ -177,6 +180,11 @@ class Rig:
 
     async def get(self, node: NodeName) -> Bmc:
         """Return a BMC client (the rig is its own pool)."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._orderly:
+            # One thread: images are prepared in the order in which they are asked for, so that stories repeat.
+            loop.set_default_executor(ThreadPoolExecutor(1))
+            self._orderly = loop
         return self.between(self.rack.bmc(node, wire=self._mortal(self.wires.get(node, self.wire))))
 
     def _mortal(self, wire: Wire) -> Wire:

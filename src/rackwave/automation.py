@@ -20,7 +20,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from .bmc.redfish.transport import Timeouts
 from .bundle_manager import BundleManager
 from .bundle_orchestrator import BundleOrchestrator, not_ended
 from .clock import SystemClock
@@ -33,27 +32,25 @@ from .core.policy import Policy
 from .core.recovery import POLICIES
 from .core.report import NodeStatus, RackPlan, RolloutReport
 from .core.selection import refusal
-from .engine.journal import SqliteJournal
-from .engine.leases import Holder, Leases
+from .engine.leases import Holder
 from .engine.logbook import Logbook
 from .errors import PlanRefusedError, StateError, UsageError
 from .fleet import Fleet
 from .inventory import Inventory, load_inventory
 from .planning import RackPlanner, each, unsendable
 from .ports import Clock, Secrets
+from .records import IMAGES, Records
 from .recovery_manager import RecoveryManager
 from .repository.keys import load_signer
 from .repository.repository import BundleRepository
 from .repository.trust import KeyringTrust
 from .secrets import ReferencedSecrets
-from .serving.images import FETCH_LOG, ImageServerProcess
+from .serving.images import ImageServerProcess
 from .worker.worker_orchestrator import WorkerOrchestrator
 
-JOURNAL = "journal.sqlite"
 REPOSITORY = "repository"
 TRUST = "trust.json"
 PUBLISHER_KEY = "publisher.pem"
-IMAGES = "images"
 
 
 class Automation:
@@ -71,6 +68,7 @@ class Automation:
         clock: Clock | None = None,
         secret_store: Secrets | None = None,
         by: str = "",
+        read_only: bool = False,
     ) -> None:
         """Read the inventory; open nothing else yet.
 
@@ -80,6 +78,7 @@ class Automation:
             clock: The time; real unless a test says otherwise.
             secret_store: Where references to credentials are resolved.
             by: Who asks, for the journal; the user and host where it is empty.
+            read_only: Only what the journal says is asked for: nothing is made, nothing written.
 
         Raises:
             InventoryError: the inventory cannot be used.
@@ -90,10 +89,8 @@ class Automation:
         self._secrets: Secrets = secret_store or ReferencedSecrets()
         self._by = by or f"{getpass.getuser()}@{socket.gethostname()}"
         self._bundles: dict[BundleId, Bundle] = {}
-        self._subscribers: list[Callable[[Recorded], None]] = []
         self._going_on: list[Callable[[RolloutState], None]] = []
-        self._journal: SqliteJournal | None = None
-        self._logbook: Logbook | None = None
+        self.records = Records(state, clock=self._clock, read_only=read_only)
         self._images: ImageServerProcess | None = None
         self._fleet: Fleet | None = None
         self._running: BundleOrchestrator | None = None
@@ -114,9 +111,8 @@ class Automation:
             await self._fleet.close()
         if self._images is not None:
             await self._images.stop()
-        if self._journal is not None:
-            self._journal.close()
-        self._fleet, self._images, self._journal, self._logbook = None, None, None, None
+        self.records.close()
+        self._fleet, self._images = None, None
 
     # -- bundles -------------------------------------------------------------------------------
 
@@ -136,21 +132,8 @@ class Automation:
 
     @property
     def logbook(self) -> Logbook:
-        """The journal, open for writing."""
-        if self._logbook is None:
-            try:
-                self.state.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise StateError(
-                    f"The state directory {self.state} cannot be made: {error.strerror}.",
-                    advice="Name one that you may write to with --state.",
-                ) from error
-            self._refuse_lost_journal()
-            self._journal = SqliteJournal.open(self.state / JOURNAL, clock=self._clock)
-            self._logbook = Logbook(self._journal)
-            for subscriber in self._subscribers:
-                self._logbook.subscribe(subscriber)
-        return self._logbook
+        """The journal with its fold."""
+        return self.records.logbook
 
     def subscribe(
         self, subscriber: Callable[[Recorded], None], *, going_on: Callable[[RolloutState], None] | None = None
@@ -159,11 +142,9 @@ class Automation:
 
         *going_on* is called with each rollout that an earlier process left and that is gone on with.
         """
-        self._subscribers.append(subscriber)
+        self.records.subscribe(subscriber)
         if going_on is not None:
             self._going_on.append(going_on)
-        if self._logbook is not None:
-            self._logbook.subscribe(subscriber)
 
     def rollouts(self) -> tuple[RolloutReport, ...]:
         """Return every rollout, oldest first."""
@@ -172,19 +153,12 @@ class Automation:
 
     def history(self, nodes: str | None = None) -> Iterator[Recorded]:
         """Read the journal, or what it says of some nodes."""
-        assert self.logbook is not None  # noqa: S101 - opens the journal
-        assert self._journal is not None  # noqa: S101 - the line above opened it
-        if nodes is None:
-            return self._journal.events()
-        names = [node.name for node in self.fleet.select(nodes)]
-        if len(names) == 1:
-            return self._journal.events(node=names[0])
-        return (each for each in self._journal.events() if getattr(each.event, "node", None) in names)
+        return self.records.events({node.name for node in self.fleet.select(nodes)} if nodes is not None else None)
 
     async def status(self, nodes: str | None = None, *, look: bool = False) -> tuple[NodeStatus, ...]:
         """Return where each node stands; with *look*, also what its BMC says and how it drifted."""
         self.logbook.refresh()
-        holders = {held.node: str(held.holder) for held in self._leases().holders() if not held.dead}
+        holders = self.records.holders()
         found = [
             NodeStatus(self.logbook.node(node.name), holders.get(node.name, "")) for node in self.fleet.select(nodes)
         ]
@@ -364,15 +338,6 @@ class Automation:
 
     # -- inside --------------------------------------------------------------------------------------
 
-    def _refuse_lost_journal(self) -> None:
-        """Begin no new journal where there was one: what it knew of writes under way is gone with it."""
-        if (self.state / IMAGES / FETCH_LOG).exists() and not (self.state / JOURNAL).exists():
-            raise StateError(
-                f"The journal {self.state / JOURNAL} is gone, but BMCs were served from this state directory.",
-                advice="Restore it from a copy. To begin a new one, make sure that no node is being written to, and "
-                f"move {self.state / IMAGES} aside.",
-            )
-
     def _chosen(self, bundle: Bundle, nodes: str | None) -> tuple[Node, ...]:
         """The nodes that were named or, where none were, those that the bundle is for."""
         if nodes is not None:
@@ -391,6 +356,9 @@ class Automation:
         return RolloutReport(await self._orchestrator().run_rollout(rollout.id))
 
     def _orchestrator(self) -> BundleOrchestrator:
+        leases = self.records.leases()
+        if leases is None:
+            raise StateError("the state directory is open for reading only")
         worker = WorkerOrchestrator(
             logbook=self.logbook, images=self.images, payload_path=self.repository.payload_path, clock=self._clock
         )
@@ -400,16 +368,11 @@ class Automation:
             recovery=RecoveryManager(logbook=self.logbook, load=self.bundle, clock=self._clock),
             bmcs=self.fleet,
             load=self.bundle,
-            leases=self._leases(),
+            leases=leases,
             holder=Holder.here(),
             clock=self._clock,
         )
         return self._running
-
-    def _leases(self) -> Leases:
-        assert self.logbook is not None  # noqa: S101 - opens the journal
-        assert self._journal is not None  # noqa: S101 - the line above opened it
-        return Leases(self._journal.database, clock=self._clock, longest_deadline=Timeouts().longest)
 
     def _planner(self) -> RackPlanner:
         return RackPlanner(

@@ -11,13 +11,14 @@ from typing import Any
 
 from attrs import frozen
 
-from .automation import IMAGES, Automation
+from .automation import Automation
 from .bmc.redfish.inspection import Inspection
 from .core.identity import AttemptId, Digest, NodeName
 from .core.observation import Look, Unknown
 from .core.receipt import Accepted, Refused
 from .errors import BmcLoginError, NodeError, RackwaveError, SecretError, StateError
 from .planning import each
+from .records import IMAGES
 
 CLOCK_TOLERANCE = 300.0
 """Seconds a BMC's clock may be off: beyond that certificates, task times and logs mislead (P33)."""

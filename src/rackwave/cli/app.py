@@ -87,7 +87,7 @@ class Setting:
     inventory: Path
     state: Path
 
-    def automation(self, *, needs_inventory: bool = True) -> Automation:
+    def automation(self, *, needs_inventory: bool = True, read_only: bool = False) -> Automation:
         """Compose the system; commands on bundles alone do without an inventory."""
         from ..automation import Automation  # late: it imports every adapter
 
@@ -97,13 +97,13 @@ class Setting:
                 f"there is no inventory at {self.inventory}",
                 advice="Name one with --inventory, or start a lab that writes one: 'rackwave lab up'.",
             )
-        return Automation(None if missing else self.inventory, self.state)
+        return Automation(None if missing else self.inventory, self.state, read_only=read_only)
 
-    def run(self, work: Callable[[Automation], Awaitable[T]]) -> T:
+    def run(self, work: Callable[[Automation], Awaitable[T]], *, read_only: bool = False) -> T:
         """Do *work* with a composed system and close it."""
 
         async def whole() -> T:
-            async with self.automation() as automation:
+            async with self.automation(read_only=read_only) as automation:
                 return await work(automation)
 
         return asyncio.run(whole())

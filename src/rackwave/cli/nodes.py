@@ -27,7 +27,7 @@ def status(setting: Setting, nodes: str | None, look: bool, as_json: bool) -> No
     async def work(automation: Automation) -> tuple[NodeStatus, ...]:
         return await automation.status(nodes, look=look)
 
-    statuses = setting.run(work)
+    statuses = setting.run(work, read_only=not look)
     if as_json:
         print_json([each.document() for each in statuses])
     else:
@@ -67,7 +67,7 @@ def history(setting: Setting, nodes: str | None, as_json: bool) -> None:
     async def work(automation: Automation) -> list[Recorded]:
         return list(automation.history(nodes))
 
-    recorded = setting.run(work)
+    recorded = setting.run(work, read_only=True)
     if as_json:
         print_json(
             [

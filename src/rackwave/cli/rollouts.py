@@ -120,7 +120,7 @@ def list_rollouts(setting: Setting, as_json: bool) -> None:
     async def work(automation: Automation) -> tuple[RolloutReport, ...]:
         return automation.rollouts()
 
-    reports = setting.run(work)
+    reports = setting.run(work, read_only=True)
     if as_json:
         print_json([report.document() for report in reports])
         return
@@ -143,7 +143,7 @@ def show_rollout(setting: Setting, rollout_id: str, as_json: bool) -> None:
                 return report
         raise UsageError(f"there is no rollout {rollout_id}", advice="See 'rackwave rollout list'.")
 
-    _show_reports([setting.run(work)], as_json=as_json, single=True)
+    _show_reports([setting.run(work, read_only=True)], as_json=as_json, single=True)
 
 
 @rollout.command()

@@ -168,7 +168,7 @@ MISTAKES = [
     (("bundle", "publish", "."), 1, ""),
     (("nonsense",), 2, "No such command"),
     (("--inventory", "absent.toml", "status"), 2, "there is no inventory"),
-    (("--state", "/dev/null", "status"), 1, "cannot be made"),
+    (("--state", "/dev/null", "status"), 1, "cannot be used"),
     (("bundle", "build", "source/lab-bios/A.1", "--out", "/proc/built"), 1, "cannot be written to"),
     (("release", "r1n09", "--reason", "x"), 2, "Not in the inventory"),
 ]
@@ -296,3 +296,13 @@ def test_credentials_that_do_not_resolve_are_said_before_anything_is_begun(workp
     assert 1 == refused.code
     assert "LAB_PASSWORD" in refused.err
     assert ("assigned", {"A": "A.2"}) == (status["state"], status["assigned"])
+
+
+def test_reading_makes_and_writes_nothing(workplace: Workplace) -> None:
+    """Commands that only tell leave no trace where nothing is yet."""
+    reading = (("status", "--json"), ("history", "--json"), ("rollout", "list", "--json"))
+    told = [workplace.run(*words) for words in reading]
+
+    assert [0, 0, 0] == [done.code for done in told], told
+    assert [4, 0, 0] == [len(done.json) for done in told]
+    assert not workplace.state.exists()

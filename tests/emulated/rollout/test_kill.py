@@ -10,11 +10,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from rackwave.automation import JOURNAL
 from rackwave.clock import SystemClock
 from rackwave.core.identity import NodeName
 from rackwave.engine.database import Database
 from rackwave.engine.leases import Holder, Leases
+from rackwave.records import JOURNAL
 from workplace import Workplace
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from attrs import field, frozen
 
 from .bundle import frozen_map
-from .event import NodeResult, RolloutResult
+from .event import NodeResult
 from .history import NodeHistory, RolloutState
 from .identity import BundleId, Digest, Lineage, NodeName
 from .observation import Observation, Unknown
@@ -99,11 +99,6 @@ class RolloutReport:
     def succeeded(self) -> bool:
         """Whether the rollout is over and every node carries the new bundle."""
         return self.state.finished is not None and len(self.on_new) == len(self.state.nodes)
-
-    @property
-    def stopped(self) -> bool:
-        """Whether it ended before it came to every node."""
-        return self.state.finished is not None and self.state.finished.result is not RolloutResult.DONE
 
     def _with(self, result: NodeResult) -> tuple[NodeName, ...]:
         results = self.state.results

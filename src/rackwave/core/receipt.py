@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TypeAlias
 
 from attrs import frozen
@@ -12,10 +13,23 @@ class Accepted:
     """The BMC took the request. *task* is the URI to follow, None where the BMC gave none.
 
     *way* says through which door it went (``SimpleUpdate``, ``MultipartHttpPush``, ``Settings``, …).
+    *held*: the BMC keeps the image and begins only when it is told to (StartUpdate, HPM.1's Activate).
     """
 
     task: str | None = None
     way: str = ""
+    held: bool = False
+
+
+class Ground(StrEnum):
+    """Why an act was refused, which decides whether another way may be tried for it."""
+
+    SAID_NO = "said-no"
+    """The BMC understood and refused: no other way is tried behind its back."""
+    AWAY = "away"
+    """It was never sent, since nobody answered there."""
+    UNABLE = "unable"
+    """It was never sent, since this way has no such function."""
 
 
 @frozen
@@ -24,6 +38,7 @@ class Refused:
 
     reason: str
     retry_after: float | None = None
+    ground: Ground = Ground.SAID_NO
 
 
 @frozen

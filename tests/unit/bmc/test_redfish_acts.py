@@ -15,7 +15,7 @@ from scripted_bmc import DROP, INVENTORY, SESSIONS, SYSTEM, TASKS, UPDATE, Reply
 from rackwave.bmc.redfish.bmc import RedfishBmc
 from rackwave.core.identity import ComponentName, Digest
 from rackwave.core.observation import Look
-from rackwave.core.receipt import Accepted, Ambiguous, Refused
+from rackwave.core.receipt import Accepted, Ambiguous, Ground, Refused
 from rackwave.errors import BmcLoginError
 from rackwave.ports import Image
 
@@ -175,7 +175,7 @@ def test_nothing_to_write_with(tmp_path):
     _, grown, _ = written(evolve(image, size=4))
     _, lost, _ = written(evolve(image, path=tmp_path / "nowhere"))
 
-    assert Refused("the BMC lists no component NIC") == absent
+    assert Refused("the BMC lists no component NIC", ground=Ground.UNABLE) == absent
     assert Refused("the image has 8 bytes on disk, not 4") == grown
     assert isinstance(lost, Refused)
     assert "nowhere" in lost.reason

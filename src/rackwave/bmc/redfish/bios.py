@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from attrs import frozen
 
 from ...core.bundle import AttributeValue, frozen_map
-from ...core.receipt import Accepted, Receipt, Refused
+from ...core.receipt import Accepted, Ground, Receipt, Refused
 from ...errors import BmcAnswerError, BmcRefusedError
 from ...ports import Clock
 from . import receipts
@@ -78,7 +78,7 @@ class Bios:
         bios = await self._bios()
         uri = settings_uri(bios)
         if uri is None:
-            return Refused("the BIOS names no settings resource, so nothing can be staged")
+            return Refused("the BIOS names no settings resource, so nothing can be staged", ground=Ground.UNABLE)
         if problems := problems_of(wanted, attributes(bios.get("Attributes")), await self._registry(bios)):
             return Refused("; ".join(problems))
         body: dict[str, object] = {"Attributes": dict(wanted)}

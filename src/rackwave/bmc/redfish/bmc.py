@@ -12,7 +12,7 @@ from attrs import evolve
 from ...core.bundle import AttributeValue
 from ...core.identity import ComponentName, NodeName
 from ...core.observation import Component, Identity, Look, Observation, TaskPhase, TaskSeen, Unknown
-from ...core.receipt import Accepted, Receipt, Refused
+from ...core.receipt import Accepted, Ground, Receipt, Refused
 from ...errors import BmcCertificateError, BmcLoginError, BmcRefusedError, BmcUnreachableError, NodeError
 from ...ports import Clock, Credentials, Image, ResetKind
 from . import power, receipts
@@ -184,10 +184,10 @@ class RedfishBmc:
         try:
             member = await self.service.component_uri(image.component)
             if member is None:
-                return Refused(f"the BMC lists no component {image.component}")
+                return Refused(f"the BMC lists no component {image.component}", ground=Ground.UNABLE)
             match choose_way(await self.service.update_service(), image, member, self._prefer):
                 case NoWay(reason):
-                    return Refused(reason)
+                    return Refused(reason, ground=Ground.UNABLE)
                 case Pull() as pull:
                     assert image.url is not None  # noqa: S101 - a Pull is only chosen with a URL
                     answer = await self.session.act("POST", pull.uri, pull.body(image.url))
@@ -219,11 +219,13 @@ class RedfishBmc:
         try:
             action = await self.service.reset_action()
             if action is None:
-                return Refused("the system cannot be reset")
+                return Refused("the system cannot be reset", ground=Ground.UNABLE)
             target, allowed = action
             word = power.reset_type(kind, allowed)
             if word is None:
-                return Refused(f"the BMC has no reset for {kind}, only {', '.join(allowed or ())}")
+                return Refused(
+                    f"the BMC has no reset for {kind}, only {', '.join(allowed or ())}", ground=Ground.UNABLE
+                )
             way = "ComputerSystem.Reset"
             receipt = self._judged(await self.session.act("POST", target, {"ResetType": word}), way)
         except NodeError as error:
@@ -245,11 +247,13 @@ class RedfishBmc:
         try:
             action = await self.service.action(await self.service.manager(), "#Manager.Reset", "ResetType")
             if action is None:
-                return Refused("the BMC has no Manager.Reset")
+                return Refused("the BMC has no Manager.Reset", ground=Ground.UNABLE)
             target, allowed = action
             word = power.choose(power.BMC_RESET_TYPES, allowed)
             if word is None:
-                return Refused(f"the BMC does not restart itself, only {', '.join(allowed or ())}")
+                return Refused(
+                    f"the BMC does not restart itself, only {', '.join(allowed or ())}", ground=Ground.UNABLE
+                )
             return self._judged(await self.session.act("POST", target, {"ResetType": word}), "Manager.Reset")
         except NodeError as error:
             return receipts.of_error(error)

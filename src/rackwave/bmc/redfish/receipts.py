@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...core.receipt import Accepted, Ambiguous, Receipt, Refused
+from ...core.receipt import Accepted, Ambiguous, Ground, Receipt, Refused
 from ...errors import (
     BmcAmbiguousError,
     BmcCertificateError,
@@ -51,7 +51,7 @@ def of_error(error: NodeError) -> Receipt:
         case BmcAmbiguousError():
             return Ambiguous(str(error), error.body_complete)
         case BmcUnreachableError():
-            return Refused(str(error), NOT_NOW)
+            return Refused(str(error), NOT_NOW, Ground.AWAY)
         case BmcRefusedError(status=status, retry_after=wait):
             return Refused(str(error), NOT_NOW if wait is None and status in _NOT_NOW_STATUSES else wait)
         case _:

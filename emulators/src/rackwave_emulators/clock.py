@@ -1,14 +1,17 @@
 """Clocks for the lab: one that runs faster than the world, one that only tests move.
 
-Both implement ``rackwave.ports.Clock``. ``VirtualClock.run`` drives an asyncio program on a loop whose
-own time is the clock's: when nothing is ready to run, time jumps to the next sleeper or timer, so
-that an hour of waiting takes no time at all. The rules of a jump:
+Both implement ``rackwave.ports.Clock``. ``VirtualClock.run`` drives an asyncio program whose clock
+jumps when nothing is left to do but to wait for it, so that an hour of waiting takes no time at all.
+The loop's own timers stay real: a deadline of a socket is about the socket, not about the story. The
+rules of a jump:
 
-1. Never while a callback is ready, a file descriptor is readable or a worker thread is busy.
-2. To the earliest of all sleepers and loop timers, and never beyond; equal deadlines wake in the
-   order in which they went to sleep. The same program therefore always runs in the same order.
-3. Nothing to jump to: wait for the world (a socket, another thread), and after *stuck_after* real
-   seconds say that the program is stuck instead of hanging the test run.
+1. Never while something is at work: a callback is ready, a file descriptor is readable, a thread runs,
+   or something with a real deadline is under way (a request with its time-out, ``asyncio.timeout``, a
+   real ``asyncio.sleep``). A request that is never answered ends by its own deadline, in real time.
+2. To the earliest sleeper and never beyond; equal deadlines wake in the order in which they went to
+   sleep. A program without sockets therefore always runs in the same order.
+3. Nobody sleeps: wait for the world (a socket, a timer, another thread), and after *stuck_after* real
+   seconds without any of them say that the program is stuck instead of hanging the test run.
 """
 
 from __future__ import annotations
@@ -19,7 +22,10 @@ import itertools
 import selectors
 import time
 from collections.abc import Callable, Coroutine
+from contextvars import Context
 from typing import Any, TypeVar, TypeVarTuple
+
+from aiohttp.helpers import TimeoutHandle
 
 from rackwave.errors import RackwaveError, UsageError
 
@@ -113,19 +119,17 @@ class VirtualClock:
             heapq.heappop(self._sleepers)
         return self._sleepers[0][0] if self._sleepers else None
 
-    def run(self, main: Coroutine[Any, Any, T], *, settle: float = 0.0, stuck_after: float = 20.0) -> T:
-        """Run *main* to its end on a fresh loop whose time jumps whenever nothing is ready.
+    def run(self, main: Coroutine[Any, Any, T], *, stuck_after: float = 20.0) -> T:
+        """Run *main* to its end on a fresh loop; this clock jumps whenever nothing else is at work.
 
         Args:
             main: The program.
-            settle: Real seconds in which sockets may still speak before time jumps. 0 is right for
-                programs without sockets; peers in other threads or processes need some milliseconds.
             stuck_after: Real seconds after which a program that waits for nothing known is given up.
 
         Raises:
             StuckError: no sleeper, no timer, and nothing came from outside either.
         """
-        with asyncio.Runner(loop_factory=lambda: _VirtualLoop(self, settle, stuck_after)) as runner:
+        with asyncio.Runner(loop_factory=lambda: _VirtualLoop(self, stuck_after)) as runner:
             return runner.run(main)
 
 
@@ -134,49 +138,73 @@ def _is_gone(sleeper: asyncio.Future[None]) -> bool:
     return sleeper.done() or sleeper.get_loop().is_closed()
 
 
+_THREAD_LOOK = 0.05
+"""Real seconds between two looks at busy threads. Their end is announced through the loop's own pipe;
+this only guards against a lost announcement."""
+
+
 class _JumpingSelector(selectors.DefaultSelector):
     """Asks the operating system without waiting and moves the clock instead of sleeping."""
 
-    def __init__(self, clock: VirtualClock, settle: float, stuck_after: float) -> None:
+    def __init__(self, clock: VirtualClock, stuck_after: float) -> None:
         super().__init__()
         self._clock = clock
-        self._settle = settle
         self._stuck_after = stuck_after
         self.threads_busy = 0
+        self.deadlines: list[asyncio.TimerHandle] = []
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout is not None and timeout <= 0:
-            return super().select(0)
-        if self.threads_busy:
-            # A thread is part of the program: time stands still until it is done. Its end is announced
-            # through the loop's own pipe, so this wakes at once; the bound only guards against a lost one.
-            return super().select(0.05)
-        if ready := super().select(self._settle):
+        if ready := super().select(0):
             return ready
-        now = self._clock.monotonic()
-        timer = None if timeout is None else now + timeout
-        due = [moment for moment in (timer, self._clock.next_due()) if moment is not None]
-        if due:
-            self._clock.advance_to(min(due))
+        if timeout is not None and timeout <= 0:
             return []
+        if self.threads_busy:
+            return super().select(_THREAD_LOOK if timeout is None else min(timeout, _THREAD_LOOK))
+        due = self._clock.next_due()
+        if due is not None and not self._is_under_deadline():
+            self._clock.advance_to(due)
+            return []
+        if timeout is not None:
+            return super().select(timeout)
         if ready := super().select(self._stuck_after):
             return ready
         raise StuckError(
-            f"nothing is left to happen at {now:.3f} s of virtual time",
+            f"nothing is left to happen at {self._clock.monotonic():.3f} s of virtual time",
             advice="Some task awaits a future that nobody completes; look at asyncio.all_tasks().",
         )
 
+    def _is_under_deadline(self) -> bool:
+        """Whether anything is under way that a real deadline would end."""
+        self.deadlines = [
+            timer for timer in self.deadlines if not timer.cancelled() and timer.when() > time.monotonic()
+        ]
+        return bool(self.deadlines)
+
+
+def _is_deadline(callback: Callable[..., object], args: tuple[object, ...]) -> bool:
+    """Whether a timer with this *callback* is set because something is under way.
+
+    It is where it ends an ``asyncio.timeout`` or a request of aiohttp, or completes a future that somebody
+    awaits (``asyncio.sleep``). Others, such as the end of an idle connection, nobody waits for.
+    """
+    owner = getattr(callback, "__self__", None)
+    return isinstance(owner, asyncio.Timeout | TimeoutHandle) or any(isinstance(arg, asyncio.Future) for arg in args)
+
 
 class _VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop that lives on a VirtualClock, its timers and timeouts included."""
+    """An event loop beside a VirtualClock: it tells its selector which threads and deadlines are pending."""
 
-    def __init__(self, clock: VirtualClock, settle: float, stuck_after: float) -> None:
-        self._clock = clock
-        self._jumper = _JumpingSelector(clock, settle, stuck_after)
+    def __init__(self, clock: VirtualClock, stuck_after: float) -> None:
+        self._jumper = _JumpingSelector(clock, stuck_after)
         super().__init__(self._jumper)
 
-    def time(self) -> float:
-        return self._clock.monotonic()
+    def call_at(
+        self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        timer = super().call_at(when, callback, *args, context=context)
+        if _is_deadline(callback, args):
+            self._jumper.deadlines.append(timer)
+        return timer
 
     def run_in_executor(self, executor: Any, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
         future = super().run_in_executor(executor, func, *args)
@@ -186,11 +214,3 @@ class _VirtualLoop(asyncio.SelectorEventLoop):
 
     def _thread_done(self, _: asyncio.Future[Any]) -> None:
         self._jumper.threads_busy -= 1
-
-    async def shutdown_default_executor(self, *timeout: float | None) -> None:
-        # Joining the threads takes real time; from Python 3.12 a virtual timeout would strike at once.
-        self._jumper.threads_busy += 1
-        try:
-            await super().shutdown_default_executor(*timeout)
-        finally:
-            self._jumper.threads_busy -= 1

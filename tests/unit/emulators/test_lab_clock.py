@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import aiohttp
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -98,18 +101,73 @@ def test_virtual_time_ends_with_the_last_sleeper(naps: list[float]) -> None:
     assert sorted(naps) == seen
 
 
-def test_loop_timers_live_in_virtual_time() -> None:
-    """asyncio.sleep and asyncio.timeout use the same time as the clock."""
+def test_deadlines_stay_real() -> None:
+    """A jump of an hour strikes no real time-out, and no sleeper wakes before that is over."""
+    clock = VirtualClock()
+    order: list[str] = []
+
+    async def guarded() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.02):
+                await asyncio.get_running_loop().create_future()
+        order.append(f"deadline at {clock.monotonic()}")
+
+    async def sleeper() -> None:
+        await clock.sleep(3600)
+        order.append(f"sleeper at {clock.monotonic()}")
+
+    async def main() -> None:
+        await asyncio.gather(sleeper(), guarded())
+
+    clock.run(main())
+
+    assert ["deadline at 0.0", "sleeper at 3600.0"] == order
+
+
+def test_time_stands_still_while_a_request_is_under_way() -> None:
+    """A sleeper does not wake while a peer that the loop knows nothing of still thinks about its answer."""
+    clock = VirtualClock()
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def think_and_answer() -> None:
+        peer, _ = listening.accept()
+        with peer:
+            peer.recv(4096)
+            time.sleep(0.1)
+            peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+
+    async def main() -> float:
+        nap = asyncio.ensure_future(clock.sleep(3600))
+        async with aiohttp.ClientSession() as session:
+            answer = await session.get(f"http://127.0.0.1:{listening.getsockname()[1]}/")
+            await answer.read()
+            asked = clock.monotonic()
+        await nap
+        return asked
+
+    peer = threading.Thread(target=think_and_answer)
+    peer.start()
+    with listening:
+        asked = clock.run(main())
+    peer.join()
+
+    assert asked == 0.0
+    assert clock.monotonic() == 3600.0
+
+
+def test_an_idle_connection_does_not_hold_time() -> None:
+    """A timer that nobody waits for, such as the end of a kept connection, lets time jump."""
     clock = VirtualClock()
 
     async def main() -> float:
-        await asyncio.sleep(100)
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(50):
-                await clock.sleep(1000)
+        asyncio.get_running_loop().call_later(60, print)
+        await clock.sleep(3600)
         return clock.monotonic()
 
-    assert clock.run(main()) == 150.0
+    began = time.monotonic()
+
+    assert clock.run(main()) == 3600.0
+    assert time.monotonic() - began < 10
 
 
 def test_time_stands_still_while_a_thread_works() -> None:
@@ -165,7 +223,7 @@ def test_a_killed_run_leaves_no_sleepers_behind() -> None:
 
     async def killed() -> None:
         naps = [asyncio.ensure_future(clock.sleep(10)), asyncio.ensure_future(clock.sleep(20))]
-        await asyncio.sleep(1)
+        await clock.sleep(1)
         raise KeyError(len(naps))
 
     async def main() -> float:

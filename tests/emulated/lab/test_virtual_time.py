@@ -20,11 +20,11 @@ from rackwave_emulators.personality import Timing
 NODE = NodeName("r1n01")
 
 
-async def nothing() -> None:
+async def _nothing() -> None:
     pass
 
 
-def client(lab: Lab, clock: VirtualClock, timeouts: Timeouts) -> RedfishBmc:
+def _client(lab: Lab, clock: VirtualClock, timeouts: Timeouts) -> RedfishBmc:
     return RedfishBmc(
         NODE,
         lab.urls[NODE],
@@ -45,8 +45,8 @@ def test_an_hour_of_flashing_over_sockets(tmp_path: Path) -> None:
     async def main() -> tuple[float, int]:
         async with Lab(1, clock=clock, directory=tmp_path / "lab", timing=Timing(update=3600)) as lab:
             # Deadlines that an hour, or the ten seconds between two looks, would have struck long ago.
-            bmc = client(lab, clock, Timeouts(connect=5, read=5, upload=5))
-            receipt = await bmc.write(image, completing=nothing)
+            bmc = _client(lab, clock, Timeouts(connect=5, read=5, upload=5))
+            receipt = await bmc.write(image, completing=_nothing)
             assert isinstance(receipt, Accepted)
             began, looks = clock.monotonic(), 0
             while True:
@@ -72,7 +72,7 @@ def test_a_silent_bmc_costs_real_seconds_alone(tmp_path: Path) -> None:
     async def main() -> tuple[Unknown | object, float]:
         async with Lab(1, clock=clock, directory=tmp_path / "lab") as lab:
             lab[NODE].arm(parse_fault({"fault": "redfish-dead", "how": "hang"}))
-            bmc = client(lab, clock, Timeouts(connect=0.2, read=0.2, upload=0.2, retry=0.2, login=0.2))
+            bmc = _client(lab, clock, Timeouts(connect=0.2, read=0.2, upload=0.2, retry=0.2, login=0.2))
             began = clock.monotonic()
             seen = await bmc.observe(Look())
             took = clock.monotonic() - began

@@ -101,8 +101,8 @@ def picture(session: nox.Session) -> None:
 
 @nox.session
 def conformance(session: nox.Session) -> None:
-    """Hold DMTF's protocol validator's scores of every emulated make; '-- --accept' keeps better ones."""
-    install(session, *PACKAGES, "redfish_protocol_validator==1.3.2")
+    """Hold the scores that DMTF's validators give every emulated make; '-- --accept' keeps better ones."""
+    install(session, *PACKAGES, "redfish_protocol_validator==1.3.2", "redfish_service_validator==3.1.8")
     session.run("python", "tests/conformance/run.py", *session.posargs)
 
 

@@ -1,4 +1,4 @@
-"""Scores of the protocol validator: read, compared and written."""
+"""Scores of DMTF's validators: read, compared and written."""
 
 from __future__ import annotations
 
@@ -9,10 +9,16 @@ from pathlib import Path
 
 from attrs import frozen
 
-_SUMMARY = re.compile(r"PASS: (\d+), WARN: (\d+), FAIL: (\d+), NOT_TESTED: (\d+)")
+_SUMMARIES = (
+    re.compile(r"PASS: (\d+), WARN: (?:\d+), FAIL: (\d+), NOT_TESTED: (?:\d+)"),
+    re.compile(
+        r"\| +PASS +\| +WARN +\| +FAIL +\| +NOT TESTED +\|\s+[+-]+\s+\| +(\d+) +\| +\d+ +\| +(\d+) +\| +\d+ +\|"
+    ),
+)
+"""How the protocol validator and the service validator end."""
 
 FAILED_AT_MOST = {"plain": 7}
-"""What no accepted score may exceed, whatever the file says."""
+"""What no accepted score of the protocol validator may exceed, whatever the file says."""
 
 
 @frozen
@@ -25,8 +31,8 @@ class Score:
 
 def score_of(output: str) -> Score | None:
     """Read the validator's summary; None: it never came so far."""
-    found = _SUMMARY.search(output)
-    return None if found is None else Score(int(found[1]), int(found[3]))
+    found = next((found for summary in _SUMMARIES if (found := summary.search(output)) is not None), None)
+    return None if found is None else Score(int(found[1]), int(found[2]))
 
 
 def kept_scores(path: Path) -> dict[str, Score]:
@@ -35,11 +41,11 @@ def kept_scores(path: Path) -> dict[str, Score]:
     return {name: Score(**counts) for name, counts in table.items() if isinstance(counts, dict)}
 
 
-def objection(name: str, score: Score, kept: Score | None) -> str:
-    """Say why *score* is not good enough for the make called *name*; empty: it is."""
-    most = FAILED_AT_MOST.get(name)
-    if most is not None and score.failed > most:
-        return f"{score.failed} failed, {most} may"
+def objection(name: str, score: Score, kept: Score | None, *, most: Mapping[str, int] = FAILED_AT_MOST) -> str:
+    """Say why *score* is not good enough for the make called *name*; empty: it is. *most* holds whatever was kept."""
+    limit = most.get(name)
+    if limit is not None and score.failed > limit:
+        return f"{score.failed} failed, {limit} may"
     if kept is None:
         return ""
     if score.failed > kept.failed:

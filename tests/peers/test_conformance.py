@@ -1,4 +1,4 @@
-"""How scores of DMTF's protocol validator are held: the validator itself runs in ``nox -s conformance``."""
+"""How scores of DMTF's validators are held: the validators themselves run in ``nox -s conformance``."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ def test_every_make_has_a_score(scores: ModuleType) -> None:
     assert set(personalities()) == set(kept)
     assert kept["plain"].failed < 8
     assert all(score.passed > score.failed for score in kept.values())
+    assert set(kept) == set(scores.kept_scores(HERE / "service_scores.toml"))
 
 
 @pytest.mark.parametrize(
@@ -61,3 +62,16 @@ def test_scores_are_read_from_the_summary_and_written_back(scores: ModuleType, t
     assert {"a": scores.Score(357, 2)} == scores.kept_scores(path)
     assert path.read_text().startswith('# head\nvalidator = "1"\n\n[a]')
     assert scores.score_of("it crashed") is None
+
+
+def test_the_service_validators_table_is_read(scores: ModuleType) -> None:
+    """The service validator ends with a table, whose first and third numbers are the score."""
+    line = "+--------------+--------------+--------------+--------------+"
+    told = f"""{line}
+|     PASS     |     WARN     |     FAIL     |  NOT TESTED  |
+{line}
+|     820      |      15      |      3       |     829      |
+{line}
+"""
+
+    assert scores.Score(820, 3) == scores.score_of(told)

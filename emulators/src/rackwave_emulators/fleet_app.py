@@ -35,6 +35,7 @@ from .drivers import (
     FleetVolumes,
 )
 from .redfish.answers import RefusalError, error_body, text_property
+from .redfish.stock import as_schemas_say
 from .redfish.unit import Host
 
 with warnings.catch_warnings():
@@ -192,11 +193,13 @@ def _error_response(status: int, message: str) -> flask.Response:
 
 
 def _as_redfish(response: flask.Response) -> flask.Response:
-    """Give the stock views' plain-text refusals a Redfish error body."""
+    """Give the stock views' plain-text refusals a Redfish error body, and their documents the form of the schemas."""
     if response.status_code >= HTTPStatus.BAD_REQUEST:
         text = response.get_data(as_text=True)
         if not text.lstrip().startswith("{"):
             return _error_response(response.status_code, text or HTTPStatus(response.status_code).phrase)
+    elif response.is_json and isinstance(found := response.get_json(silent=True), dict):
+        response.set_data(json.dumps(as_schemas_say(found)))
     return response
 
 

@@ -159,3 +159,21 @@ def test_the_long_tail_is_reachable(play, client, path):
             assert path.split("/")[0] in (await bmc.get(f"{ROOT}/{path}"))["@odata.id"]
 
     play(scenario)
+
+
+def test_stock_documents_follow_the_schemas(play, client):
+    """Chassis and thermal of the templates hold no mock-up annotation, and their numbers are numbers."""
+
+    async def scenario(lab, clock):
+        async with client(lab) as raw:
+            await raw.log_in()
+            chassis_uri = (await raw.get(f"{ROOT}/Chassis"))["Members"][0]["@odata.id"]
+            chassis_body = await raw.get(chassis_uri)
+            thermal = await raw.get(chassis_body["Thermal"]["@odata.id"])
+
+        assert "@Redfish.Copyright" not in chassis_body
+        assert "@Redfish.Copyright" not in thermal
+        assert "#Chassis.v1_7_0.Chassis" == chassis_body["@odata.type"]
+        assert [int] * len(thermal["Temperatures"]) == [type(t["SensorNumber"]) for t in thermal["Temperatures"]]
+
+    play(scenario)

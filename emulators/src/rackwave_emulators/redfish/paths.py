@@ -33,7 +33,7 @@ def session_body(session_id: str, username: str) -> dict[str, Any]:
     """Build the resource of one session."""
     return {
         "@odata.id": f"{SESSIONS}/{session_id}",
-        "@odata.type": "#Session.v1_3_0.Session",
+        "@odata.type": "#Session.v1_4_0.Session",
         "Id": session_id,
         "Name": "User Session",
         "UserName": username,

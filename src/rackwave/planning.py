@@ -10,13 +10,13 @@ from typing import TypeVar
 from attrs import evolve
 
 from .bundle_orchestrator import BmcPool
-from .core.bundle import Bundle
+from .core.bundle import Activation, Bundle
 from .core.goal import Cause, Goal
 from .core.history import NodeHistory
 from .core.identity import BundleId, NodeName
 from .core.look import full_look
 from .core.node import Node, Selector
-from .core.observation import Look, Observation
+from .core.observation import Look, Observation, Unknown
 from .core.planner import NodePlan, Note, plan_node
 from .core.policy import Policy
 from .core.recovery import way_back
@@ -26,7 +26,7 @@ from .core.step import StageSettings, WriteImage, describe
 from .core.waves import cut_waves
 from .engine.logbook import Logbook
 from .errors import BmcCertificateError, BmcLoginError, BundleError, NodeError, SecretError
-from .ports import Clock
+from .ports import Bmc, Clock
 from .repository.repository import BundleRepository
 
 AT_ONCE = 100
@@ -100,6 +100,8 @@ class RackPlanner:
         try:
             bmc = await self._bmcs.get(node.name)
             seen = await bmc.observe(full_look(bundle))
+            plan = plan_node(node.name, goal, bundle, seen)
+            return evolve(plan, notes=(*plan.notes, *await _checked(bmc, bundle, plan)))
         except (BmcLoginError, BmcCertificateError, SecretError) as error:
             # No wait mends this: a person must, and before the rollout rather than in its midst.
             return NodePlan(node.name, goal, (), (Note("login", f"{error} {error.advice}", blocks=True, refused=True),))
@@ -132,6 +134,25 @@ class RackPlanner:
             return "no way back: no bundle was ever committed on it; --no-way-back consents to that"
         problem = self._unsendable(target.bundle)
         return f"no way back: {problem}" if problem is not None else None
+
+
+async def _checked(bmc: Bmc, bundle: Bundle, plan: NodePlan) -> tuple[Note, ...]:
+    """Ask the BMC of the BIOS settings that *plan* stages: what it would refuse is refused before anything starts."""
+    notes: list[Note] = []
+    for step in plan.steps:
+        if not isinstance(step, StageSettings):
+            continue
+        check = await bmc.check_settings(step.attributes)
+        if isinstance(check, Unknown):
+            notes.append(Note(step.element, f"whether the BIOS takes the settings is {check}"))
+            continue
+        notes.extend(Note(step.element, problem, blocks=True, refused=True) for problem in check.problems)
+        notes.extend(Note(step.element, doubt) for doubt in check.doubts)
+        element = next(element for element in bundle.manifest.elements if element.name == step.element)
+        if element.activation is Activation.IMMEDIATE and check.needs_reset:
+            why = f"{', '.join(check.needs_reset)} come into force with a reset, and the bundle plans none for it"
+            notes.append(Note(step.element, why, blocks=True, refused=True))
+    return tuple(notes)
 
 
 def _drift(node: NodeName, bundle: Bundle, seen: Observation) -> tuple[str, ...]:

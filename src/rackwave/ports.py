@@ -11,8 +11,9 @@ from attrs import field, frozen
 from .core.bundle import AttributeValue
 from .core.event import Event, Recorded
 from .core.identity import AttemptId, ComponentName, Digest, NodeName
-from .core.observation import Look, Observation
+from .core.observation import Look, Observation, Unknown
 from .core.receipt import Receipt
+from .core.settings_check import SettingsCheck
 from .core.step import ResetKind
 
 __all__ = [
@@ -87,6 +88,10 @@ class Bmc(Protocol):
 
     async def configure(self, attributes: Mapping[str, AttributeValue]) -> Receipt:
         """Stage BIOS attributes for the next host reset, once."""
+        ...
+
+    async def check_settings(self, attributes: Mapping[str, AttributeValue]) -> SettingsCheck | Unknown:
+        """Say what speaks against staging *attributes*, touching nothing; for planning."""
         ...
 
     async def reset_host(self, kind: ResetKind) -> Receipt:

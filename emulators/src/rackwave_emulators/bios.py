@@ -24,7 +24,10 @@ class AttributeType(StrEnum):
 
 @frozen
 class Attribute:
-    """One entry of the attribute registry. Bounds are values of an Integer and lengths of a String."""
+    """One entry of the attribute registry. Bounds are values of an Integer and lengths of a String.
+
+    *locked_while*: it is read-only while that attribute has that value.
+    """
 
     name: str
     type: AttributeType
@@ -34,6 +37,7 @@ class Attribute:
     lower: int = 0
     upper: int = 0
     read_only: bool = False
+    locked_while: tuple[str, AttributeValue] | None = None
 
     def objection(self, value: object) -> str:
         """Say what is wrong with *value*; empty: nothing."""
@@ -66,7 +70,15 @@ REGISTRY: tuple[Attribute, ...] = (
     _choice("SriovGlobalEnable", "SR-IOV Global Enable", "Disabled", "Enabled"),
     _choice("SysProfile", "System Profile", "PerfPerWattOptimizedDapc", "PerfOptimized", "Custom"),
     _choice("AcPwrRcvry", "AC Power Recovery", "Last", "On", "Off"),
-    Attribute("AcPwrRcvryDelay", AttributeType.INTEGER, 60, "AC Power Recovery Delay", lower=0, upper=600),
+    Attribute(
+        "AcPwrRcvryDelay",
+        AttributeType.INTEGER,
+        60,
+        "AC Power Recovery Delay",
+        lower=0,
+        upper=600,
+        locked_while=("AcPwrRcvry", "Off"),  # as iDRAC's registry has it (AcPwrRcvryUserDelay)
+    ),
     Attribute("QuietBoot", AttributeType.BOOLEAN, True, "Quiet Boot"),
     Attribute("AssetTag", AttributeType.STRING, "", "Asset Tag", lower=0, upper=63),
     Attribute("SystemMemorySize", AttributeType.STRING, "256 GB", "System Memory Size", upper=31, read_only=True),
@@ -108,6 +120,14 @@ class BiosSettings:
                 raise LabRefusal(400, f"there is no attribute {name}", message_id="Base.1.18.PropertyUnknown")
             if attribute.read_only:
                 raise LabRefusal(400, f"{name} is read-only", message_id="Base.1.18.PropertyNotWritable")
+            if attribute.locked_while is not None:
+                other, locking = attribute.locked_while
+                if {**self.current, **self._pending, **wanted}[other] == locking:
+                    raise LabRefusal(
+                        400,
+                        f"{name} is read-only while {other} is {locking}",
+                        message_id="Base.1.18.PropertyNotWritable",
+                    )
             if objection := attribute.objection(value):
                 raise LabRefusal(
                     400, f"{value!r} for {name} {objection}", message_id="Base.1.18.PropertyValueNotInList"

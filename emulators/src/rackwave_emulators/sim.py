@@ -33,8 +33,10 @@ from rackwave.core.observation import (
     Unknown,
 )
 from rackwave.core.receipt import Accepted, Ambiguous, Receipt, Refused
+from rackwave.core.settings_check import SettingsCheck
 from rackwave.ports import Clock, Fetch, Image, ResetKind
 
+from .bios import Attribute
 from .faults import AnswerLost, Busy, GarbledError, KeepAliveDropped, LoginFails, RedfishDead, RequestLost
 from .host import PowerState
 from .images import ImageError, ImageFacts, read_image
@@ -228,6 +230,20 @@ class SimBmc:
             return Accepted(way="Settings")
 
         return self._act("configure", "PATCH", "/redfish/v1/Systems/1/Bios/Settings", stage)
+
+    async def check_settings(self, attributes: Mapping[str, AttributeValue]) -> SettingsCheck | Unknown:
+        """Say what speaks against staging *attributes*, as the machine would when they are staged."""
+        if not self._machine.bmc_alive or not self._machine.personality.rules.bios_attributes:
+            return Unknown("this BMC has no BIOS attributes, or does not answer")
+        registry, current = self._machine.bios_registry, self._machine.bios_attributes
+        changed = {name: value for name, value in attributes.items() if current.get(name) != value}
+        return SettingsCheck(
+            tuple(
+                f"{name} {objection}"
+                for name, value in sorted(changed.items())
+                if (objection := _objection(registry.get(name), value))
+            )
+        )
 
     async def reset_host(self, kind: ResetKind) -> Receipt:
         """Change the host's power, once."""
@@ -435,6 +451,12 @@ _POWER = {
     PowerState.POWERING_OFF: Power.CHANGING,
 }
 _NO_PROGRESS = Unknown("this BMC tells no BootProgress")
+
+
+def _objection(attribute: Attribute | None, value: AttributeValue) -> str:
+    if attribute is None:
+        return "is not an attribute of this BIOS"
+    return "is read-only" if attribute.read_only else attribute.objection(value)
 
 
 def _os(machine: Machine) -> bool | Unknown:

@@ -85,6 +85,37 @@ def test_settings_are_staged_and_become_effective(workplace: Workplace) -> None:
     assert 3 == again.code, again.out + again.err
 
 
+@pytest.mark.lab(nodes=2)
+@pytest.mark.parametrize(
+    ("attributes", "reason"),
+    [
+        ('SysProfile = "Fastest"', "SysProfile cannot be 'Fastest'"),
+        ('AcPwrRcvry = "Off"\nAcPwrRcvryDelay = 90', "AcPwrRcvryDelay is read-only while AcPwrRcvry is Off"),
+    ],
+)
+def test_settings_that_cannot_be_set_are_refused_at_planning(
+    workplace: Workplace, attributes: str, reason: str
+) -> None:
+    """A bundle with a value that the BIOS would refuse, alone or with the others, is refused before anything starts."""
+    workplace.make_bundles("S.1", example="bios-settings")
+    source = workplace.directory / "source" / "S.9"
+    source.mkdir()
+    (source / "bundle.toml").write_text(
+        'lineage = "S"\nseq = 9\npurpose = "a mistake"\n[[elements]]\nname = "settings"\nkind = "bios-settings"\n'
+        f'activation = "host-reset"\nreversibility = "reflash"\n[elements.attributes]\n{attributes}\n'
+    )
+    workplace.build(source)
+    workplace.publish("S.9")
+
+    planned = workplace.run("plan", "S.9")
+    deployed = workplace.run("deploy", "S.9")
+
+    assert reason in planned.out
+    assert 1 == deployed.code
+    assert reason in deployed.err
+    assert 0 == workplace.truth()["nodes"]["r1n01"]["resets"]["host"]
+
+
 def test_plan_touches_nothing_and_says_when_nothing_is_to_be_done(workplace: Workplace) -> None:
     """Plan exits with 0 while there is work, with 3 under --detailed-exit-code when there is none, and acts never."""
     workplace.make_bundles("A.1")

@@ -245,6 +245,39 @@ def test_staging():
     assert {"Attributes": {"Boot": "Bios"}, "@Redfish.SettingsApplyTime": {"ApplyTime": "OnReset"}} == request.json
 
 
+def test_only_what_differs_is_staged():
+    """An attribute that has its value is not sent again, unless another value waits for it; none: nothing is sent."""
+    server = settings_server().on(f"PATCH {SETTINGS}", Reply(204), Reply(204))
+    server.documents[SETTINGS]["Attributes"] = {"Cores": 16}
+    receipts = configured(server, {"Boot": "Bios", "Cores": 8})
+    server.documents[SETTINGS]["Attributes"] = {}
+    none = configured(server, {"Boot": "Uefi", "Cores": 8})
+    sent = [request.json["Attributes"] for request in server.requests if request.method == "PATCH"]
+
+    assert [Accepted(None, "Settings")] == receipts == none
+    assert [{"Boot": "Bios", "Cores": 8}] == sent
+
+
+@pytest.mark.parametrize("has", [True, False])
+def test_reset_to_defaults(has):
+    """The BIOS's defaults are asked for once, where its action says; without one nothing is sent."""
+    server = settings_server()
+    target = f"{BIOS}/Actions/Bios.ResetBios"
+    server.documents[BIOS]["Actions"] = {"#Bios.ResetBios": {"target": target}} if has else {}
+
+    async def run() -> object:
+        async with server:
+            bmc = client(server)
+            receipt = await bmc.reset_bios()
+            await bmc.close()
+            return receipt
+
+    receipt = asyncio.run(run())
+
+    assert isinstance(receipt, Accepted if has else Refused)
+    assert ([f"POST {target}"] if has else []) == server.seen(f"POST {BIOS}")
+
+
 def test_header_etag_wins():
     """The ETag of the header is used before the one in the body."""
     server = settings_server().on(f"PATCH {SETTINGS}", Reply(204))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rackwave.bmc.redfish.answer import Answer, epoch, error_sentence, retry_after
-from rackwave.bmc.redfish.bios import ETAG_FORMS, _forms, entries, problems_of
+from rackwave.bmc.redfish.bios import ETAG_FORMS, _forms
 from rackwave.bmc.redfish.document import MalformedError, attributes, parse, text, uri_path
 from rackwave.bmc.redfish.power import allowed_by_info, post, power_state, reset_type
 from rackwave.bmc.redfish.resources import last
@@ -239,70 +239,6 @@ def test_image_url_is_in_no_repr():
     way = choose_way({"Actions": {"#UpdateService.SimpleUpdate": PULL}}, IMAGE, "/m", "auto")
 
     assert "https://s/x" not in repr(way) + repr(IMAGE)
-
-
-REGISTRY = entries(
-    {
-        "RegistryEntries": {
-            "Attributes": [
-                {
-                    "AttributeName": "Boot",
-                    "Type": "Enumeration",
-                    "Value": [{"ValueName": "Uefi"}, {"ValueName": "Bios"}],
-                },
-                {"AttributeName": "Cores", "Type": "Integer", "LowerBound": 2, "UpperBound": 64, "ScalarIncrement": 2},
-                {"AttributeName": "Turbo", "Type": "Boolean"},
-                {"AttributeName": "Tag", "Type": "String", "MinLength": 2, "MaxLength": 4},
-                {"AttributeName": "Setup", "Type": "Password", "MinLength": 8},
-                {"AttributeName": "Serial", "Type": "String", "ReadOnly": True},
-                {"AttributeName": "Fused", "Type": "Boolean", "Immutable": True},
-                {"AttributeName": "Odd", "Type": "Date"},
-                "nonsense",
-                {"Type": "String"},
-            ]
-        }
-    }
-)
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "problem"),
-    [
-        ("Boot", "Uefi", None),
-        ("Boot", "uefi", "Boot cannot be 'uefi', only Uefi, Bios"),
-        ("Boot", None, "Boot cannot be None, only Uefi, Bios"),
-        ("Cores", 4, None),
-        ("Cores", 1, "Cores must be at least 2, not 1"),
-        ("Cores", 66, "Cores must be at most 64, not 66"),
-        ("Cores", 5, "Cores goes in steps of 2 from 2; 5 is none"),
-        ("Cores", True, "Cores must be a whole number, not True"),
-        ("Turbo", False, None),
-        ("Turbo", "Enabled", "Turbo must be true or false, not 'Enabled'"),
-        ("Tag", "abc", None),
-        ("Tag", "a", "Tag must have at least 2 characters, not 'a'"),
-        ("Tag", "abcde", "Tag must have at most 4 characters, not 'abcde'"),
-        ("Tag", 5, "Tag must be a string"),
-        ("Setup", "secret", "Setup must have at least 8 characters"),
-        ("Serial", "x", "Serial is read-only"),
-        ("Fused", True, "Fused is read-only"),
-        ("Odd", "x", None),
-        ("Legacy", "x", None),
-        ("Absent", "x", "Absent is not an attribute of this BIOS"),
-    ],
-)
-def test_registry(name, value, problem):
-    """An attribute is checked by its registry before anything is sent; a password is not shown."""
-    assert ((problem,) if problem else ()) == problems_of({name: value}, {"Legacy": "y"}, REGISTRY)
-
-
-def test_without_registry():
-    """Without a registry, names and types are those of the attributes in force."""
-    current = {"A": "x", "B": 1, "C": None}
-
-    assert () == problems_of({"A": "y", "B": 2, "C": "z"}, current, None)
-    assert ("A is of type str, not int", "D is not an attribute of this BIOS") == problems_of(
-        {"A": 5, "D": 1}, current, None
-    )
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from rackwave.core.bundle import AttributeValue
 from rackwave.core.observation import Health, Post
 
 from ..bios import Attribute, AttributeType
@@ -332,6 +333,7 @@ def registry_file() -> dict[str, Any]:
 
 def attribute_registry(attributes: Iterable[Attribute]) -> dict[str, Any]:
     """The BIOS attribute registry itself."""
+    entries = tuple(attributes)
     return {
         "@odata.id": f"{paths.REGISTRIES}/{REGISTRY_ID}/Registry",
         "@odata.type": "#AttributeRegistry.v1_3_6.AttributeRegistry",
@@ -340,8 +342,24 @@ def attribute_registry(attributes: Iterable[Attribute]) -> dict[str, Any]:
         "Language": "en",
         "OwningEntity": "Rackwave",
         "RegistryVersion": "1.0.0",
-        "RegistryEntries": {"Attributes": [_attribute(entry) for entry in attributes], "Menus": [], "Dependencies": []},
+        "RegistryEntries": {
+            "Attributes": [_attribute(entry) for entry in entries],
+            "Menus": [],
+            "Dependencies": [_lock(entry.name, *entry.locked_while) for entry in entries if entry.locked_while],
+        },
     }
+
+
+def _lock(name: str, other: str, value: AttributeValue) -> dict[str, Any]:
+    """The dependency that makes an attribute read-only while another has some value."""
+    condition = {
+        "MapFromAttribute": other,
+        "MapFromProperty": "CurrentValue",
+        "MapFromCondition": "EQU",
+        "MapFromValue": value,
+    }
+    mapped = {"MapToAttribute": name, "MapToProperty": "ReadOnly", "MapToValue": True}
+    return {"DependencyFor": name, "Type": "Map", "Dependency": {"MapFrom": [condition], **mapped}}
 
 
 def _attribute(entry: Attribute) -> dict[str, Any]:

@@ -12,16 +12,18 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from attrs import frozen
 
 from ...core.bundle import AttributeValue, frozen_map
 from ...core.receipt import Accepted, Ground, Receipt, Refused
+from ...core.settings_check import SettingsCheck
 from ...errors import BmcAnswerError, BmcRefusedError
 from ...ports import Clock
 from . import receipts
-from .document import Document, attributes, dig, items, link, strings, text, uri_path
+from .attribute_registry import Excerpt, check, excerpt
+from .document import Document, attributes, items, link, strings, text, uri_path
 from .resources import Service, last
 from .session import Session
 
@@ -45,14 +47,14 @@ class Settings:
 
 
 class Bios:
-    """The BIOS settings of one node. The attribute registry is read once."""
+    """The BIOS settings of one node. The attribute registry is read once for a set of attributes."""
 
     def __init__(self, session: Session, service: Service, clock: Clock) -> None:
         self._session = session
         self._service = service
         self._clock = clock
         self._uri: str | None = None
-        self._registries: dict[str, Mapping[str, Document]] = {}
+        self._excerpt: tuple[str, frozenset[str], Excerpt] | None = None
         self._form = 0
 
     async def read(self) -> Settings:
@@ -79,15 +81,44 @@ class Bios:
         uri = settings_uri(bios)
         if uri is None:
             return Refused("the BIOS names no settings resource, so nothing can be staged", ground=Ground.UNABLE)
-        if problems := problems_of(wanted, attributes(bios.get("Attributes")), await self._registry(bios)):
-            return Refused("; ".join(problems))
-        body: dict[str, object] = {"Attributes": dict(wanted)}
+        current = attributes(bios.get("Attributes"))
+        verdict = check(wanted, current, await self._registry(bios, wanted))
+        if verdict.problems:
+            return Refused("; ".join(verdict.problems))
+        staged = await self._service.get(uri)
+        pending = attributes(staged.document.get("Attributes"))
+        changes = {n: v for n, v in wanted.items() if n not in current or current[n] != v or pending.get(n, v) != v}
+        if not changes:
+            return Accepted(way=WAY)
+        body: dict[str, object] = {"Attributes": changes}
         if "OnReset" in strings(bios, "@Redfish.Settings", "SupportedApplyTimes"):
             body["@Redfish.SettingsApplyTime"] = {"ApplyTime": "OnReset"}  # iDRAC makes no job without it
-        return await self._patch(uri, body)
+        return await self._patch(uri, body, staged.etag)
 
-    async def _patch(self, uri: str, body: Mapping[str, object]) -> Receipt:
-        etag = (await self._service.get(uri)).etag
+    async def check(self, wanted: Mapping[str, AttributeValue]) -> SettingsCheck:
+        """Say what speaks against staging *wanted*, without touching anything.
+
+        Raises:
+            NodeError: the BIOS settings cannot be read.
+        """
+        bios = await self._bios()
+        if settings_uri(bios) is None:
+            return SettingsCheck(("the BIOS names no settings resource, so nothing can be staged",))
+        return check(wanted, attributes(bios.get("Attributes")), await self._registry(bios, wanted))
+
+    async def reset_to_defaults(self) -> Receipt:
+        """Have the BIOS go back to its defaults at the next reset (Bios.ResetBios), once.
+
+        Raises:
+            NodeError: as `Session.act`, or something could not be read; then nothing was sent.
+        """
+        action = await self._service.action(await self._bios(), "#Bios.ResetBios", "ResetType")
+        if action is None:
+            return Refused("the BIOS has no ResetBios", ground=Ground.UNABLE)
+        answer = await self._session.act("POST", action[0], {})
+        return receipts.of_answer(answer, way="Bios.ResetBios", now=self._clock.now())
+
+    async def _patch(self, uri: str, body: Mapping[str, object], etag: str | None) -> Receipt:
         forms = _forms(etag, self._form) if etag else [(0, None)]
         for number, form in forms:
             answer = await self._session.act("PATCH", uri, body, headers={"If-Match": form} if form else None)
@@ -107,119 +138,51 @@ class Bios:
                 raise BmcAnswerError(f"{self._session.node}: the system has no BIOS settings", node=self._session.node)
         return (await self._service.get(self._uri)).document
 
-    async def _registry(self, bios: Document) -> Mapping[str, Document] | None:
-        """The attribute registry that *bios* names, by attribute; None where the service has none to read."""
+    async def _registry(self, bios: Document, wanted: Iterable[str]) -> Excerpt | None:
+        """What the registry that *bios* names says of *wanted*; None where the service has none to read."""
         name = text(bios, "AttributeRegistry")
         if name is None:
             return None
-        if name not in self._registries:
+        names = frozenset(wanted)
+        if self._excerpt is None or self._excerpt[:2] != (name, names):
             try:
-                found = await self._read_registry(name)
+                registry = await self._read_registry(name)
             except (BmcRefusedError, BmcAnswerError):
                 return None  # an aid, not a condition: the BMC judges the attributes itself
-            if found is None:
+            if registry is None:
                 return None
-            self._registries[name] = found
-        return self._registries[name]
+            # Kept is what was asked for: a whole registry costs some megabytes a node.
+            self._excerpt = (name, names, excerpt(registry, names))
+        return self._excerpt[2]
 
-    async def _read_registry(self, name: str) -> Mapping[str, Document] | None:
+    async def _read_registry(self, name: str) -> Document | None:
         collection = link(await self._service.root(), "Registries")
         if collection is None:
             return None
         members = await self._service.members(collection)
-        # Members are called with the version or without it.
-        member = next((uri for uri in members if last(uri) in (name, name.partition(".")[0])), None)
+        member = _registry_member(name, members)
         if member is None:
             return None
         places = items((await self._service.get(member)).document, "Location")
         english = [place for place in places if (text(place, "Language") or "en").startswith("en")]
         uri = next((uri for place in (*english, *places) if (uri := uri_path(text(place, "Uri")))), None)
-        return None if uri is None else entries((await self._service.get(uri)).document)
+        return None if uri is None else (await self._service.get(uri)).document
+
+
+def _registry_member(name: str, members: tuple[str, ...]) -> str | None:
+    """The registry file called *name*: so, without its version, or with another where there is only one of that name.
+
+    The recorded iDRAC names v1_0_3 and lists v1_0_0, which it is.
+    """
+    bare = name.partition(".")[0]
+    exact = [uri for word in (name, bare) for uri in members if last(uri) == word]
+    kin = [uri for uri in members if last(uri).partition(".")[0] == bare]
+    return exact[0] if exact else kin[0] if len(kin) == 1 else None
 
 
 def settings_uri(bios: Document) -> str | None:
     """Where attributes are staged."""
     return link(bios, "@Redfish.Settings", "SettingsObject")
-
-
-def entries(registry: Document) -> Mapping[str, Document]:
-    """An attribute registry's entries by attribute name."""
-    found: dict[str, Document] = {}
-    for entry in items(registry, "RegistryEntries", "Attributes"):
-        name = text(entry, "AttributeName")
-        if name is not None and isinstance(entry, dict):
-            found[name] = entry
-    return frozen_map(found)
-
-
-def problems_of(
-    wanted: Mapping[str, AttributeValue],
-    current: Mapping[str, AttributeValue],
-    registry: Mapping[str, Document] | None,
-) -> tuple[str, ...]:
-    """What speaks against staging *wanted*, a sentence for each attribute; nothing where nothing does."""
-    found = []
-    for name, value in sorted(wanted.items()):
-        entry = registry.get(name) if registry else None
-        if entry is not None:
-            problem = _problem(entry, value)
-        elif name not in current:
-            problem = "is not an attribute of this BIOS"
-        elif registry is None and current[name] is not None and type(value) is not type(current[name]):
-            problem = f"is of type {type(current[name]).__name__}, not {type(value).__name__}"
-        else:
-            problem = None
-        if problem:
-            found.append(f"{name} {problem}")
-    return tuple(found)
-
-
-def _problem(entry: Document, value: AttributeValue) -> str | None:
-    if entry.get("ReadOnly") is True or entry.get("Immutable") is True:
-        return "is read-only"
-    match text(entry, "Type"):
-        case "Enumeration":
-            allowed = [text(item, "ValueName") for item in items(entry, "Value")]
-            return None if value in allowed else f"cannot be {value!r}, only {', '.join(filter(None, allowed))}"
-        case "Integer":
-            return _integer_problem(entry, value)
-        case "Boolean":
-            return None if isinstance(value, bool) else f"must be true or false, not {value!r}"
-        case "String" | "Password" as kind:
-            return _string_problem(entry, value, secret=kind == "Password")
-        case _:  # Date, or a word of a later registry: the BMC judges it
-            return None
-
-
-def _integer_problem(entry: Document, value: AttributeValue) -> str | None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        return f"must be a whole number, not {value!r}"
-    low, high, step = (dig(entry, key) for key in ("LowerBound", "UpperBound", "ScalarIncrement"))
-    if isinstance(low, int | float) and value < low:
-        return f"must be at least {low}, not {value}"
-    if isinstance(high, int | float) and value > high:
-        return f"must be at most {high}, not {value}"
-    if (
-        isinstance(step, int)
-        and not isinstance(step, bool)
-        and step > 0
-        and isinstance(low, int)
-        and (value - low) % step
-    ):
-        return f"goes in steps of {step} from {low}; {value} is none"
-    return None
-
-
-def _string_problem(entry: Document, value: AttributeValue, *, secret: bool) -> str | None:
-    if not isinstance(value, str):
-        return "must be a string"
-    shortest, longest = dig(entry, "MinLength"), dig(entry, "MaxLength")
-    shown = "" if secret else f", not {value!r}"
-    if isinstance(shortest, int) and len(value) < shortest:
-        return f"must have at least {shortest} characters{shown}"
-    if isinstance(longest, int) and len(value) > longest:
-        return f"must have at most {longest} characters{shown}"
-    return None
 
 
 def _forms(etag: str, first: int) -> list[tuple[int, str | None]]:

@@ -13,6 +13,7 @@ from ...core.bundle import AttributeValue
 from ...core.identity import ComponentName, NodeName
 from ...core.observation import Component, Identity, Look, Observation, TaskPhase, TaskSeen, Unknown
 from ...core.receipt import Accepted, Ground, Receipt, Refused
+from ...core.settings_check import SettingsCheck
 from ...errors import BmcCertificateError, BmcLoginError, BmcRefusedError, BmcUnreachableError, NodeError
 from ...ports import Clock, Credentials, Image, ResetKind
 from . import power, receipts
@@ -211,6 +212,22 @@ class RedfishBmc:
         """Stage BIOS attributes for the next host reset, once; what the registry forbids is not sent."""
         try:
             return self._remembered(await self._bios.stage(attributes))
+        except NodeError as error:
+            return receipts.of_error(error)
+
+    async def check_settings(self, attributes: Mapping[str, AttributeValue]) -> SettingsCheck | Unknown:
+        """Say what speaks against staging *attributes*, touching nothing."""
+        try:
+            return await self._bios.check(attributes)
+        except (BmcLoginError, BmcCertificateError):
+            raise
+        except NodeError as error:
+            return Unknown(str(error))
+
+    async def reset_bios(self) -> Receipt:
+        """Have the BIOS go back to its defaults at the next host reset, once."""
+        try:
+            return self._remembered(await self._bios.reset_to_defaults())
         except NodeError as error:
             return receipts.of_error(error)
 

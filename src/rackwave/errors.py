@@ -33,6 +33,10 @@ class SecretError(RackwaveError):
     """A reference to credentials did not resolve. The reference is named, never its value."""
 
 
+class QuirkError(RackwaveError):
+    """A record of what a make of BMC does differently cannot be used: its file is named."""
+
+
 # -- the bundle's publisher must act --------------------------------------------------------
 
 

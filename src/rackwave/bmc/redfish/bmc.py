@@ -16,6 +16,7 @@ from ...core.receipt import Accepted, Ground, Receipt, Refused
 from ...core.settings_check import SettingsCheck
 from ...errors import BmcCertificateError, BmcLoginError, BmcRefusedError, BmcUnreachableError, NodeError
 from ...ports import Clock, Credentials, Image, ResetKind
+from ..quirks import Roster
 from . import power, receipts
 from .answer import Answer
 from .bios import Bios
@@ -54,6 +55,7 @@ class RedfishBmc:
         on_session: told ``(uri, opened)``, so that the journal knows which sessions to close after a crash.
         prefer: how images go over where the service leaves the choice.
         system: the Id of the node's ComputerSystem, where the BMC has several.
+        roster: what makes do differently; the records that are installed where it is not given.
     """
 
     def __init__(
@@ -68,13 +70,14 @@ class RedfishBmc:
         on_session: OnSession | None = None,
         prefer: Prefer = "auto",
         system: str | None = None,
+        roster: Roster | None = None,
     ) -> None:
         self._node = node
         self._clock = clock
         self._prefer: Prefer = prefer
         self.transport = Transport(node, url, trust, timeouts)
         self.session = Session(self.transport, credentials, clock, on_session)
-        self.service = Service(self.session, system)
+        self.service = Service(self.session, system, roster)
         self._bios = Bios(self.session, self.service, clock)
         self.inspection = Inspection(self.session, self.service, clock)
         self._born: dict[str, float] = {}

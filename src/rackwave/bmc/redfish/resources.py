@@ -11,8 +11,10 @@ from urllib.parse import unquote
 from ...core.identity import ComponentName
 from ...core.observation import NOT_ASKED, Component, Unknown
 from ...errors import BmcAnswerError, BmcRefusedError
+from ..quirks import Quirks, Roster, load_roster
 from .answer import Answer
 from .document import Document, dig, items, link, segments, text, uri_path
+from .make import Make
 from .power import allowed_by_info, allowed_values
 from .session import Session
 
@@ -32,13 +34,15 @@ _PENDING_STATES = ("StandbySpare", "StandbyOffline", "Updating", "Enabled")
 class Service:
     """The resources of one BMC, and which of its systems is the node."""
 
-    def __init__(self, session: Session, system: str | None = None) -> None:
+    def __init__(self, session: Session, system: str | None = None, roster: Roster | None = None) -> None:
         self._session = session
         self._named = system
+        self._roster = load_roster() if roster is None else roster
         self.forget()
 
     def forget(self) -> None:
         """Find everything anew: the BMC may run another firmware now."""
+        self.make = Make(self._roster)
         self._root: Document | None = None
         self._system: str | None = None
         self._system_document: Document | None = None
@@ -54,7 +58,20 @@ class Service:
         if self._root is None:
             self._root = (await self._session.root()).document
             self._session.collection = link(self._root, "Links", "Sessions") or self._session.collection
+            self.make.note_root(self._root)
         return self._root
+
+    async def quirks(self, *keys: str) -> Quirks:
+        """What is different about this BMC, as far as it concerns *keys* of `Quirks`; none given: all.
+
+        Costs a request only where a record that sets one of them may fit, and system or manager decide.
+        """
+        await self.root()
+        if self.make.facts.model is None and self.make.is_unsure(keys):
+            await self.system()
+        if self.make.facts.firmware is None and self.make.is_unsure(keys):
+            await self.manager()
+        return self.make.selection.quirks
 
     async def get(self, uri: str) -> Answer:
         """Read one of the URIs that this object has handed out; forget them all when it is gone."""
@@ -112,6 +129,7 @@ class Service:
         """Read the node's ComputerSystem."""
         document = (await self.get(await self.system_uri())).document
         self._system_document = document
+        self.make.note_system(document)
         if self._manager is None:
             managers = [link(item) for item in items(document, "Links", "ManagedBy")]
             if len(managers) == 1:
@@ -151,7 +169,9 @@ class Service:
 
     async def manager(self) -> Document:
         """Read the Manager."""
-        return (await self.get(await self.manager_uri())).document
+        document = (await self.get(await self.manager_uri())).document
+        self.make.note_manager(document)
+        return document
 
     async def update_service(self) -> Document:
         """The UpdateService, read once: it says what the service can do, which does not change under us."""

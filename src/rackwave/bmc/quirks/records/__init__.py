@@ -1,0 +1,1 @@
+"""The records that ship: one file for each family of makes."""

@@ -25,6 +25,7 @@ from .bundle import Activation
 from .event import Outcome
 from .history import Attempt, StepRecord
 from .observation import NOT_ASKED, Look, Observation, Post, TaskPhase, TaskSeen, Unknown
+from .pace import away, next_look
 from .planner import is_unmarked, was_effective
 from .policy import Policy
 from .receipt import Accepted
@@ -113,14 +114,17 @@ def resolve(
     policy: Policy,
     now: float,
     since: float = 0.0,
+    usual: float | None = None,
+    who: str = "",
 ) -> Doubt:
     """Say what became of the open write *record*, or what it takes to know.
 
     *holding* is what the image server and the journal say of the image; None where nobody asked yet.
-    *since* is when this process began to watch.
+    *since* is when this process began to watch; *usual* what such a write took before, in seconds;
+    *who* is the node, whose waits keep out of step with the others'.
     """
     if seen.task is not NOT_ASKED:
-        followed = _follow(seen.task, policy, record, write, now)
+        followed = _follow(seen.task, policy, record, write, now, usual, who)
         if followed is not None:
             return followed
     if seen.tasks is NOT_ASKED or seen.component(write.component).installed is NOT_ASKED:
@@ -132,7 +136,9 @@ def resolve(
         return Ended(Outcome.DONE, f"{write.component} reports {write.version}")
     tied = _tied_task(record, seen.tasks)
     if tied is not None and tied.phase is not TaskPhase.VANISHED:
-        return _follow(tied, policy, record, write, now) or StillOpen(policy.poll, "its task cannot be read")
+        return _follow(tied, policy, record, write, now, usual, who) or StillOpen(
+            policy.poll, "its task cannot be read"
+        )
     return _without_task(record, write, attempt, seen, holding, policy, now, since)
 
 
@@ -142,12 +148,19 @@ def time_limit(write: WriteImage, policy: Policy) -> float:
 
 
 def _follow(
-    task: TaskSeen | Unknown, policy: Policy, record: StepRecord, write: WriteImage, now: float
+    task: TaskSeen | Unknown,
+    policy: Policy,
+    record: StepRecord,
+    write: WriteImage,
+    now: float,
+    usual: float | None,
+    who: str,
 ) -> Doubt | None:
     """Say what *task* decides; None where it decides nothing and a wider look is due."""
-    overdue = now - record.at > time_limit(write, policy)
+    limit, passed = time_limit(write, policy), now - record.last_at
+    overdue = now - record.at > limit
     if isinstance(task, Unknown):
-        return None if overdue else StillOpen(policy.poll, f"its task is {task}")
+        return None if overdue else StillOpen(away(policy, passed, who), f"its task is {task}")
     match task.phase:
         case TaskPhase.DONE:
             return Ended(Outcome.DONE, f"task {task.uri} ended well")
@@ -157,9 +170,11 @@ def _follow(
             return Ended(Outcome.FAILED, f"task {task.uri} failed: {task.message or 'no reason given'}")
         case TaskPhase.RUNNING if not overdue:
             percent = "" if task.percent is None else f", {task.percent} %"
-            return StillOpen(policy.poll, f"its task runs{percent}")
+            left = record.at + limit - now
+            wait = next_look(policy, passed, percent=task.percent, usual=usual, deadline=left)
+            return StillOpen(wait, f"its task runs{percent}")
         case TaskPhase.RUNNING:
-            return GiveUp(f"task {task.uri} still runs after {time_limit(write, policy):.0f} s, its time limit (P11)")
+            return GiveUp(f"task {task.uri} still runs after {limit:.0f} s, its time limit (P11)")
         case TaskPhase.VANISHED:
             return None
 
@@ -196,7 +211,8 @@ def _without_task(
     if isinstance(seen.tasks, Unknown) or any(task.phase is TaskPhase.RUNNING for task in seen.tasks):
         if now - max(may_run_until, watched) > policy.busy_timeout:
             return GiveUp("the BMC's tasks cannot be read, or one that is not ours never ends")
-        return StillOpen(policy.poll, "the BMC is busy, or its tasks cannot be read")
+        watched_for = now - max(may_run_until, watched)
+        return StillOpen(next_look(policy, watched_for), "the BMC is busy, or its tasks cannot be read")
     resets = attempt.resets_after(record.number)
     if write.activation is not Activation.IMMEDIATE and not resets:
         return WantsReset(write.activation, "an image may be staged unseen")
@@ -250,4 +266,7 @@ def _read(
 
 
 def _patient(since: float, limit: float, why: str, policy: Policy, now: float) -> Doubt:
-    return StillOpen(policy.poll, why) if now - since <= limit else GiveUp(f"{why}, for {limit:.0f} s")
+    waited = now - since
+    if waited > limit:
+        return GiveUp(f"{why}, for {limit:.0f} s")
+    return StillOpen(next_look(policy, waited, deadline=limit - waited), why)

@@ -19,6 +19,7 @@ from . import event as ev
 from .bundle import Activation, frozen_map
 from .goal import Goal
 from .identity import AttemptId, BundleId, ComponentName, Digest, Lineage, NodeName, RolloutId
+from .pace import Durations
 from .policy import Policy
 from .receipt import Accepted, Ambiguous, Receipt, Refused
 from .step import ResetBmc, ResetHost, StageSettings, Step, WriteImage
@@ -195,6 +196,12 @@ class NodeHistory:
     sessions: frozenset[str] = frozenset()
     identity: ev.Identified | None = None
 
+    @property
+    def make(self) -> tuple[str, ...]:
+        """Vendor and model; empty where the machine did not say both."""
+        told = (self.identity.vendor, self.identity.model) if self.identity is not None else ()
+        return told if all(told) else ()
+
 
 @frozen
 class RolloutState:
@@ -224,10 +231,26 @@ class Ledger:
     def __init__(self) -> None:
         self.nodes: dict[NodeName, NodeHistory] = {}
         self.rollouts: dict[RolloutId, RolloutState] = {}
+        self._durations = Durations()
 
     def node(self, name: NodeName) -> NodeHistory:
         """Return the history of *name*, empty where nothing was ever recorded."""
         return self.nodes.get(name) or NodeHistory(name)
+
+    def usual(self, name: NodeName) -> float | None:
+        """Return what the last step of *name*'s open attempt usually takes, in seconds; None where nobody knows."""
+        history = self.node(name)
+        if history.attempt is None or not history.attempt.steps:
+            return None
+        return self._durations.usual(history.attempt.steps[-1].step, node=name, make=history.make)
+
+    def _learn(self, node: NodeName, resolved: ev.Resolved, at: float) -> None:
+        history = self.node(node)
+        records = history.attempt.steps if history.attempt is not None else ()
+        for record in records:
+            # What ended otherwise, or was in doubt, tells nothing of how long it takes when it goes well.
+            if record.number == resolved.number and resolved.outcome is ev.Outcome.DONE and record.was_accepted:
+                self._durations.add(record.step, at - record.last_at, node=node, make=history.make)
 
     def unfinished(self) -> tuple[RolloutState, ...]:
         """Return the rollouts that have begun and not ended, oldest first."""
@@ -248,6 +271,8 @@ class Ledger:
             case ev.RolloutFinished(rollout) as e:
                 self.rollouts[rollout] = evolve(self.rollouts[rollout], finished=e, finished_at=recorded.at)
             case node_event:
+                if isinstance(node_event, ev.Resolved):
+                    self._learn(node_event.node, node_event, recorded.at)
                 self.nodes[node_event.node] = apply_to_node(self.node(node_event.node), node_event, recorded.at)
 
 

@@ -24,8 +24,13 @@ class Policy:
     """The knobs of a rollout; times in seconds.
 
     Attributes:
-        poll: Between two looks at a task or a booting host. BMCs answer in 50 to 1,000 ms; 2 s keeps
-            their web server free.
+        poll: The shortest time between two looks at a task or a booting host. BMCs answer in 50 to
+            1,000 ms; 2 s keeps their web server free.
+        poll_most: The longest, whatever is expected: a minute is how late the end of an hour's flash
+            may be seen, and how old the news on a screen may be.
+        late: How much later than it happened an end may be seen, as a fraction of what it took, where
+            nothing tells when it will be; looks grow rarer by it (``core.pace``). 0.15 of a flash of
+            5 minutes is 45 s, and costs 24 looks where one each 2 s would cost 150.
         settle: How long a write that nobody saw begin must stay unseen before it may count as never
             begun. BMCs queue a pull for up to half a minute.
         reading_gap: Between the two fresh readings that such a verdict needs.
@@ -48,6 +53,8 @@ class Policy:
     """
 
     poll: float = field(default=2.0, validator=_check)
+    poll_most: float = field(default=60.0, validator=_check)
+    late: float = field(default=0.15, validator=_check)
     settle: float = field(default=60.0, validator=_check)
     reading_gap: float = field(default=10.0, validator=_check)
     write_limit: float = field(default=7200.0, validator=_check)

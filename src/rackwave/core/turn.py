@@ -35,6 +35,7 @@ from .history import Attempt, StepRecord
 from .identity import NodeName
 from .look import full_look, missing_of
 from .observation import NOT_ASKED, Look, Observation, Post, Power, TaskPhase, Unknown
+from .pace import away, next_look
 from .planner import (
     Blocked,
     Coming,
@@ -108,7 +109,8 @@ class Situation:
     """Everything a turn decides from. *holding* is None until somebody asked the image server.
 
     *since* is when this process first looked at the attempt: time in which nobody looked is no
-    patience spent, or one bad reading after a long outage of ours would condemn a node.
+    patience spent, or one bad reading after a long outage of ours would condemn a node. *usual* is what
+    the attempt's last step took before, in seconds, where anybody knows.
     """
 
     node: NodeName
@@ -119,10 +121,16 @@ class Situation:
     seen: Observation
     holding: Holding | None = None
     since: float = 0.0
+    usual: float | None = None
 
     def waited(self, moment: float | None = None) -> float:
         """Return for how long it has been watched since *moment*, or since the last news of the attempt."""
         return self.now - max(self.attempt.last_at if moment is None else moment, self.since)
+
+    def wait(self, why: str, limit: float, *, moment: float | None = None) -> Wait:
+        """Return the wait for what began at *moment* (the attempt's last news), given up after *limit* seconds."""
+        waited = self.waited(moment)
+        return Wait(next_look(self.policy, waited, deadline=limit - waited), why)
 
 
 def decide(situation: Situation) -> Decision:
@@ -166,6 +174,8 @@ def _decide_open_write(record: StepRecord, write: WriteImage, situation: Situati
         policy=situation.policy,
         now=situation.now,
         since=situation.since,
+        usual=situation.usual if record is situation.attempt.steps[-1] else None,
+        who=situation.node,
     )
     match doubt:
         case Ended(outcome, evidence):
@@ -231,7 +241,7 @@ def _decide_open_reset(record: StepRecord, situation: Situation) -> Decision | N
     if is_host and isinstance(seen.post, Unknown):
         return _patience(situation, f"POST is {seen.post}", AttemptResult.LOST)
     if is_host and seen.post is Post.RUNNING and situation.waited() <= policy.reset_timeout:
-        return Wait(policy.poll, "the host is starting")
+        return situation.wait("the host is starting", policy.reset_timeout)
     return Resolve(record.number, Outcome.NEVER_STARTED, "it is where it was: no reset was seen")
 
 
@@ -258,8 +268,9 @@ def _decide_host_before(situation: Situation) -> Decision | None:
         return See(Look())
     if attempt.goal.revives:
         # An earlier attempt's reset may still be applying an image during POST: do not write or reset into it.
-        if seen.post is Post.RUNNING and situation.waited(attempt.started) <= situation.policy.reset_timeout:
-            return Wait(situation.policy.poll, "the host is starting")
+        patience = situation.policy.reset_timeout
+        if seen.post is Post.RUNNING and situation.waited(attempt.started) <= patience:
+            return situation.wait("the host is starting", patience, moment=attempt.started)
         return _when_idle(situation, host_reset(seen, ())) if attempt.goal.restart else None
     # What dies after we began counts as the bundle's ("undecided counts as the bundle's").
     dead = AttemptResult.FAILED if attempt.has_begun else AttemptResult.DEAD
@@ -272,12 +283,12 @@ def _decide_host_before(situation: Situation) -> Decision | None:
             if is_dead or attempt.has_begun:
                 return Finish(dead, (why,))
             if situation.waited(attempt.started) <= situation.policy.effect_timeout:
-                return Wait(situation.policy.poll, f"{why}; it may pass")
+                return situation.wait(f"{why}; it may pass", situation.policy.effect_timeout, moment=attempt.started)
             return Finish(AttemptResult.LOST, (f"{why}, and what runs on it may be at work: it is not restarted",))
         case NotYet(why):
             if situation.waited() > situation.policy.reset_timeout:
                 return Finish(dead, (f"{why}, for {situation.policy.reset_timeout:.0f} s",))
-            return Wait(situation.policy.poll, why)
+            return situation.wait(why, situation.policy.reset_timeout)
         case NotKnown(why):
             return _patience(situation, why, AttemptResult.LOST)
 
@@ -319,7 +330,7 @@ def _decide_elements(situation: Situation) -> Decision:
             return _patience(situation, "; ".join(c.why for c in coming), AttemptResult.FAILED)
         if _effect_is_overdue(situation):
             return Finish(AttemptResult.FAILED, tuple(c.why for c in coming))
-        return Wait(policy.poll, "; ".join(c.why for c in coming))
+        return situation.wait("; ".join(c.why for c in coming), policy.effect_timeout)
     return _decide_gate(situation)
 
 
@@ -352,7 +363,9 @@ def _decide_booting(situation: Situation) -> Decision | None:
         return Resolve(last.number, Outcome.DONE, f"restarted; POST {seen.post}")
     if situation.waited(last.last_at) > policy.reset_timeout:
         return Finish(AttemptResult.FAILED, (f"{why}, for {policy.reset_timeout:.0f} s",))
-    return Wait(policy.poll, why)
+    left = policy.reset_timeout - situation.waited(last.last_at)
+    usual = situation.usual if last is attempt.steps[-1] else None
+    return Wait(next_look(policy, passed, usual=usual, deadline=left), why)
 
 
 def _decide_gate(situation: Situation) -> Decision:
@@ -372,11 +385,11 @@ def _decide_gate(situation: Situation) -> Decision:
             if _may_revive(situation):
                 return _when_idle(situation, host_reset(seen, ()))
             if seen.post is not Post.FAILED and waited <= policy.effect_timeout:
-                return Wait(policy.poll, f"{why}; it may pass")
+                return situation.wait(f"{why}; it may pass", policy.effect_timeout)
             return Finish(AttemptResult.FAILED, (why,))
         case NotYet(why):
             if waited <= policy.reset_timeout:
-                return Wait(policy.poll, why)
+                return situation.wait(why, policy.reset_timeout)
             return Finish(AttemptResult.FAILED, (f"{why}, for {policy.reset_timeout:.0f} s",))
         case NotKnown(why):
             return _patience(situation, why, AttemptResult.FAILED)
@@ -413,7 +426,7 @@ def _when_idle(situation: Situation, step: Step) -> Decision:
     if running:
         if situation.waited() > policy.busy_timeout:
             return _end_unharmed(situation, f"the BMC is busy with {running[0].uri}, which is not ours")
-        return Wait(policy.poll, f"the BMC is busy with {running[0].uri}")
+        return situation.wait(f"the BMC is busy with {running[0].uri}", policy.busy_timeout)
     if isinstance(step, WriteImage) and (first := _over_staged(situation, step)) is not None:
         return first
     return _unless_refused(situation, Act(step, tuple(task.uri for task in seen.tasks)))
@@ -441,7 +454,7 @@ def _until_started(situation: Situation, step: Step) -> Wait | None:
     """Hold back a reset while the host is in POST: that may be applying an image, ours or a stranger's (P15)."""
     is_starting = isinstance(step, (ResetHost, ResetBmc)) and situation.seen.post is Post.RUNNING
     if is_starting and situation.waited() <= situation.policy.reset_timeout:
-        return Wait(situation.policy.poll, "the host is starting; no reset into that")
+        return situation.wait("the host is starting; no reset into that", situation.policy.reset_timeout)
     return None
 
 
@@ -473,5 +486,5 @@ def _patience(situation: Situation, why: str, result: AttemptResult) -> Decision
     waited = situation.waited()
     if waited <= policy.unknown_timeout:
         # A silent BMC is asked less and less often: it may be the one that is rebooting.
-        return Wait(min(policy.poll * (1 + waited / 30), 30.0), why)
+        return Wait(away(policy, waited, situation.node), why)
     return Finish(result, (f"{why}, for {policy.unknown_timeout:.0f} s",))

@@ -20,6 +20,7 @@ from ..core.history import Attempt, StepRecord
 from ..core.identity import AttemptId, NodeName
 from ..core.look import opening_look
 from ..core.observation import Look, Observation, Unknown
+from ..core.pace import first_look
 from ..core.policy import Policy
 from ..core.receipt import Ambiguous, Receipt, Refused
 from ..core.step import WriteImage
@@ -92,7 +93,8 @@ class WorkerOrchestrator:
                 attempt = self._attempt(node)
                 now = self._clock.now()
                 since = self._watched_since(node, attempt, now)
-                decision = decide(Situation(node, attempt, bundle, policy, now, seen, holding, since))
+                usual = self._logbook.ledger.usual(node)
+                decision = decide(Situation(node, attempt, bundle, policy, now, seen, holding, since, usual))
                 match decision:
                     case See(look):
                         seen = seen.with_more(await bmc.observe(look))
@@ -154,9 +156,9 @@ class WorkerOrchestrator:
         await check_lease()
         receipt = await self._send(prepared, bmc, attempt, number)
         await self._logbook.record(Acted(node, attempt.id, number, receipt))
-        is_taken = not isinstance(receipt, (Refused, Ambiguous))
-        wait = policy.poll if isinstance(act.step, WriteImage) or not is_taken else min(policy.poll, 1.0)
-        return Rest(wait, "sent")
+        if isinstance(receipt, (Refused, Ambiguous)):
+            return Rest(policy.poll, "sent, and not known to be taken")
+        return Rest(first_look(policy, act.step, usual=self._logbook.ledger.usual(node)), "sent")
 
     async def _send(self, prepared: Prepared, bmc: Bmc, attempt: Attempt, number: int) -> Receipt:
         async def completing() -> None:

@@ -8,11 +8,15 @@ from typing import Protocol
 
 from attrs import field, frozen
 
+from .core.boot import BootOverride, BootSetting
 from .core.bundle import AttributeValue
 from .core.event import Event, Recorded
 from .core.identity import AttemptId, ComponentName, Digest, NodeName
+from .core.log import LogMark, LogNews
 from .core.observation import Look, Observation, Unknown
+from .core.power import PowerAct
 from .core.receipt import Receipt
+from .core.sensor import SensorReadings
 from .core.settings_check import SettingsCheck
 from .core.step import ResetKind
 
@@ -25,6 +29,7 @@ __all__ = [
     "Image",
     "ImageServer",
     "Journal",
+    "Panel",
     "ResetKind",
     "Secrets",
 ]
@@ -108,6 +113,46 @@ class Bmc(Protocol):
 
     async def close(self) -> None:
         """End the session on the BMC and let go of everything."""
+        ...
+
+
+class Panel(Protocol):
+    """What a person reads of and does to one machine by hand, beside the plans: an adapter has it with `Bmc`.
+
+    Like there, what cannot be read is Unknown, an act is sent once, and both raise where a person must act
+    first. Whoever calls an act holds the node's lease.
+    """
+
+    async def power_acts(self) -> frozenset[PowerAct] | Unknown | None:
+        """Return what the service can be asked for; None: it does not say."""
+        ...
+
+    async def power(self, act: PowerAct) -> Receipt:
+        """Send one power act. A refusal in the state that was asked for is as good as yes (P35)."""
+        ...
+
+    async def boot_setting(self) -> BootSetting | Unknown:
+        """Read what overrides the boot order, and what may."""
+        ...
+
+    async def set_boot(self, override: BootOverride) -> Receipt:
+        """Override the boot order; Lasting.NEVER clears it."""
+        ...
+
+    async def indicator(self) -> bool | Unknown:
+        """Read whether the locator light is on."""
+        ...
+
+    async def set_indicator(self, *, on: bool) -> Receipt:
+        """Switch the locator light."""
+        ...
+
+    async def sensors(self) -> SensorReadings | Unknown:
+        """Read the sensors, in a bounded number of requests."""
+        ...
+
+    async def log(self, since: LogMark | None, *, limit: int) -> LogNews | Unknown:
+        """Read at most *limit* entries of the machine's event log, the newest, or those since a mark."""
         ...
 
 

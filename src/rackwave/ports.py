@@ -91,6 +91,13 @@ class Bmc(Protocol):
         """
         ...
 
+    async def start_update(self, component: ComponentName) -> Receipt:
+        """Tell the BMC to begin with the image that it holds for *component*, once.
+
+        Refused, UNABLE, where this way holds nothing that could be begun with.
+        """
+        ...
+
     async def configure(self, attributes: Mapping[str, AttributeValue]) -> Receipt:
         """Stage BIOS attributes for the next host reset, once."""
         ...

@@ -277,6 +277,12 @@ class Machine:
         return task if task is not None and task.shown_from <= self._timeline.time else None
 
     @property
+    def held(self) -> tuple[ComponentName, ...]:
+        """The components whose image was uploaded and verified, and waits to be started (P19)."""
+        self.advance()
+        return self._updates.held
+
+    @property
     def updating(self) -> bool:
         """Whether an image is on its way or being programmed."""
         self.advance()

@@ -5,7 +5,7 @@ is decided, request by request, by a *wire* that the test hands in::
 
     bmc = SimBmc(machine, images=server, wire=lambda act: WireFate.OK)
 
-*act* is ``observe``, ``write``, ``configure``, ``reset_host`` or ``reset_bmc``.
+*act* is ``observe``, ``write``, ``start_update``, ``configure``, ``reset_host`` or ``reset_bmc``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import assert_never
 
-from attrs import define
+from attrs import define, evolve
 
 from rackwave.core.bundle import AttributeValue
 from rackwave.core.identity import AttemptId, ComponentName, Digest, NodeName
@@ -32,7 +32,7 @@ from rackwave.core.observation import (
     TaskSeen,
     Unknown,
 )
-from rackwave.core.receipt import Accepted, Ambiguous, Receipt, Refused
+from rackwave.core.receipt import Accepted, Ambiguous, Ground, Receipt, Refused
 from rackwave.core.settings_check import SettingsCheck
 from rackwave.ports import Clock, Fetch, Image, ResetKind
 
@@ -41,9 +41,9 @@ from .faults import AnswerLost, Busy, GarbledError, KeepAliveDropped, LoginFails
 from .host import PowerState
 from .images import ImageError, ImageFacts, read_image
 from .machine import ComponentView, Machine
-from .personality import Personality
+from .personality import Personality, StartUpdate
 from .refusal import LabRefusal
-from .updates import MachineTask, TaskState, TaskStatus
+from .updates import Hold, MachineTask, TaskState, TaskStatus
 
 TASKS = "/redfish/v1/TaskService/Tasks/"
 
@@ -220,7 +220,22 @@ class SimBmc:
         fate = self._fate("write", "POST", path)
         if fate not in _BEFORE_THE_BODY and self._machine.bmc_alive:
             await completing()
-        return self._apply("write", fate, lambda: self._push(image), upload=True)
+        receipt = self._apply("write", fate, lambda: self._push(image), upload=True)
+        # Whoever asks that an image be held knows so, also where no answer comes.
+        return evolve(receipt, held=self._holds) if isinstance(receipt, Ambiguous) else receipt
+
+    async def start_update(self, component: ComponentName) -> Receipt:
+        """Program the image that was pushed for *component* and waits for that, once."""
+        machine = self._machine
+        spec = machine.personality.component(component)
+        if spec is None or spec.name not in machine.held:
+            return Refused(f"the BMC holds no image for {component}", ground=Ground.UNABLE)
+
+        def start() -> Accepted:
+            begun = machine.start_update()
+            return Accepted(self._uri(next(task for task in begun if task.component == spec.name)), "StartUpdate")
+
+        return self._act("start_update", "POST", "/redfish/v1/UpdateService/Actions/UpdateService.StartUpdate", start)
 
     async def configure(self, attributes: Mapping[str, AttributeValue]) -> Receipt:
         """Stage BIOS attributes, once."""
@@ -355,9 +370,15 @@ class SimBmc:
 
     def _push(self, image: Image) -> Accepted:
         target = image.component if self._machine.personality.rules.push_names_component else None
-        task = self._machine.begin_update(target, image.file_name, source="push")
+        hold = Hold.STARTED if self._holds else Hold.NO
+        task = self._machine.begin_update(target, image.file_name, source="push", hold=hold)
         self._hand_in(task, image.path)
-        return Accepted(task=self._uri(task), way="MultipartHttpPush")
+        return Accepted(task=self._uri(task), way="MultipartHttpPush", held=self._holds)
+
+    @property
+    def _holds(self) -> bool:
+        """Whether a pushed image waits for StartUpdate: where the adapter can ask for it, it does."""
+        return self._machine.personality.rules.start_update is not StartUpdate.NEVER
 
     def _uri(self, task: MachineTask) -> str | None:
         return TASKS + task.id if self._machine.personality.rules.tasks else None
@@ -428,7 +449,9 @@ class SimBmc:
         return tuple(self._seen(task) for task in tasks)
 
     def _seen(self, task: MachineTask) -> TaskSeen:
-        if not task.ended:
+        if task.state is TaskState.PENDING:
+            phase = TaskPhase.STAGED
+        elif not task.ended:
             phase = TaskPhase.RUNNING
         elif task.state is TaskState.COMPLETED and task.status is TaskStatus.OK:
             phase = TaskPhase.DONE
@@ -441,6 +464,7 @@ class SimBmc:
             message=task.messages[-1].text if task.messages else "",
             image=task.image if self._machine.personality.rules.task_names_image else None,
             transfer_failed=task.transfer_failed,
+            held=task.step == "verify" and task.ended,
         )
 
 

@@ -140,6 +140,11 @@ class Updates:
         """Whether an image is on its way or being programmed."""
         return bool(self._transfers or self._flashes or self._stuck)
 
+    @property
+    def held(self) -> tuple[ComponentName, ...]:
+        """The components whose image waits for StartUpdate."""
+        return tuple(bank.spec.name for _, bank, _ in self._held.values())
+
     def waiting_for(self, what: Needs) -> tuple[Bank, ...]:
         """Return the banks whose staged image needs *what*."""
         return tuple(bank for bank in self.banks.values() if bank.staged is not None and bank.staged.needs is what)

@@ -1,8 +1,9 @@
 """What became of a write whose end nobody told us ("Never twice" in system.md).
 
 Rules, in this order:
-1. The target version is installed or staged: it was done.
-2. A task that is ours says how it ended; while it runs, wait.
+1. A task that is ours says how it ended, and the component bears it out or not (tracking.py); while
+   it runs, wait.
+2. The target version is installed or staged: it was done.
 3. Nothing decides before the settle time, nor, where the BMC may hold the whole image, before the
    write's own time limit: until then it may still be running.
 4. Then the activating reset is done once, for an image may be staged unseen.
@@ -13,100 +14,54 @@ Rules, in this order:
 
 A task is ours when it names our attempt's image, or when it is the only task that the BMC did not
 have just before our request.
+
+An upload may be held by the BMC until StartUpdate. Then:
+7. The upload is resolved when its image is held, by its task's word or by the BMC's own; nothing
+   else is uploaded to that component until it was begun with, or a restart of the BMC dropped it.
+8. A StartUpdate is a write: it stays open as one does, by rules 1 to 6, the whole image being there.
+   It may be sent again only where it never began: its answer was lost, no task came of it although
+   the BMC still lists those from before it, and either this process watched all the while or, after
+   the activating reset, the old version was read twice. A BMC that forgot its tasks may have run it.
 """
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
-from attrs import frozen
-
 from .bundle import Activation
 from .event import Outcome
+from .finding import (
+    Ended,
+    Finding,
+    GiveUp,
+    Holding,
+    Open,
+    StillOpen,
+    WantsLook,
+    WantsReading,
+    WantsReset,
+    wide_look,
+)
 from .history import Attempt, StepRecord
-from .observation import NOT_ASKED, Look, Observation, Post, TaskPhase, TaskSeen, Unknown
-from .pace import away, next_look
-from .planner import is_unmarked, was_effective
+from .observation import NOT_ASKED, Look, Observation, TaskPhase, Unknown
+from .pace import next_look
+from .planner import was_effective
 from .policy import Policy
 from .receipt import Accepted
-from .step import WriteImage
+from .step import Flash, StartUpdate
+from .tracking import follow, is_busy, is_there, tied_task, until_restarted
 
 
-@frozen
-class Ended:
-    """It ended like this, and this shows it."""
-
-    outcome: Outcome
-    evidence: str
-
-
-@frozen
-class StillOpen:
-    """Look again after *seconds*."""
-
-    seconds: float
-    why: str
-
-
-@frozen
-class WantsLook:
-    """What was looked at does not suffice."""
-
-    look: Look
-
-
-@frozen
-class WantsReset:
-    """Only the activating reset can show what is there."""
-
-    activation: Activation
-    why: str
-
-
-@frozen
-class WantsReading:
-    """This reading counts and is to be journalled."""
-
-    installed: str
-
-
-@frozen
-class GiveUp:
-    """Nobody can know from here; a person must look."""
-
-    evidence: str
-
-
-Doubt: TypeAlias = Ended | StillOpen | WantsLook | WantsReset | WantsReading | GiveUp
-
-
-@frozen
-class Holding:
-    """How much of the image the BMC may hold: *requests* it made for it, and whether it may have it *whole*."""
-
-    requests: int
-    whole: bool
-
-
-def first_look(record: StepRecord, write: WriteImage) -> Look:
+def first_look(record: StepRecord, step: Flash) -> Look:
     """Return the cheapest look that can tell how *record* goes on: its task where it has one."""
     if isinstance(record.receipt, Accepted) and record.receipt.task is not None:
         return Look(system=False, task=record.receipt.task)
-    return wide_look(write)
-
-
-def wide_look(write: WriteImage) -> Look:
-    """Return the look that a write in doubt needs: every task, the component and the host."""
-    return Look(
-        bmc=write.activation is Activation.BMC_RESET,
-        components=frozenset({write.component}),
-        tasks=True,
-    )
+    if isinstance(record.receipt, Accepted) and record.receipt.held:
+        return Look(system=False)
+    return wide_look(step)
 
 
 def resolve(
     record: StepRecord,
-    write: WriteImage,
+    step: Flash,
     *,
     attempt: Attempt,
     seen: Observation,
@@ -116,157 +71,105 @@ def resolve(
     since: float = 0.0,
     usual: float | None = None,
     who: str = "",
-) -> Doubt:
+) -> Finding:
     """Say what became of the open write *record*, or what it takes to know.
 
     *holding* is what the image server and the journal say of the image; None where nobody asked yet.
     *since* is when this process began to watch; *usual* what such a write took before, in seconds;
     *who* is the node, whose waits keep out of step with the others'.
     """
+    case = Open(record, step, attempt, seen, policy, now, since, usual, who)
     if seen.task is not NOT_ASKED:
-        followed = _follow(seen.task, policy, record, write, now, usual, who)
+        followed = follow(case, seen.task)
         if followed is not None:
             return followed
-    if seen.tasks is NOT_ASKED or seen.component(write.component).installed is NOT_ASKED:
-        return WantsLook(wide_look(write))
-    component = seen.component(write.component)
-    if component.staged == write.version:
-        return Ended(Outcome.DONE, f"{write.component} has {write.version} staged")
-    if component.installed == write.version and write.expects not in ("", write.version):
-        return Ended(Outcome.DONE, f"{write.component} reports {write.version}")
-    tied = _tied_task(record, seen.tasks)
+    elif case.is_to_be_held and record.was_accepted:
+        return Ended(Outcome.HELD, "the BMC took the image whole and holds it")
+    if seen.tasks is NOT_ASKED or case.component.installed is NOT_ASKED:
+        return WantsLook(wide_look(step))
+    if (there := is_there(case)) is not None:
+        return Ended(Outcome.DONE, there)
+    tied = tied_task(record, seen.tasks)
     if tied is not None and tied.phase is not TaskPhase.VANISHED:
-        return _follow(tied, policy, record, write, now, usual, who) or StillOpen(
-            policy.poll, "its task cannot be read"
+        return follow(case, tied) or StillOpen(policy.poll, "its task cannot be read")
+    if isinstance(step, StartUpdate):
+        return _start_without_task(case)
+    if case.is_to_be_held and record.was_accepted:
+        return _held_without_task(case)
+    return _without_task(case, holding)
+
+
+def _held_without_task(case: Open) -> Finding:
+    """The task that verified the image is gone: StartUpdate itself will show whether it is held."""
+    if case.now - case.record.last_at <= case.policy.settle:
+        return StillOpen(case.policy.poll, "its task is gone; it may still be verified")
+    if is_busy(case):
+        return case.patient(
+            case.record.last_at + case.time_limit, case.policy.busy_timeout, "the BMC is busy, or hides its tasks"
         )
-    return _without_task(record, write, attempt, seen, holding, policy, now, since)
+    return Ended(Outcome.HELD, "the image went over whole and its task is gone; the BMC may hold it")
 
 
-def time_limit(write: WriteImage, policy: Policy) -> float:
-    """Return how long *write* may run, in seconds."""
-    return min(write.time_limit, policy.write_limit)
+def _start_without_task(case: Open) -> Finding:
+    """Whether what the BMC held was begun with, where no task tells."""
+    record, tasks = case.record, case.seen.tasks
+    remembers = not isinstance(tasks, Unknown) and any(task.uri in record.known_tasks for task in tasks)
+    if record.was_accepted or not remembers:
+        return _without_task(case, Holding(1, whole=True))
+    installed = case.component.installed
+    settled = case.now - record.at > case.policy.settle
+    if settled and not is_busy(case) and case.since <= record.at and installed == case.step.expects:
+        why = f"no task came of it, though the BMC still lists those from before, and {case.step.component} reads"
+        return Ended(Outcome.NEVER_STARTED, f"{why} {installed}")
+    return _without_task(case, Holding(0, whole=False))
 
 
-def _follow(
-    task: TaskSeen | Unknown,
-    policy: Policy,
-    record: StepRecord,
-    write: WriteImage,
-    now: float,
-    usual: float | None,
-    who: str,
-) -> Doubt | None:
-    """Say what *task* decides; None where it decides nothing and a wider look is due."""
-    limit, passed = time_limit(write, policy), now - record.last_at
-    overdue = now - record.at > limit
-    if isinstance(task, Unknown):
-        return None if overdue else StillOpen(away(policy, passed, who), f"its task is {task}")
-    match task.phase:
-        case TaskPhase.DONE:
-            return Ended(Outcome.DONE, f"task {task.uri} ended well")
-        case TaskPhase.FAILED if task.transfer_failed:
-            return Ended(Outcome.NEVER_STARTED, f"the BMC could not get the image: {task.message}")
-        case TaskPhase.FAILED:
-            return Ended(Outcome.FAILED, f"task {task.uri} failed: {task.message or 'no reason given'}")
-        case TaskPhase.RUNNING if not overdue:
-            percent = "" if task.percent is None else f", {task.percent} %"
-            left = record.at + limit - now
-            wait = next_look(policy, passed, percent=task.percent, usual=usual, deadline=left)
-            return StillOpen(wait, f"its task runs{percent}")
-        case TaskPhase.RUNNING:
-            return GiveUp(f"task {task.uri} still runs after {limit:.0f} s, its time limit (P11)")
-        case TaskPhase.VANISHED:
-            return None
-
-
-def _tied_task(record: StepRecord, tasks: tuple[TaskSeen, ...] | Unknown) -> TaskSeen | None:
-    if isinstance(tasks, Unknown):
-        return None
-    mark = f"attempt-{record.attempt}"
-    named = [task for task in tasks if task.image is not None and mark in task.image]
-    if named:
-        return named[-1]
-    new = [task for task in tasks if task.uri not in record.known_tasks and task.image is None]
-    return new[0] if len(new) == 1 else None
-
-
-def _without_task(
-    record: StepRecord,
-    write: WriteImage,
-    attempt: Attempt,
-    seen: Observation,
-    holding: Holding | None,
-    policy: Policy,
-    now: float,
-    watched: float,
-) -> Doubt:
+def _without_task(case: Open, holding: Holding | None) -> Finding:
     """No task tells: wait until nothing can be running, reset once, read twice."""
+    record, step, policy, now = case.record, case.step, case.policy, case.now
     if holding is None:
-        return WantsLook(wide_look(write))
+        return WantsLook(wide_look(step))
     # One that has begun to fetch may still be at it, however slowly: it counts like one that has it all.
     may_have_it = holding.whole or holding.requests > 0 or record.was_accepted
-    may_run_until = record.at + (time_limit(write, policy) if may_have_it else policy.settle)
+    may_run_until = record.at + (case.time_limit if may_have_it else policy.settle)
     if now < may_run_until:
         return StillOpen(max(policy.poll, min(may_run_until - now, 10 * policy.poll)), "it may still be running")
-    if isinstance(seen.tasks, Unknown) or any(task.phase is TaskPhase.RUNNING for task in seen.tasks):
-        if now - max(may_run_until, watched) > policy.busy_timeout:
+    if is_busy(case):
+        if now - max(may_run_until, case.since) > policy.busy_timeout:
             return GiveUp("the BMC's tasks cannot be read, or one that is not ours never ends")
-        watched_for = now - max(may_run_until, watched)
+        watched_for = now - max(may_run_until, case.since)
         return StillOpen(next_look(policy, watched_for), "the BMC is busy, or its tasks cannot be read")
-    resets = attempt.resets_after(record.number)
-    if write.activation is not Activation.IMMEDIATE and not resets:
-        return WantsReset(write.activation, "an image may be staged unseen")
+    resets = case.attempt.resets_after(record.number)
+    if step.activation is not Activation.IMMEDIATE and not resets:
+        return WantsReset(step.activation, "an image may be staged unseen")
     since = max((may_run_until, *(reset.last_at for reset in resets)))
     if resets:
-        why = _until_restarted(resets[-1], write, seen, policy, now)
+        why = until_restarted(case, resets[-1])
         # What was never fetched cannot be applied by a POST, even by one that does not end.
-        is_enough = not may_have_it and was_effective(resets[-1], seen)
-        if why and not (is_enough and now - max(since, watched) > policy.reset_timeout):
-            return _patient(max(since, watched), policy.reset_timeout, why, policy, now)
-    return _read(record, write, seen, holding, since, policy, now, watched)
+        is_enough = not may_have_it and was_effective(resets[-1], case.seen)
+        if why and not (is_enough and now - max(since, case.since) > policy.reset_timeout):
+            return case.patient(since, policy.reset_timeout, why)
+    return _read(case, holding, since)
 
 
-def _until_restarted(reset: StepRecord, write: WriteImage, seen: Observation, policy: Policy, now: float) -> str:
-    """Say what is missing until a reading counts as one from after *reset*; empty: nothing."""
-    if not was_effective(reset, seen):
-        return "the activating reset has not been seen to happen"
-    if is_unmarked(reset) and now - reset.last_at < policy.settle:
-        return "the BMC marks no boots, so that what it says now may still be from before the reset"
-    if write.activation is Activation.HOST_RESET and seen.post not in (Post.COMPLETE, Post.FAILED):
-        return "the host has not finished POST after its reset"
-    return ""
-
-
-def _read(
-    record: StepRecord,
-    write: WriteImage,
-    seen: Observation,
-    holding: Holding,
-    since: float,
-    policy: Policy,
-    now: float,
-    watched: float,
-) -> Doubt:
-    installed = seen.component(write.component).installed
+def _read(case: Open, holding: Holding, since: float) -> Finding:
+    record, step, policy, now = case.record, case.step, case.policy, case.now
+    installed = case.component.installed
     if isinstance(installed, Unknown):
-        return _patient(max(since, watched), policy.unknown_timeout, f"{write.component} is {installed}", policy, now)
-    if installed == write.version and (holding.whole or record.was_accepted):
-        return Ended(Outcome.DONE, f"{write.component} reports {write.version}, and the image was sent")
-    if installed != write.expects:
-        return GiveUp(f"{write.component} reports {installed}: neither {write.expects} nor {write.version}")
+        return case.patient(since, policy.unknown_timeout, f"{step.component} is {installed}")
+    if installed == step.version and (holding.whole or record.was_accepted):
+        return Ended(Outcome.DONE, f"{step.component} reports {step.version}, and the image was sent")
+    if installed != step.expects:
+        return GiveUp(f"{step.component} reports {installed}: neither {step.expects} nor {step.version}")
     readings = [at for at, version in record.readings if version == installed and at >= since]
     if not readings or (len(readings) == 1 and now - readings[0] >= policy.reading_gap):
         return WantsReading(installed)
     if len(readings) == 1:
         return StillOpen(max(policy.reading_gap - (now - readings[0]), 0.0), "a second reading is due")
     if holding.whole:
-        return GiveUp(f"the BMC had the whole image, no task tells, and {write.component} still reports {installed}")
-    what = "never asked for the image" if holding.requests == 0 else "never got the whole image"
-    return Ended(Outcome.NEVER_STARTED, f"the BMC {what}, and after a reset {write.component} read {installed} twice")
-
-
-def _patient(since: float, limit: float, why: str, policy: Policy, now: float) -> Doubt:
-    waited = now - since
-    if waited > limit:
-        return GiveUp(f"{why}, for {limit:.0f} s")
-    return StillOpen(next_look(policy, waited, deadline=limit - waited), why)
+        return GiveUp(f"the BMC had the whole image, no task tells, and {step.component} still reports {installed}")
+    if isinstance(step, StartUpdate):
+        what = "never began with the image that it holds"
+    else:
+        what = "never asked for the image" if holding.requests == 0 else "never got the whole image"
+    return Ended(Outcome.NEVER_STARTED, f"the BMC {what}, and after a reset {step.component} read {installed} twice")

@@ -19,9 +19,13 @@ from .step import Step
 
 
 class Outcome(StrEnum):
-    """How a step that was once open ended."""
+    """How a step that was once open ended.
+
+    HELD: an image that went over and was found good is kept by the BMC, which begins only when told to.
+    """
 
     DONE = "done"
+    HELD = "held"
     FAILED = "failed"
     NEVER_STARTED = "never-started"
 

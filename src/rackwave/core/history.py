@@ -6,6 +6,7 @@ Rules:
 - *assigned* moves only by ``Assigned``; what was assigned before becomes *prior*.
 - *touched* are the components that may hold something else than the assigned bundle's image.
 - *staged* are the components in which an image of ours may wait for its reset, attempts later still.
+- *held* are those for which the BMC may keep an image of ours that it was never told to begin with.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from .identity import AttemptId, BundleId, ComponentName, Digest, Lineage, NodeN
 from .pace import Durations
 from .policy import Policy
 from .receipt import Accepted, Ambiguous, Receipt, Refused
-from .step import ResetBmc, ResetHost, StageSettings, Step, WriteImage
+from .step import ResetBmc, ResetHost, StageSettings, StartUpdate, Step, WriteImage
 
 
 @frozen
@@ -46,7 +47,7 @@ class StepRecord:
         """Whether nobody can say yet how it ended."""
         if self.outcome is not None or isinstance(self.receipt, Refused):
             return False
-        if isinstance(self.step, WriteImage):
+        if isinstance(self.step, (WriteImage, StartUpdate)):
             return True
         return self.receipt is None or isinstance(self.receipt, Ambiguous)
 
@@ -72,6 +73,7 @@ class Attempt:
     rung: int | None = None
     steps: tuple[StepRecord, ...] = ()
     staged: Mapping[ComponentName, Activation] = field(factory=dict, converter=frozen_map)
+    held: frozenset[ComponentName] = frozenset()
 
     @property
     def last_at(self) -> float:
@@ -85,7 +87,10 @@ class Attempt:
 
     @property
     def touched(self) -> frozenset[ComponentName]:
-        """Components that may hold another image than before: written, or not provably left alone."""
+        """Components that may hold another image than before: written, or not provably left alone.
+
+        One whose image is only held counts too: not every BMC that was asked to wait does.
+        """
         return frozenset(
             record.step.component
             for record in self.steps
@@ -98,9 +103,9 @@ class Attempt:
     def has_begun(self) -> bool:
         """Whether anything was handed to the BMC that changes the node, or may have been."""
         return any(
-            isinstance(record.step, (WriteImage, StageSettings))
+            isinstance(record.step, (WriteImage, StartUpdate, StageSettings))
             and not isinstance(record.receipt, Refused)
-            and record.outcome is not ev.Outcome.NEVER_STARTED
+            and record.outcome not in (ev.Outcome.NEVER_STARTED, ev.Outcome.HELD)
             for record in self.steps
         )
 
@@ -117,13 +122,43 @@ class Attempt:
         left = {name: waits for name, waits in self.staged.items() if not self.activated(waits)}
         for record in self.steps:
             if (
-                isinstance(record.step, WriteImage)
+                isinstance(record.step, (WriteImage, StartUpdate))
                 and (record.is_open or record.outcome is ev.Outcome.DONE)
                 and record.step.activation is not Activation.IMMEDIATE
                 and not self.activated(record.step.activation, record.number)
             ):
                 left[record.step.component] = record.step.activation
         return left
+
+    @property
+    def left_held(self) -> frozenset[ComponentName]:
+        """Components for which the BMC may hold an image of ours that was never begun with."""
+        left = frozenset() if self.activated(Activation.BMC_RESET) else self.held
+        for record in self.steps:
+            # Where an answer was lost nobody knows whether the image would be held; to believe so costs a BMC restart.
+            asked = isinstance(record.receipt, Accepted) and record.receipt.held
+            if (
+                isinstance(record.step, WriteImage)
+                and (record.outcome is ev.Outcome.HELD or (record.is_open and asked))
+                and self.last_start(record) is None
+                and not self.activated(Activation.BMC_RESET, record.number)
+            ):
+                left |= {record.step.component}
+        return left
+
+    def last_start(self, write: StepRecord) -> StepRecord | None:
+        """Return the last StartUpdate for *write*, those aside that were refused or provably never began."""
+        for record in reversed(self.steps):
+            if (
+                isinstance(record.step, StartUpdate)
+                and isinstance(write.step, WriteImage)
+                and record.number > write.number
+                and record.step.component == write.step.component
+                and not isinstance(record.receipt, Refused)
+                and record.outcome is not ev.Outcome.NEVER_STARTED
+            ):
+                return record
+        return None
 
     def last_write(self, component: ComponentName) -> StepRecord | None:
         """Return the last write of *component* that the BMC did not refuse."""
@@ -189,6 +224,7 @@ class NodeHistory:
     last: EndedAttempt | None = None
     touched: frozenset[ComponentName] = frozenset()
     staged: Mapping[ComponentName, Activation] = field(factory=dict, converter=frozen_map)
+    held: frozenset[ComponentName] = frozenset()
     retries: int = 0
     recovery: Recovery | None = None
     recoveries: int = 0
@@ -286,7 +322,7 @@ def apply_to_node(history: NodeHistory, event: ev.NodeEvent, at: float) -> NodeH
             if recovery is not None and rung is not None:
                 retries = retries if rung < recovery.rung else 0
                 recovery = evolve(recovery, rung=rung + 1)
-            begun = Attempt(attempt, goal, at, rollout, rung, staged=history.staged)
+            begun = Attempt(attempt, goal, at, rollout, rung, staged=history.staged, held=history.held)
             return evolve(history, attempt=begun, recovery=recovery, retries=retries)
         case ev.AttemptEnded(_, _, result, evidence):
             return _end_attempt(history, result, evidence, at)
@@ -328,6 +364,7 @@ def _end_attempt(history: NodeHistory, result: ev.AttemptResult, evidence: tuple
         last=EndedAttempt(goal, result, evidence, at),
         touched=touched,
         staged=history.attempt.left_staged,
+        held=history.attempt.left_held,
         retries=retries,
     )
 

@@ -6,13 +6,13 @@ from .bundle import Activation, Bundle, ElementKind
 from .doubt import first_look
 from .history import Attempt
 from .observation import NOT_ASKED, Look, Observation
-from .step import ResetBmc, ResetHost, WriteImage
+from .step import ResetBmc, ResetHost, StartUpdate, WriteImage
 
 
 def opening_look(attempt: Attempt, bundle: Bundle) -> Look:
     """Return the cheapest look with which the turn can begin."""
     for record in attempt.open_steps:
-        if isinstance(record.step, WriteImage):
+        if isinstance(record.step, (WriteImage, StartUpdate)):
             return first_look(record, record.step)
     if any(isinstance(record.step, (ResetHost, ResetBmc)) for record in attempt.steps):
         # Booting: the host's own word comes first, the inventory once POST is through.

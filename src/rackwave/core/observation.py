@@ -55,9 +55,14 @@ class Health(StrEnum):
 
 
 class TaskPhase(StrEnum):
-    """A task's state reduced to what decides: VANISHED is a task the BMC no longer knows (P01, P03)."""
+    """A task's state reduced to what decides.
+
+    VANISHED is a task that the BMC no longer knows (P01, P03); STAGED one whose work is written and
+    waits for a reset, such as iDRAC's jobs that are Scheduled.
+    """
 
     RUNNING = "running"
+    STAGED = "staged"
     DONE = "done"
     FAILED = "failed"
     VANISHED = "vanished"
@@ -68,7 +73,8 @@ class TaskSeen:
     """One task as the BMC tells it. *image* is the image URI or file name that the task names, where it does.
 
     *percent* is 0 to 100. *transfer_failed* is set when the BMC says that it could not fetch or receive
-    the image, so that nothing was written.
+    the image, so that nothing was written. *held*: it only verified an image, which another task programs,
+    by itself or when the BMC is told to (P19).
     """
 
     uri: str
@@ -77,6 +83,7 @@ class TaskSeen:
     message: str = ""
     image: str | None = None
     transfer_failed: bool = False
+    held: bool = False
 
 
 @frozen

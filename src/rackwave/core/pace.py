@@ -24,7 +24,7 @@ import zlib
 from typing import TypeAlias
 
 from .policy import Policy
-from .step import ResetBmc, ResetHost, StageSettings, Step, WriteImage
+from .step import ResetBmc, ResetHost, StageSettings, StartUpdate, Step, WriteImage
 
 _TRUST = 1.5
 """How far a percentage may stretch a wait, in times what has passed: one that lies costs no more than that."""
@@ -88,7 +88,7 @@ def _toward(usual: float, elapsed: float, unknown: float) -> float:
 def first_look(policy: Policy, step: Step, *, usual: float | None = None) -> float:
     """Return the seconds from sending *step*, which was taken, to the first look at what came of it."""
     match step:
-        case WriteImage():
+        case WriteImage() | StartUpdate():
             # Whatever it took before: an image that is refused or cannot be fetched fails in the first seconds.
             return policy.poll
         case StageSettings():
@@ -130,6 +130,8 @@ def _keys(step: Step, node: str, make: Key) -> tuple[Key, ...]:
     match step:
         case WriteImage():
             return ("write", node, step.component), ("write", step.component, str(step.digest))
+        case StartUpdate():
+            return (("start", node, step.component), ("start", step.component, step.version))
         case ResetHost() | ResetBmc():
             kind = "reset-host" if isinstance(step, ResetHost) else "reset-bmc"
             return ((kind, node), (kind, *make)) if make else ((kind, node),)

@@ -22,7 +22,7 @@ from .history import Attempt, StepRecord
 from .identity import NodeName
 from .observation import NOT_ASKED, Observation, Power, Unknown
 from .receipt import Refused
-from .step import ResetBmc, ResetHost, ResetKind, StageSettings, Step, WriteImage
+from .step import ResetBmc, ResetHost, ResetKind, StageSettings, StartUpdate, Step, WriteImage
 
 EXECUTABLE_KINDS = frozenset(
     {ElementKind.BIOS_IMAGE, ElementKind.BIOS_SETTINGS, ElementKind.BMC_FIRMWARE, ElementKind.DEVICE_FIRMWARE}
@@ -41,7 +41,7 @@ class Level:
 class Wants:
     """This step would bring it closer."""
 
-    step: WriteImage | StageSettings
+    step: WriteImage | StartUpdate | StageSettings
 
 
 @frozen
@@ -188,6 +188,10 @@ def _image_standing(
     if attempt is not None and (waits := attempt.staged.get(component)) is not None and not attempt.activated(waits):
         # Our image of an earlier attempt waits there unresolved. To write over it would be a double flash.
         return Staged(waits)
+    if attempt is not None and component in attempt.held and not attempt.activated(Activation.BMC_RESET):
+        # The BMC may hold an image of ours from an earlier attempt. None is uploaded beside it: a restart of the
+        # BMC drops it (what was uploaded lies in its memory), or else begins with it, and is seen either way.
+        return Staged(Activation.BMC_RESET)
     if isinstance(installed, Unknown) and component not in goal.reassert:
         return Blocked(f"{component} is {installed}")
     if installed == version and component not in goal.reassert:
@@ -218,7 +222,14 @@ def _written_standing(
     """Where an image stands that this attempt has handed over."""
     if write.outcome is None:
         return Blocked("its write is not resolved")
-    if write.outcome is not Outcome.DONE:
+    if write.outcome is Outcome.HELD:
+        start = attempt.last_start(write)
+        if start is None and (held := _held_standing(element, write, seen)) is not None:
+            return held
+        write = start or write
+        if write.outcome is None:
+            return Blocked("its start is not resolved")
+    if write.outcome not in (Outcome.DONE, Outcome.HELD):
         return Impossible(write.evidence)
     assert element.component is not None  # noqa: S101 - an image element has one; told to the type checker
     installed = seen.component(element.component).installed
@@ -232,6 +243,30 @@ def _written_standing(
         proves_itself=not reassert,
         name=str(element.component),
         found=str(installed),
+    )
+
+
+def _held_standing(element: Element, write: StepRecord, seen: Observation) -> Standing | None:
+    """Where an image stands that the BMC holds; None: it is in the component already, whoever began."""
+    step = write.step
+    assert isinstance(step, WriteImage)  # noqa: S101 - only a write is held
+    installed = seen.component(step.component).installed
+    if isinstance(installed, Unknown) and step.expects:
+        return Blocked(f"{step.component} is {installed}")
+    if installed == step.version and step.expects not in ("", step.version):
+        return None
+    found = installed if isinstance(installed, str) else ""
+    if step.expects and found != step.expects:
+        return Impossible(f"{step.component} has {found}, not {step.expects}, since its image was handed over")
+    return Wants(
+        StartUpdate(
+            element=element.name,
+            component=step.component,
+            version=step.version,
+            activation=step.activation,
+            time_limit=step.time_limit,
+            expects=found,
+        )
     )
 
 

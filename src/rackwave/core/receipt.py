@@ -46,11 +46,12 @@ class Ambiguous:
     """Sent, and no answer that can be read: it may or may not have begun (P12).
 
     *body_complete* is False when we know that the BMC cannot hold the whole image, because our
-    upload broke off.
+    upload broke off. *held*: the request asked that the image be kept until it is told to begin.
     """
 
     reason: str
     body_complete: bool = True
+    held: bool = False
 
 
 Receipt: TypeAlias = Accepted | Refused | Ambiguous

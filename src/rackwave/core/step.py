@@ -40,6 +40,23 @@ class WriteImage:
 
 
 @frozen
+class StartUpdate:
+    """Have the BMC begin with the image that it holds for *component*, which is *expects* still.
+
+    An image is held when its upload asked for that, or when the BMC waits by habit (DSP0268,
+    UpdateService.StartUpdate; HPM.1, Activate firmware). From here on this is the write: *time_limit*
+    (seconds) is how long it may run, and it is never sent again while its end is not known.
+    """
+
+    element: str
+    component: ComponentName
+    version: str
+    activation: Activation
+    time_limit: float
+    expects: str
+
+
+@frozen
 class StageSettings:
     """Stage BIOS *attributes* for the next host reset; they read *expects* now."""
 
@@ -69,7 +86,10 @@ class ResetBmc:
     boot: str | Unknown
 
 
-Step: TypeAlias = WriteImage | StageSettings | ResetHost | ResetBmc
+Flash: TypeAlias = WriteImage | StartUpdate
+"""The steps that change what a component holds, and whose end takes time and may stay unknown."""
+
+Step: TypeAlias = WriteImage | StartUpdate | StageSettings | ResetHost | ResetBmc
 
 
 def describe(step: Step) -> str:
@@ -77,6 +97,8 @@ def describe(step: Step) -> str:
     match step:
         case WriteImage():
             return f"write {step.component} {step.expects or '(unreadable)'} -> {step.version}"
+        case StartUpdate():
+            return f"begin {step.component} {step.expects or '(unreadable)'} -> {step.version}, which the BMC holds"
         case StageSettings():
             return f"stage {', '.join(f'{name}={value}' for name, value in sorted(step.attributes.items()))}"
         case ResetHost():

@@ -83,8 +83,9 @@ def _tell_rollout(event: ev.RolloutEvent) -> str:
 
 def _tell_receipt(receipt: Receipt) -> str:
     match receipt:
-        case Accepted(task, way):
-            return f"accepted by {way or 'the BMC'}" + (f", {task}" if task else "")
+        case Accepted(task, way, held):
+            waits = ", which holds it until it is told to begin" if held else ""
+            return f"accepted by {way or 'the BMC'}{waits}" + (f", {task}" if task else "")
         case Refused(reason):
             return f"refused: {reason}"
         case Ambiguous(reason):

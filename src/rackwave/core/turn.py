@@ -19,17 +19,9 @@ from typing import TypeAlias, assert_never
 from attrs import frozen
 
 from .bundle import Activation, Bundle
-from .doubt import (
-    Ended,
-    GiveUp,
-    Holding,
-    StillOpen,
-    WantsLook,
-    WantsReading,
-    WantsReset,
-    resolve,
-)
+from .doubt import resolve
 from .event import AttemptResult, Outcome
+from .finding import Ended, GiveUp, Holding, StillOpen, WantsLook, WantsReading, WantsReset
 from .gate import Ill, NotKnown, NotYet, Well, judge
 from .history import Attempt, StepRecord
 from .identity import NodeName
@@ -50,7 +42,11 @@ from .planner import (
 )
 from .policy import Policy
 from .receipt import Refused
-from .step import ResetBmc, ResetHost, StageSettings, Step, WriteImage
+from .step import Flash, ResetBmc, ResetHost, StageSettings, StartUpdate, Step, WriteImage
+
+_MOST_STARTS = 3
+"""How often a StartUpdate is sent that provably never began: requests that get lost more often than that
+are no accident."""
 
 
 @frozen
@@ -136,7 +132,7 @@ class Situation:
 def decide(situation: Situation) -> Decision:
     """Return the one next thing to do for the node."""
     # A write in doubt may wait for a reset that is in doubt itself: that one first.
-    for record in sorted(situation.attempt.open_steps, key=lambda record: isinstance(record.step, WriteImage)):
+    for record in sorted(situation.attempt.open_steps, key=lambda each: isinstance(each.step, Flash)):
         decision = _decide_open(record, situation)
         if decision is not None:
             return decision
@@ -154,8 +150,8 @@ def decide(situation: Situation) -> Decision:
 
 def _decide_open(record: StepRecord, situation: Situation) -> Decision | None:
     match record.step:
-        case WriteImage() as write:
-            return _decide_open_write(record, write, situation)
+        case WriteImage() | StartUpdate() as step:
+            return _decide_open_write(record, step, situation)
         case StageSettings():
             return _decide_open_settings(record, situation)
         case ResetHost() | ResetBmc():
@@ -164,8 +160,8 @@ def _decide_open(record: StepRecord, situation: Situation) -> Decision | None:
             assert_never(record.step)
 
 
-def _decide_open_write(record: StepRecord, write: WriteImage, situation: Situation) -> Decision | None:
-    doubt = resolve(
+def _decide_open_write(record: StepRecord, write: Flash, situation: Situation) -> Decision | None:
+    finding = resolve(
         record,
         write,
         attempt=situation.attempt,
@@ -177,7 +173,7 @@ def _decide_open_write(record: StepRecord, write: WriteImage, situation: Situati
         usual=situation.usual if record is situation.attempt.steps[-1] else None,
         who=situation.node,
     )
-    match doubt:
+    match finding:
         case Ended(outcome, evidence):
             return Resolve(record.number, outcome, evidence)
         case StillOpen(seconds, why):
@@ -199,7 +195,7 @@ def _decide_open_write(record: StepRecord, write: WriteImage, situation: Situati
             decision = _unless_refused(situation, Act(step))
             return Finish(AttemptResult.LOST, decision.evidence) if isinstance(decision, Finish) else decision
         case _:
-            assert_never(doubt)
+            assert_never(finding)
 
 
 def _decide_open_settings(record: StepRecord, situation: Situation) -> Decision:
@@ -246,14 +242,23 @@ def _decide_open_reset(record: StepRecord, situation: Situation) -> Decision | N
 
 
 def _failed_write(situation: Situation) -> Decision | None:
-    """A write that failed ends the attempt: a second write of one digest is for another attempt."""
+    """A write that failed ends the attempt: a second write of one digest is for another attempt.
+
+    A StartUpdate that provably never began may be sent again, a few times: its image is held still.
+    """
+    lost = 0
     for record in situation.attempt.steps:
-        if not isinstance(record.step, WriteImage):
-            continue
-        if record.outcome is Outcome.FAILED:
-            return Finish(AttemptResult.FAILED, (f"{record.step.component}: {record.evidence}",))
-        if record.outcome is Outcome.NEVER_STARTED:
-            return _end_unharmed(situation, f"{record.step.component}: {record.evidence}")
+        match record.step, record.outcome:
+            case ((WriteImage() | StartUpdate() as step), Outcome.FAILED):
+                return Finish(AttemptResult.FAILED, (f"{step.component}: {record.evidence}",))
+            case WriteImage() as step, Outcome.NEVER_STARTED:
+                return _end_unharmed(situation, f"{step.component}: {record.evidence}")
+            case StartUpdate() as step, Outcome.NEVER_STARTED:
+                lost += 1
+                if lost >= _MOST_STARTS:
+                    return _end_unharmed(situation, f"{step.component}: {record.evidence}, {lost} times")
+            case _:
+                pass
     return None
 
 
@@ -415,10 +420,14 @@ def _when_idle(situation: Situation, step: Step) -> Decision:
         return _patience(situation, f"power is {seen.power}", AttemptResult.LOST)
     if (starting := _until_started(situation, step)) is not None:
         return starting
+    if isinstance(step, ResetBmc) and seen.bmc_boot is NOT_ASKED:
+        return See(Look(system=False, bmc=True))  # without its marker nobody could tell that it happened
     if seen.tasks is NOT_ASKED:
         # What waits in a component for its reset is told with the tasks. It costs two requests more, and only
-        # a recovery comes after writes of ours.
-        again = {step.component} if isinstance(step, WriteImage) and situation.attempt.goal.revives else set()
+        # an attempt that follows writes of ours needs it: a recovery, or one after an image that was held.
+        attempt = situation.attempt
+        may_wait = isinstance(step, WriteImage) and (attempt.goal.revives or step.component in attempt.held)
+        again = {step.component} if isinstance(step, WriteImage) and may_wait else set()
         return See(Look(system=False, tasks=True, components=frozenset(again)))
     if isinstance(seen.tasks, Unknown):
         return _patience(situation, f"the BMC's tasks are {seen.tasks}", AttemptResult.LOST)

@@ -12,7 +12,7 @@ from attrs import evolve, frozen
 from ..core.bundle import Bundle
 from ..core.identity import AttemptId
 from ..core.receipt import Receipt
-from ..core.step import ResetBmc, ResetHost, StageSettings, Step, WriteImage
+from ..core.step import ResetBmc, ResetHost, StageSettings, StartUpdate, Step, WriteImage
 from ..ports import Bmc, Image, ImageServer
 
 PayloadPath = Callable[[Bundle, str], Path]
@@ -66,6 +66,8 @@ async def execute(prepared: Prepared, *, bmc: Bmc, completing: Callable[[], Awai
         case WriteImage():
             assert prepared.image is not None  # noqa: S101 - prepare() made it; told to the type checker
             return await bmc.write(prepared.image, completing=completing)
+        case StartUpdate():
+            return await bmc.start_update(step.component)
         case StageSettings():
             return await bmc.configure(step.attributes)
         case ResetHost():

@@ -14,8 +14,8 @@ from typing import TypeAlias, assert_never
 from attrs import frozen
 
 from ..core.bundle import Bundle
-from ..core.doubt import Holding
 from ..core.event import Acted, AttemptResult, Completing, Identified, Intended, Reading, Resolved
+from ..core.finding import Holding
 from ..core.history import Attempt, StepRecord
 from ..core.identity import AttemptId, NodeName
 from ..core.look import opening_look

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from rackwave.core.doubt import Holding
 from rackwave.core.event import AttemptResult, Outcome
+from rackwave.core.finding import Holding
 from rackwave.core.goal import Cause
 from rackwave.core.history import Attempt
 from rackwave.core.look import full_look

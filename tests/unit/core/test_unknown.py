@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rackwave.core.bundle import Activation, Bundle
-from rackwave.core.doubt import Holding
 from rackwave.core.event import AttemptResult, Outcome
+from rackwave.core.finding import Holding
 from rackwave.core.goal import Cause, Goal
 from rackwave.core.history import Attempt, StepRecord
 from rackwave.core.look import opening_look
@@ -257,7 +257,8 @@ def test_a_write_in_doubt_is_never_settled_by_silence(case: Case) -> None:
     phases = {task.phase for task in (seen.tasks if isinstance(seen.tasks, tuple) else ())}
     phases |= {seen.task.phase} if isinstance(seen.task, TaskSeen) else set()
     by_task = {
-        Outcome.DONE: TaskPhase.DONE in phases,
+        Outcome.DONE: bool({TaskPhase.DONE, TaskPhase.STAGED} & phases),
+        Outcome.HELD: TaskPhase.DONE in phases,
         Outcome.FAILED: TaskPhase.FAILED in phases,
         Outcome.NEVER_STARTED: TaskPhase.FAILED in phases,
     }[decision.outcome]

@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rackwave.core.bundle import Activation
 from rackwave.core.event import Acted, AttemptStarted, Event, Intended, RolloutStarted
 from rackwave.core.goal import Cause, Goal
 from rackwave.core.identity import AttemptId, BundleId, ComponentName, Digest, Lineage, NodeName, RolloutId
 from rackwave.core.observation import Power, Unknown
 from rackwave.core.policy import Policy
 from rackwave.core.receipt import Accepted, Ambiguous, Refused
-from rackwave.core.step import ResetBmc, ResetHost, ResetKind, StageSettings, WriteImage
+from rackwave.core.step import ResetBmc, ResetHost, ResetKind, StageSettings, StartUpdate, WriteImage
 from rackwave.engine.codec import EventCodec
 from rackwave.errors import StateError
 
@@ -70,6 +71,7 @@ def test_every_event_survives(kind: type[Event]) -> None:
     "step",
     [
         WriteImage("bios", ComponentName("BIOS"), "1.2", "p", _DIGEST, 5, "host-reset", 60.0, "1.1"),  # type: ignore[arg-type]  # the enum's value
+        StartUpdate("bios", ComponentName("BIOS"), "1.2", Activation.HOST_RESET, 60.0, "1.1"),
         StageSettings("s", {"A": None, "B": True, "C": 1, "D": "x"}, {}),
         ResetHost(ResetKind.ON, ("bios",), Power.OFF, Unknown("no answer")),
         ResetHost(ResetKind.FORCE_RESTART, (), Power.ON, "2026-01-01"),

@@ -20,7 +20,7 @@ from ..quirks import Roster
 from . import power, receipts
 from .answer import Answer
 from .bios import Bios
-from .document import Document, text
+from .document import Document, dig, text, uri_path
 from .inspection import Inspection
 from .resources import Service
 from .session import OnSession, Session
@@ -210,6 +210,18 @@ class RedfishBmc:
             return Refused(f"the image has {found} bytes on disk, not {image.size}")
         body = Multipart(image.path, image.file_name, image.size, targets=push.targets, completing=completing)
         return self._judged(await self.session.upload(push.uri, body), "MultipartHttpPush")
+
+    async def start_update(self, component: ComponentName) -> Receipt:
+        """Have the BMC begin with what it holds, once: all of it, for Redfish's StartUpdate names no component."""
+        del component
+        try:
+            action = dig(await self.service.update_service(), "Actions", "#UpdateService.StartUpdate")
+            target = uri_path(text(action, "target"))
+            if target is None:
+                return Refused("the BMC has no StartUpdate", ground=Ground.UNABLE)
+            return self._judged(await self.session.act("POST", target, {}), "StartUpdate")
+        except NodeError as error:
+            return receipts.of_error(error)
 
     async def configure(self, attributes: Mapping[str, AttributeValue]) -> Receipt:
         """Stage BIOS attributes for the next host reset, once; what the registry forbids is not sent."""

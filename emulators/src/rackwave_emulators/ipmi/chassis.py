@@ -125,8 +125,7 @@ class Chassis:
             raise CompletionError(Code.INVALID_DATA)
         with self._node.exclusive() as machine:
             self._flags, self._flags_since = flags, machine.last_reset
-            if flags[0] & _VALID and device:
-                self._node.set_boot_device(_DEVICES[device])
+            self._node.set_boot_device(_DEVICES[device] if flags[0] & _VALID and device else "Hdd")
 
     def _present_flags(self) -> bytes:
         """Return the flags; those for one boot end with it, and what Redfish set since shows here too."""

@@ -69,7 +69,7 @@ def test_bmc_fetches_from_us():
         finally:
             await runner.cleanup()
         assert isinstance(receipt, Accepted)
-        assert [True] == sorted({slot.is_free for slot in await bmc.inspection.slots()})
+        assert [True] == sorted({slot.is_free for slot in await bmc.media.slots()})
 
     inspected(program)
 
@@ -82,7 +82,7 @@ def test_bmc_cannot_fetch():
     async def program(lab: Lab, bmc: RedfishBmc) -> None:
         receipt = await bmc.inspection.can_fetch("http://127.0.0.1:9/probe.iso")
         assert not isinstance(receipt, Accepted)
-        assert [True] == sorted({slot.is_free for slot in await bmc.inspection.slots()})
+        assert [True] == sorted({slot.is_free for slot in await bmc.media.slots()})
 
     inspected(program)
 
@@ -91,8 +91,8 @@ def test_taken_slot_is_left_alone():
     """A slot that somebody uses is never inserted into."""
 
     async def program(lab: Lab, bmc: RedfishBmc) -> None:
-        slot = (await bmc.inspection.slots())[0]
-        receipt = await bmc.inspection.insert_media(evolve(slot, image="theirs.iso"), "http://127.0.0.1:9/x")
+        slot = (await bmc.media.slots())[0]
+        receipt = await bmc.media.insert(evolve(slot, image="theirs.iso"), "http://127.0.0.1:9/x")
         assert isinstance(receipt, Refused)
 
     inspected(program)

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rackwave.bmc.redfish.answer import Answer, epoch, error_sentence, retry_after
-from rackwave.bmc.redfish.bios import ETAG_FORMS, _forms
 from rackwave.bmc.redfish.document import MalformedError, attributes, parse, text, uri_path
+from rackwave.bmc.redfish.patch import ETAG_FORMS, etag_forms
 from rackwave.bmc.redfish.power import allowed_by_info, post, power_state, reset_type
 from rackwave.bmc.redfish.resources import last
 from rackwave.bmc.redfish.update import NoWay, Pull, Push, choose_way
@@ -252,13 +252,13 @@ def test_image_url_is_in_no_repr():
 )
 def test_etag_forms(etag, forms):
     """An ETag is tried as read first, then in each other form that services compare by (P28), none twice."""
-    assert forms == [form for _, form in _forms(etag, 0)]
+    assert forms == [form for _, form in etag_forms(etag, 0)]
 
 
 def test_etag_form_that_worked_comes_first():
     """The form that a service took last time is tried first."""
-    assert "abc" == _forms('W/"abc"', 2)[0][1]
-    assert len(ETAG_FORMS) >= len(_forms('W/"abc"', 4))
+    assert "abc" == etag_forms('W/"abc"', 2)[0][1]
+    assert len(ETAG_FORMS) >= len(etag_forms('W/"abc"', 4))
 
 
 def test_attributes():

@@ -4,15 +4,15 @@ Rules:
 
 - The settings resource is the one that the Bios resource names (``@Redfish.Settings``); without one
   nothing is staged, since a PATCH of Bios itself would not wait for a reset.
-- The PATCH carries the ETag just read. It is never sent unconditionally. On 412 the resource is read
-  again: if it changed, somebody else is at work and the act is refused; if it did not, the service
-  compares ETags in a way of its own (P28), and the next form in `ETAG_FORMS` is tried. A 412 is a
-  request that was not carried out, so this repeats no act.
+- The PATCH carries the ETag just read (patch.py). It is never sent unconditionally. On 412 the resource
+  is read again: if it changed, somebody else is at work and the act is refused; if it did not, the service
+  compares ETags in a way of its own (P28), and another form is tried. A 412 is a request that was not
+  carried out, so this repeats no act.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from attrs import frozen
 
@@ -24,18 +24,11 @@ from ...ports import Clock
 from . import receipts
 from .attribute_registry import Excerpt, check, excerpt
 from .document import Document, attributes, items, link, strings, text, uri_path
+from .patch import Patcher
 from .resources import Service, last
 from .session import Session
 
 WAY = "Settings"
-
-ETAG_FORMS: tuple[Callable[[str], str], ...] = (
-    lambda etag: etag,
-    lambda etag: etag.removeprefix("W/"),  # weak on reading, compared strongly
-    lambda etag: etag.removeprefix("W/").strip('"'),  # quoted on reading, compared bare
-    lambda etag: '"' + etag.removeprefix("W/").strip('"') + '"',  # the reverse
-    lambda etag: etag.replace("-gzip", ""),  # a front end's suffix that the service does not know
-)
 
 
 @frozen
@@ -49,13 +42,13 @@ class Settings:
 class Bios:
     """The BIOS settings of one node. The attribute registry is read once for a set of attributes."""
 
-    def __init__(self, session: Session, service: Service, clock: Clock) -> None:
+    def __init__(self, session: Session, service: Service, clock: Clock, patcher: Patcher) -> None:
         self._session = session
+        self._patcher = patcher
         self._service = service
         self._clock = clock
         self._uri: str | None = None
         self._excerpt: tuple[str, frozenset[str], Excerpt] | None = None
-        self._form = 0
 
     async def read(self) -> Settings:
         """Read both."""
@@ -93,7 +86,7 @@ class Bios:
         body: dict[str, object] = {"Attributes": changes}
         if "OnReset" in strings(bios, "@Redfish.Settings", "SupportedApplyTimes"):
             body["@Redfish.SettingsApplyTime"] = {"ApplyTime": "OnReset"}  # iDRAC makes no job without it
-        return await self._patch(uri, body, staged.etag)
+        return await self._patcher.guarded(uri, body, staged.etag, way=WAY)
 
     async def check(self, wanted: Mapping[str, AttributeValue]) -> SettingsCheck:
         """Say what speaks against staging *wanted*, without touching anything.
@@ -118,18 +111,6 @@ class Bios:
         answer = await self._session.act("POST", action[0], {})
         return receipts.of_answer(answer, way="Bios.ResetBios", now=self._clock.now())
 
-    async def _patch(self, uri: str, body: Mapping[str, object], etag: str | None) -> Receipt:
-        forms = _forms(etag, self._form) if etag else [(0, None)]
-        for number, form in forms:
-            answer = await self._session.act("PATCH", uri, body, headers={"If-Match": form} if form else None)
-            if answer.status != 412:
-                if answer.ok:
-                    self._form = number
-                return receipts.of_answer(answer, way=WAY, now=self._clock.now())
-            if (await self._service.get(uri)).etag != etag:
-                return Refused("the settings were changed by somebody else in between", retry_after=0.0)
-        return Refused("the BMC matches its settings' ETag in no form that we know (HTTP 412)")
-
     async def _bios(self) -> Document:
         if self._uri is None:
             system = await self._service.system()
@@ -144,7 +125,7 @@ class Bios:
         if name is None:
             return None
         names = frozenset(wanted)
-        if self._excerpt is None or self._excerpt[:2] != (name, names):
+        if self._excerpt is None or self._excerpt[0] != name or not names <= self._excerpt[1]:
             try:
                 registry = await self._read_registry(name)
             except (BmcRefusedError, BmcAnswerError):
@@ -183,12 +164,3 @@ def _registry_member(name: str, members: tuple[str, ...]) -> str | None:
 def settings_uri(bios: Document) -> str | None:
     """Where attributes are staged."""
     return link(bios, "@Redfish.Settings", "SettingsObject")
-
-
-def _forms(etag: str, first: int) -> list[tuple[int, str | None]]:
-    """The distinct forms of *etag*, numbered, beginning with the one that this service took last time."""
-    order = [first, *(number for number in range(len(ETAG_FORMS)) if number != first)]
-    found: dict[str, int] = {}
-    for number in order:
-        found.setdefault(ETAG_FORMS[number](etag), number)
-    return [(number, form) for form, number in found.items()]

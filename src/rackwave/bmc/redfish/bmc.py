@@ -22,6 +22,9 @@ from .answer import Answer
 from .bios import Bios
 from .document import Document, dig, text, uri_path
 from .inspection import Inspection
+from .media import VirtualMedia
+from .panel import RedfishPanel
+from .patch import Patcher
 from .resources import Service
 from .session import OnSession, Session
 from .tasks import task_seen
@@ -78,8 +81,11 @@ class RedfishBmc:
         self.transport = Transport(node, url, trust, timeouts)
         self.session = Session(self.transport, credentials, clock, on_session)
         self.service = Service(self.session, system, roster)
-        self._bios = Bios(self.session, self.service, clock)
-        self.inspection = Inspection(self.session, self.service, clock)
+        patcher = Patcher(self.session, self.service, clock)
+        self._bios = Bios(self.session, self.service, clock, patcher)
+        self.media = VirtualMedia(self.session, self.service, clock, patcher)
+        self.inspection = Inspection(self.session, self.service, clock, self.media)
+        self.panel = RedfishPanel(self.session, self.service, clock, patcher)
         self._born: dict[str, float] = {}
         self._ended: dict[str, TaskSeen] = {}
         self._ended_on = 0

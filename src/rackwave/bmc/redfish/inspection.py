@@ -2,40 +2,22 @@
 
 from __future__ import annotations
 
-from attrs import frozen
-
 from ...core.receipt import Accepted, Ambiguous, Receipt, Refused
-from ...errors import BmcAnswerError, NodeError
+from ...errors import BmcAnswerError
 from ...ports import Clock
-from . import receipts
 from .answer import epoch
-from .document import dig, link, text, uri_path
+from .document import text
+from .media import VirtualMedia
 from .resources import Service
 from .session import Session
-
-WAY = "VirtualMedia"
-
-
-@frozen
-class Slot:
-    """A virtual media slot. *image* is what is inserted; None: it is free."""
-
-    uri: str
-    image: str | None
-    insert: str
-    eject: str | None
-
-    @property
-    def is_free(self) -> bool:
-        """Whether nothing is inserted."""
-        return self.image is None
 
 
 class Inspection:
     """Looks at one BMC. Unlike `RedfishBmc.observe`, what cannot be read raises: doctor tells why."""
 
-    def __init__(self, session: Session, service: Service, clock: Clock) -> None:
+    def __init__(self, session: Session, service: Service, clock: Clock, media: VirtualMedia) -> None:
         self._session = session
+        self._media = media
         self._service = service
         self._clock = clock
 
@@ -56,34 +38,6 @@ class Inspection:
         await self._service.root()
         return len(await self._service.members(self._session.collection))
 
-    async def slots(self) -> tuple[Slot, ...]:
-        """Return the virtual media slots that can take an image over the network."""
-        found = []
-        for document in (await self._service.manager(), await self._service.system()):
-            collection = link(document, "VirtualMedia")
-            if collection is None:
-                continue
-            for uri in await self._service.members(collection):
-                slot = _slot(uri, (await self._service.get(uri)).document)
-                if slot is not None:
-                    found.append(slot)
-            if found:
-                break  # newer services show the same slots under the system as well
-        return tuple(found)
-
-    async def insert_media(self, slot: Slot, url: str) -> Receipt:
-        """Have the BMC fetch *url* into *slot*; refused where somebody uses it."""
-        if not slot.is_free:
-            return Refused(f"{slot.uri} is in use")
-        body = {"Image": url, "Inserted": True, "WriteProtected": True}
-        return await self._act(slot.insert, body)
-
-    async def eject_media(self, slot: Slot) -> Receipt:
-        """Empty *slot*."""
-        if slot.eject is None:
-            return Refused(f"{slot.uri} has no EjectMedia")
-        return await self._act(slot.eject, {})
-
     async def can_fetch(self, url: str) -> Receipt:
         """Try whether the BMC can fetch *url*: insert it as virtual media, and eject it again.
 
@@ -93,30 +47,12 @@ class Inspection:
         Raises:
             NodeError: the slots cannot be read.
         """
-        slot = next((slot for slot in await self.slots() if slot.is_free and slot.eject is not None), None)
+        slot = next((slot for slot in await self._media.slots() if slot.is_free and slot.can_eject), None)
         if slot is None:
             return Refused("the BMC has no free virtual media slot to try it with")
-        receipt = await self.insert_media(slot, url)
+        receipt = await self._media.insert(slot, url)
         if isinstance(receipt, Accepted | Ambiguous):
-            ejected = await self.eject_media(slot)
+            ejected = await self._media.eject(slot)
             if not isinstance(ejected, Accepted):
                 return Ambiguous(f"the probe image may still be inserted in {slot.uri}: {ejected.reason}")
         return receipt
-
-    async def _act(self, target: str, body: dict[str, object]) -> Receipt:
-        try:
-            answer = await self._session.act("POST", target, body)
-        except NodeError as error:
-            return receipts.of_error(error)
-        return receipts.of_answer(answer, way=WAY, now=self._clock.now())
-
-
-def _slot(uri: str, document: object) -> Slot | None:
-    insert = uri_path(dig(document, "Actions", "#VirtualMedia.InsertMedia", "target"))
-    if insert is None:
-        return None
-    image = text(document, "Image") or text(document, "ImageName")
-    if dig(document, "Inserted") is True and image is None:
-        image = "(not told)"
-    eject = uri_path(dig(document, "Actions", "#VirtualMedia.EjectMedia", "target"))
-    return Slot(uri, image, insert, eject)

@@ -100,7 +100,7 @@ def health(system: Document) -> Health | Unknown:
         case "Critical":
             return Health.CRITICAL
         case None:
-            return Unknown("the system has no Status.Health")
+            return Unknown("it has no Status.Health")
         case word:
             return Unknown(f"Status.Health is {word}")
 

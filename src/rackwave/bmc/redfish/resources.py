@@ -40,6 +40,11 @@ class Service:
         self._roster = load_roster() if roster is None else roster
         self.forget()
 
+    @property
+    def node(self) -> str:
+        """Whose BMC it is, for messages."""
+        return self._session.node
+
     def forget(self) -> None:
         """Find everything anew: the BMC may run another firmware now."""
         self.make = Make(self._roster)

@@ -18,7 +18,7 @@ from .core.power import PowerAct
 from .core.receipt import Receipt
 from .core.sensor import SensorReadings
 from .core.settings_check import SettingsCheck
-from .core.step import ResetKind
+from .core.step import Means, ResetKind
 
 __all__ = [
     "BlobStore",
@@ -29,6 +29,7 @@ __all__ = [
     "Image",
     "ImageServer",
     "Journal",
+    "Means",
     "Panel",
     "ResetKind",
     "Secrets",
@@ -110,8 +111,16 @@ class Bmc(Protocol):
         """Change the host's power, once."""
         ...
 
-    async def reset_bmc(self) -> Receipt:
-        """Restart the BMC, once. It is away afterwards; one good answer does not mean it is back (P36)."""
+    @property
+    def means(self) -> tuple[Means, ...]:
+        """By what the BMC can be restarted as things stand, gentlest first."""
+        ...
+
+    async def reset_bmc(self, means: Means | None = None) -> Receipt:
+        """Restart the BMC, once, by *means* (None: by whichever of its own functions answers).
+
+        It is away afterwards; one good answer does not mean it is back (P36).
+        """
         ...
 
     async def park(self) -> None:

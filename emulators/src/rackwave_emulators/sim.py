@@ -24,6 +24,7 @@ from rackwave.core.observation import (
     NOT_ASKED,
     Component,
     Identity,
+    Lack,
     Look,
     Observation,
     Post,
@@ -34,7 +35,7 @@ from rackwave.core.observation import (
 )
 from rackwave.core.receipt import Accepted, Ambiguous, Ground, Receipt, Refused
 from rackwave.core.settings_check import SettingsCheck
-from rackwave.ports import Clock, Fetch, Image, ResetKind
+from rackwave.ports import Clock, Fetch, Image, Means, ResetKind
 
 from .bios import Attribute
 from .faults import AnswerLost, Busy, GarbledError, KeepAliveDropped, LoginFails, RedfishDead, RequestLost
@@ -81,6 +82,9 @@ class WireFate(StrEnum):
 
 _BEFORE_THE_BODY = frozenset({WireFate.KILL_BEFORE, WireFate.LOST_REQUEST, WireFate.SILENT, WireFate.REFUSED})
 """Fates at which an upload does not come to its last bytes."""
+
+_SILENT = frozenset({WireFate.SILENT, WireFate.LOST_REQUEST, WireFate.LOST_ANSWER})
+"""Fates of a reading after which nobody has answered."""
 
 Wire = Callable[[str], WireFate]
 
@@ -169,10 +173,11 @@ class SimImageServer:
 class SimBmc:
     """``rackwave.ports.Bmc`` on a machine in memory.
 
+    *means* is the way that it stands for where a node has two.
     Pulls through *images* where the image has a URL and the machine's make can pull; pushes otherwise.
     """
 
-    __slots__ = ("_images", "_life", "_machine", "_read", "_wire")
+    __slots__ = ("_images", "_life", "_machine", "_means", "_read", "_silent", "_wire")
 
     def __init__(
         self,
@@ -181,7 +186,10 @@ class SimBmc:
         images: SimImageServer | None = None,
         wire: Wire = calm,
         read: Callable[[Path], ImageFacts] = read_image,
+        means: Means = Means.REDFISH,
     ) -> None:
+        self._means = means
+        self._silent = False
         self._machine = machine
         self._images = images
         self._wire = wire
@@ -197,13 +205,16 @@ class SimBmc:
         """Read what *look* asks for; a BMC that does not answer gives a blank observation."""
         fate = self._fate("observe", "GET", "/redfish/v1")
         now = self._machine.time
+        self._silent = not self._machine.bmc_alive or fate in _SILENT
         match fate:
             case WireFate.KILL_BEFORE | WireFate.KILL_AFTER:
                 raise Killed("observe")
             case _ if not self._machine.bmc_alive:
+                return Observation.blank(now, "the BMC does not answer", look, lack=Lack.AWAY)
+            case WireFate.REFUSED:
                 return Observation.blank(now, "the BMC does not answer", look)
-            case WireFate.SILENT | WireFate.LOST_REQUEST | WireFate.LOST_ANSWER | WireFate.REFUSED:
-                return Observation.blank(now, "the BMC does not answer", look)
+            case WireFate.SILENT | WireFate.LOST_REQUEST | WireFate.LOST_ANSWER:
+                return Observation.blank(now, "the BMC does not answer", look, lack=Lack.AWAY)
             case WireFate.OK | WireFate.PARTIAL:
                 return self._observation(look, now, partial=fate is WireFate.PARTIAL)
             case unknown:
@@ -269,8 +280,15 @@ class SimBmc:
 
         return self._act("reset_host", "POST", "/redfish/v1/Systems/1/Actions/ComputerSystem.Reset", reset)
 
-    async def reset_bmc(self) -> Receipt:
+    @property
+    def means(self) -> tuple[Means, ...]:
+        """By its one way, unless it did not answer when it was last looked at."""
+        return () if self._silent else (self._means,)
+
+    async def reset_bmc(self, means: Means | None = None) -> Receipt:
         """Restart the BMC, once."""
+        if means not in (None, self._means):
+            return Refused(f"there is no restarting it by {means}", ground=Ground.UNABLE)
 
         def reset() -> Accepted:
             self._machine.reset_bmc()
@@ -335,7 +353,7 @@ class SimBmc:
         if fate is WireFate.SILENT or not self._machine.bmc_alive:
             if fate is WireFate.KILL_AFTER:
                 raise Killed(act)
-            return Refused("the BMC does not answer; nothing was sent", NOT_NOW)
+            return Refused("the BMC does not answer; nothing was sent", NOT_NOW, Ground.AWAY)
         if fate is WireFate.REFUSED:
             return Refused("the BMC refuses it for now", NOT_NOW)
         if fate is WireFate.LOST_REQUEST:
@@ -398,7 +416,7 @@ class SimBmc:
         off = int(machine.controller.clock_offset)
         missing = Unknown("the answer was incomplete")
         blank = Observation.blank(now, missing.reason, look)
-        no_attributes = Unknown("this BMC has no BIOS attributes")
+        no_attributes = Unknown("this BMC has no BIOS attributes", Lack.ABSENT)
         settings: Mapping[str, AttributeValue] | Unknown
         settings = machine.bios_attributes if rules.bios_attributes else no_attributes
         if machine.blind and rules.bios_attributes:
@@ -434,7 +452,7 @@ class SimBmc:
 
     def _component(self, name: ComponentName, view: ComponentView | None) -> Component:
         if view is None:
-            unlisted = Unknown("the inventory does not list it")
+            unlisted = Unknown("the inventory does not list it", Lack.ABSENT)
             return Component(name, unlisted, unlisted)
         installed = view.version if view.version is not None else Unknown("the inventory gives no version")
         shows = self._machine.personality.rules.shows_staged
@@ -474,7 +492,7 @@ _POWER = {
     PowerState.POWERING_ON: Power.CHANGING,
     PowerState.POWERING_OFF: Power.CHANGING,
 }
-_NO_PROGRESS = Unknown("this BMC tells no BootProgress")
+_NO_PROGRESS = Unknown("this BMC tells no BootProgress", Lack.ABSENT)
 
 
 def _objection(attribute: Attribute | None, value: AttributeValue) -> str:
@@ -488,7 +506,8 @@ def _os(machine: Machine) -> bool | Unknown:
 
 
 def _marker(moment: int, *, told: bool) -> str | Unknown:
-    return datetime.fromtimestamp(moment, UTC).isoformat() if told else Unknown("this BMC tells no LastResetTime")
+    no_marker = Unknown("this BMC tells no LastResetTime", Lack.ABSENT)
+    return datetime.fromtimestamp(moment, UTC).isoformat() if told else no_marker
 
 
 class SimRack:
@@ -514,9 +533,9 @@ class SimRack:
         """Return the machine called *name*."""
         return self.machines[NodeName(name)]
 
-    def bmc(self, name: str, *, wire: Wire = calm) -> SimBmc:
+    def bmc(self, name: str, *, wire: Wire = calm, means: Means = Means.REDFISH) -> SimBmc:
         """Return a fresh client for the BMC of *name*."""
-        return SimBmc(self.machine(name), images=self.images, wire=wire, read=self._read)
+        return SimBmc(self.machine(name), images=self.images, wire=wire, read=self._read, means=means)
 
     def truth(self) -> dict[str, object]:
         """Tell the whole rack's truth: ``nodes`` by name (``Machine.truth``), and their sums."""

@@ -46,7 +46,7 @@ from .pace import next_look
 from .planner import was_effective
 from .policy import Policy
 from .receipt import Accepted
-from .step import Flash, StartUpdate
+from .step import Flash, ResetBmc, ResetHost, StartUpdate
 from .tracking import follow, is_busy, is_there, tied_task, until_restarted
 
 
@@ -139,7 +139,9 @@ def _without_task(case: Open, holding: Holding | None) -> Finding:
             return GiveUp("the BMC's tasks cannot be read, or one that is not ours never ends")
         watched_for = now - max(may_run_until, case.since)
         return StillOpen(next_look(policy, watched_for), "the BMC is busy, or its tasks cannot be read")
-    resets = case.attempt.resets_after(record.number)
+    kind = {Activation.HOST_RESET: ResetHost, Activation.BMC_RESET: ResetBmc}.get(step.activation)
+    # A restart of the BMC shows nothing of an image that waits for its host's.
+    resets = tuple(r for r in case.attempt.resets_after(record.number) if kind is None or isinstance(r.step, kind))
     if step.activation is not Activation.IMMEDIATE and not resets:
         return WantsReset(step.activation, "an image may be staged unseen")
     since = max((may_run_until, *(reset.last_at for reset in resets)))
@@ -154,7 +156,7 @@ def _without_task(case: Open, holding: Holding | None) -> Finding:
 
 def _read(case: Open, holding: Holding, since: float) -> Finding:
     record, step, policy, now = case.record, case.step, case.policy, case.now
-    installed = case.component.installed
+    installed = case.component.against(step.version, step.expects)
     if isinstance(installed, Unknown):
         return case.patient(since, policy.unknown_timeout, f"{step.component} is {installed}")
     if installed == step.version and (holding.whole or record.was_accepted):

@@ -5,6 +5,7 @@ Rules:
 - A write stays open until it is resolved; an accepted one only says that the BMC took it.
 - *assigned* moves only by ``Assigned``; what was assigned before becomes *prior*.
 - *touched* are the components that may hold something else than the assigned bundle's image.
+- *revived* is when the BMC was restarted because it did not answer, in the last 24 hours.
 - *staged* are the components in which an image of ours may wait for its reset, attempts later still.
 - *held* are those for which the BMC may keep an image of ours that it was never told to begin with.
 """
@@ -24,6 +25,9 @@ from .pace import Durations
 from .policy import Policy
 from .receipt import Accepted, Ambiguous, Receipt, Refused
 from .step import ResetBmc, ResetHost, StageSettings, StartUpdate, Step, WriteImage
+
+DAY = 86_400.0
+"""Seconds over which restarts of a BMC are counted."""
 
 
 @frozen
@@ -229,6 +233,7 @@ class NodeHistory:
     recovery: Recovery | None = None
     recoveries: int = 0
     quarantined: tuple[str, ...] | None = None
+    revived: tuple[float, ...] = ()
     sessions: frozenset[str] = frozenset()
     identity: ev.Identified | None = None
 
@@ -389,10 +394,15 @@ def _apply_to_attempt(
     match event:
         case ev.Intended(_, attempt_id, number, step, known_tasks):
             steps = (*attempt.steps, StepRecord(attempt_id, number, at, step, known_tasks))
+            if isinstance(step, ResetBmc) and step.revives:
+                history = evolve(history, revived=(*(t for t in history.revived if at - t < DAY), at))
         case ev.Completing(_, _, number):
             steps = tuple(evolve(r, completing=True) if r.number == number else r for r in attempt.steps)
         case ev.Acted(_, _, number, receipt):
             steps = tuple(evolve(r, receipt=receipt, acted_at=at) if r.number == number else r for r in attempt.steps)
+            if isinstance(receipt, Refused):  # it was not restarted after all
+                unsent = {r.at for r in attempt.steps if r.number == number}
+                history = evolve(history, revived=tuple(t for t in history.revived if t not in unsent))
         case ev.Reading(_, _, number, installed):
             steps = tuple(
                 evolve(r, readings=(*r.readings, (at, installed))) if r.number == number else r for r in attempt.steps

@@ -7,7 +7,7 @@ stop; it may not act.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 
 from attrs import evolve, field, fields, frozen
@@ -16,11 +16,25 @@ from .bundle import AttributeValue, frozen_map
 from .identity import ComponentName
 
 
+class Lack(StrEnum):
+    """Why something could not be read, which decides whether another way to the BMC is asked for it."""
+
+    UNREAD = "unread"
+    """Something answered, and not with this: it may be there, and may be told in a moment."""
+    AWAY = "away"
+    """Nobody answered there."""
+    ABSENT = "absent"
+    """This way has no such thing."""
+    REFUSED = "refused"
+    """It does not let us in: a person must act first."""
+
+
 @frozen
 class Unknown:
-    """It could not be read, for this reason."""
+    """It could not be read, for this reason, which tells it from another; *lack* says what may be tried next."""
 
     reason: str
+    lack: Lack = field(default=Lack.UNREAD, eq=False)
 
     def __str__(self) -> str:
         return f"unknown ({self.reason})"
@@ -88,11 +102,23 @@ class TaskSeen:
 
 @frozen
 class Component:
-    """One updateable part. *staged* is the version that waits for a reset; None: none waits."""
+    """One updateable part. *staged* is the version that waits for a reset; None: none waits.
+
+    *loose*: told by a way that writes versions in a notation of its own (IPMI's "5.1" may be Redfish's
+    "5.01.0012"). An equal string proves the version; another one proves nothing.
+    """
 
     name: ComponentName
     installed: str | Unknown
     staged: str | Unknown | None = NOT_ASKED
+    loose: bool = False
+
+    def against(self, *versions: str) -> str | Unknown:
+        """Return the installed version as far as it can be compared with *versions*."""
+        if self.loose and isinstance(self.installed, str) and self.installed not in versions:
+            wanted = " or ".join(filter(None, versions))
+            return Unknown(f"told as {self.installed}, in a notation that is not comparable with {wanted}")
+        return self.installed
 
 
 @frozen
@@ -143,6 +169,25 @@ class Observation:
     task: TaskSeen | Unknown = NOT_ASKED
     tasks: tuple[TaskSeen, ...] | Unknown = NOT_ASKED
 
+    @property
+    def is_away(self) -> bool:
+        """Whether something that was asked for could not be read because nobody answered."""
+        return any(unknown.lack is Lack.AWAY for unknown in self.unknowns())
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether nothing at all could be read."""
+        told = (getattr(self, name) for name in _FIELDS if name != "identity")
+        parts = (*(component.installed for component in self.components.values()), *told)
+        return all(isinstance(value, Unknown) for value in parts)
+
+    def unknowns(self) -> Iterator[Unknown]:
+        """Yield what could not be read, or was not asked for."""
+        values: tuple[object, ...] = tuple(getattr(self, name) for name in _FIELDS)
+        for value in (*values, *(component.installed for component in self.components.values())):
+            if isinstance(value, Unknown):
+                yield value
+
     def component(self, name: ComponentName) -> Component:
         """Return what is known of *name*, which may be only that nothing is."""
         return self.components.get(name, Component(name, NOT_ASKED))
@@ -155,9 +200,9 @@ class Observation:
         return evolve(self, **{**news, "at": more.at, "components": {**self.components, **more.components}})
 
     @classmethod
-    def blank(cls, at: float, reason: str, look: Look) -> Observation:
+    def blank(cls, at: float, reason: str, look: Look, *, lack: Lack = Lack.UNREAD) -> Observation:
         """The observation of a BMC of which nothing could be read."""
-        unknown = Unknown(reason)
+        unknown = Unknown(reason, lack)
         return cls(
             at=at,
             power=unknown,

@@ -181,7 +181,7 @@ def _image_standing(
     component, version, payload_name = element.component, element.version, element.payload
     if component is None or version is None or payload_name is None:
         return Impossible("the manifest names no component, version or payload")
-    installed = seen.component(component).installed
+    installed = seen.component(component).against(version)
     write = attempt.last_write(component) if attempt is not None else None
     if attempt is not None and write is not None:
         return _written_standing(element, write, attempt, seen, reassert=component in goal.reassert)
@@ -232,7 +232,7 @@ def _written_standing(
     if write.outcome not in (Outcome.DONE, Outcome.HELD):
         return Impossible(write.evidence)
     assert element.component is not None  # noqa: S101 - an image element has one; told to the type checker
-    installed = seen.component(element.component).installed
+    installed = seen.component(element.component).against(element.version or "")
     return _effect_standing(
         element,
         write,

@@ -44,6 +44,10 @@ class Policy:
         busy_timeout: How long a stranger's task, or a BMC that says "busy", is waited for (P22, P23).
         retries: New attempts with the same bundle after one in which provably nothing was written.
         recoveries: Failures of a host, unrelated to any bundle, that are mended before a person must look.
+        bmc_resets: Restarts of a BMC that no longer answers, in one attempt: one by the gentlest means, one
+            by the next where that changed nothing. 0: none.
+        bmc_resets_a_day: The same in 24 hours, whatever the attempt. A BMC that needs more has a fault
+            that restarts do not mend, and some wear their flash at each start.
         canary: Nodes in the first wave, alone. 0: no canary.
         waves: Waves after the canary, of equal size; 0 counts as 1.
         failure_budget: Nodes that may fail because of the bundle before the rollout stops. A canary
@@ -65,6 +69,8 @@ class Policy:
     busy_timeout: float = field(default=1800.0, validator=_check)
     retries: int = field(default=2, validator=_check)
     recoveries: int = field(default=3, validator=_check)
+    bmc_resets: int = field(default=2, validator=_check)
+    bmc_resets_a_day: int = field(default=4, validator=_check)
     canary: int = field(default=1, validator=_check)
     waves: int = field(default=2, validator=_check)
     failure_budget: int = field(default=1, validator=_check)

@@ -21,6 +21,17 @@ class ResetKind(StrEnum):
     FORCE_RESTART = "force-restart"
 
 
+class Means(StrEnum):
+    """By what a BMC is restarted, gentlest first; which of them a node has, its `Bmc` says."""
+
+    REDFISH = "redfish"
+    IPMI = "ipmi"
+    HOST = "host"
+    """A command that reaches it from its own host."""
+    OUTLET = "outlet"
+    """A command that cuts the node's mains: the host goes with it."""
+
+
 @frozen
 class WriteImage:
     """Write the image *digest* to *component*, which is *expects* now; the one step that flashes.
@@ -80,10 +91,28 @@ class ResetHost:
 
 @frozen
 class ResetBmc:
-    """Restart the BMC so that *elements* become effective; *boot* is the BMC's marker before it."""
+    """Restart the BMC so that *elements* become effective (none: to revive it, for *why*).
+
+    *boot* is the BMC's marker before it. *means* None: by whichever of its own functions answers.
+    """
 
     elements: tuple[str, ...]
     boot: str | Unknown
+    means: Means | None = None
+    why: str = ""
+
+    @property
+    def revives(self) -> bool:
+        """Whether it is sent because the BMC does not answer, and for no element's sake."""
+        return not self.elements
+
+
+_BY = {
+    Means.REDFISH: "",  # as always
+    Means.IPMI: " over IPMI",
+    Means.HOST: " from its host",
+    Means.OUTLET: " by its power outlet",
+}
 
 
 Flash: TypeAlias = WriteImage | StartUpdate
@@ -105,4 +134,5 @@ def describe(step: Step) -> str:
             what = "power the host on" if step.kind is ResetKind.ON else "restart the host"
             return f"{what} for {', '.join(step.elements)}" if step.elements else what
         case ResetBmc():
-            return f"restart the BMC for {', '.join(step.elements)}"
+            by = _BY[step.means] if step.means is not None else ""
+            return f"restart the BMC{by} {'for ' + ', '.join(step.elements) if step.elements else 'to revive it'}"

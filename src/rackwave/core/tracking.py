@@ -147,7 +147,8 @@ def _despite_failure(case: Open, task: TaskSeen) -> Finding:
     if (there := is_there(case)) is not None:
         return Ended(Outcome.DONE, f"{failed}; and yet {there}")
     read = f"{failed}; {step.component} reads {component.installed}"
-    if isinstance(component.installed, Unknown) or component.installed not in (step.expects, step.version):
+    installed = component.against(step.expects, step.version)
+    if isinstance(installed, Unknown) or installed not in (step.expects, step.version):
         return Ended(Outcome.FAILED, read)
     if case.is_to_be_held:
         return Ended(Outcome.NEVER_STARTED, f"{read}, and nothing was to begin before it was told to")

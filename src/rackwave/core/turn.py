@@ -2,6 +2,7 @@
 
 The order of questions:
 1. Is a step of ours open? Then nothing else counts until it is resolved (doubt.py).
+   Was the BMC restarted because it was dead? Then it is waited for (revival.py).
 2. Is the host well enough to begin? A recovery does not ask: reviving the host is its business.
 3. Is an element not level? Write it, if nobody else is writing and nothing unknown decides.
 4. Is something written and not effective? Reset, if nothing is being written; then wait for it.
@@ -16,7 +17,7 @@ from __future__ import annotations
 import itertools
 from typing import TypeAlias, assert_never
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from .bundle import Activation, Bundle
 from .doubt import resolve
@@ -41,8 +42,9 @@ from .planner import (
     was_effective,
 )
 from .policy import Policy
-from .receipt import Refused
-from .step import Flash, ResetBmc, ResetHost, StageSettings, StartUpdate, Step, WriteImage
+from .receipt import Ground, Refused
+from .revival import Back, InVain, NotNow, Returning, Revive, StillAway, next_means, returned, revivals, revive, tale
+from .step import Flash, Means, ResetBmc, ResetHost, StageSettings, StartUpdate, Step, WriteImage
 
 _MOST_STARTS = 3
 """How often a StartUpdate is sent that provably never began: requests that get lost more often than that
@@ -106,7 +108,8 @@ class Situation:
 
     *since* is when this process first looked at the attempt: time in which nobody looked is no
     patience spent, or one bad reading after a long outage of ours would condemn a node. *usual* is what
-    the attempt's last step took before, in seconds, where anybody knows.
+    the attempt's last step took before, in seconds, where anybody knows. *means* are those by which its
+    BMC may be restarted, *revived* when that was done of late.
     """
 
     node: NodeName
@@ -118,6 +121,8 @@ class Situation:
     holding: Holding | None = None
     since: float = 0.0
     usual: float | None = None
+    means: tuple[Means, ...] = ()
+    revived: tuple[float, ...] = ()
 
     def waited(self, moment: float | None = None) -> float:
         """Return for how long it has been watched since *moment*, or since the last news of the attempt."""
@@ -136,6 +141,9 @@ def decide(situation: Situation) -> Decision:
         decision = _decide_open(record, situation)
         if decision is not None:
             return decision
+    returning = _decide_revived(situation)
+    if returning is not None:
+        return returning
     failed = _failed_write(situation)
     if failed is not None:
         return failed
@@ -177,13 +185,19 @@ def _decide_open_write(record: StepRecord, write: Flash, situation: Situation) -
         case Ended(outcome, evidence):
             return Resolve(record.number, outcome, evidence)
         case StillOpen(seconds, why):
+            if situation.waited() > situation.policy.unknown_timeout:
+                revival = _revival(situation, why)
+                if isinstance(revival, Act):
+                    return revival
             return Wait(seconds, f"{write.component}: {why}")
         case WantsLook(look):
             return See(look)
         case WantsReading(installed):
             return Read(record.number, installed)
         case GiveUp(evidence):
-            return Finish(AttemptResult.LOST, (f"{write.component}: {evidence}",))
+            revival = _revival(situation, evidence)
+            tried = tale(situation.attempt)
+            return revival or Finish(AttemptResult.LOST, (f"{write.component}: {evidence}", *tried))
         case WantsReset(activation, why):
             if isinstance(situation.seen.power, Unknown):
                 return _patience(situation, f"{why}, but power is {situation.seen.power}", AttemptResult.LOST)
@@ -267,7 +281,7 @@ def _failed_write(situation: Situation) -> Decision | None:
 
 def _decide_host_before(situation: Situation) -> Decision | None:
     attempt, seen = situation.attempt, situation.seen
-    if attempt.resets_after(0):
+    if _planned_resets(attempt):
         return None
     if seen.power is NOT_ASKED:  # a turn that only followed a task, which has just ended
         return See(Look())
@@ -342,7 +356,7 @@ def _decide_elements(situation: Situation) -> Decision:
 def _decide_booting(situation: Situation) -> Decision | None:
     """While a reset has not been seen through, only the host's own word is of use."""
     attempt, seen, policy = situation.attempt, situation.seen, situation.policy
-    resets = attempt.resets_after(0)
+    resets = _planned_resets(attempt)
     if not resets:
         return None
     last = resets[-1]
@@ -367,7 +381,12 @@ def _decide_booting(situation: Situation) -> Decision | None:
     if not why:
         return Resolve(last.number, Outcome.DONE, f"restarted; POST {seen.post}")
     if situation.waited(last.last_at) > policy.reset_timeout:
-        return Finish(AttemptResult.FAILED, (f"{why}, for {policy.reset_timeout:.0f} s",))
+        late = f"{why}, for {policy.reset_timeout:.0f} s"
+        if isinstance(last.step, ResetBmc) and last.step.boot == seen.bmc_boot and not is_unmarked(last):
+            if next_means(attempt, situation.means, but=last.step.means) is not None:
+                return Resolve(last.number, Outcome.NEVER_STARTED, f"{late}; the BMC runs on as before (P38)")
+            return Finish(AttemptResult.FAILED, (late,))
+        return _revival(situation, late) or Finish(AttemptResult.FAILED, (late, *tale(attempt)))
     left = policy.reset_timeout - situation.waited(last.last_at)
     usual = situation.usual if last is attempt.steps[-1] else None
     return Wait(next_look(policy, passed, usual=usual, deadline=left), why)
@@ -471,9 +490,13 @@ def _unless_refused(situation: Situation, act: Act) -> Decision:
     """Hold back a step that the BMC just refused: for good, or until it said to come back."""
     attempt, policy = situation.attempt, situation.policy
     last = attempt.steps[-1] if attempt.steps else None
+    if isinstance(act.step, ResetBmc):
+        act = evolve(act, step=evolve(act.step, means=next_means(attempt, situation.means)))
     if last is None or not isinstance(last.receipt, Refused) or type(last.step) is not type(act.step):
         return act
     receipt = last.receipt
+    if isinstance(act.step, ResetBmc) and act.step.means is not None and receipt.ground is not Ground.SAID_NO:
+        return act  # it was never sent, and there is another means
     if receipt.retry_after is None:
         return _end_unharmed(situation, f"the BMC refused: {receipt.reason}")
     in_a_row = list(itertools.takewhile(lambda r: isinstance(r.receipt, Refused), reversed(attempt.steps)))
@@ -493,7 +516,72 @@ def _patience(situation: Situation, why: str, result: AttemptResult) -> Decision
     """Wait for what cannot be read, and give up after the policy's time."""
     policy = situation.policy
     waited = situation.waited()
-    if waited <= policy.unknown_timeout:
+    if waited <= policy.unknown_timeout and not _is_refused_revival(situation.attempt):
         # A silent BMC is asked less and less often: it may be the one that is rebooting.
         return Wait(away(policy, waited, situation.node), why)
-    return Finish(result, (f"{why}, for {policy.unknown_timeout:.0f} s",))
+    late = f"{why}, for {policy.unknown_timeout:.0f} s"
+    return _revival(situation, late) or Finish(result, (late, *tale(situation.attempt)))
+
+
+# -- a BMC that no longer answers --------------------------------------------------------------
+
+
+def _revival(situation: Situation, why: str) -> Act | Wait | None:
+    """Restart a BMC that patience has been lost with; None where there is nothing to try, or no more."""
+    answer = revive(
+        situation.attempt,
+        seen=situation.seen,
+        means=situation.means,
+        earlier=situation.revived,
+        policy=situation.policy,
+        now=situation.now,
+        why=why,
+    )
+    match answer:
+        case None:
+            return None
+        case NotNow(seconds, reason):
+            return Wait(min(seconds, 30.0), reason)
+        case Revive(step):
+            return _until_started(situation, step) or Act(step)
+        case _:
+            assert_never(answer)
+
+
+def _decide_revived(situation: Situation) -> Decision | None:
+    """Wait for a BMC that was restarted because it did not answer: steadily back, or the next means."""
+    tried = revivals(situation.attempt)
+    if not tried or isinstance(tried[-1].receipt, Refused):
+        return None
+    last, seen, policy = tried[-1], situation.seen, situation.policy
+    if last.outcome is Outcome.DONE and (left := policy.steady - (situation.now - last.last_at)) > 0:
+        return Wait(left, "the BMC is back; one good answer proves nothing (P36)")
+    if last.outcome is not None or not last.was_accepted:
+        return None
+    if seen.bmc_boot is NOT_ASKED:
+        return See(Look(system=False, bmc=True))
+    answer = returned(last, seen=seen, policy=policy, now=situation.now)
+    match answer:
+        case Back(evidence):
+            return Resolve(last.number, Outcome.DONE, evidence)
+        case InVain(evidence):
+            return Resolve(last.number, Outcome.NEVER_STARTED, evidence)
+        case Returning(why):
+            return Wait(policy.poll, why)
+        case StillAway(why):
+            return _patience(situation, why, AttemptResult.LOST)
+        case _:
+            assert_never(answer)
+
+
+def _planned_resets(attempt: Attempt) -> tuple[StepRecord, ...]:
+    """Return the resets that were sent for the goal's sake, not to revive the BMC."""
+    return tuple(
+        record for record in attempt.resets_after(0) if not (isinstance(record.step, ResetBmc) and record.step.revives)
+    )
+
+
+def _is_refused_revival(attempt: Attempt) -> bool:
+    """Whether the last thing that was tried is a restart of a dead BMC that was never sent: no wait is due after it."""
+    tried = revivals(attempt)
+    return bool(tried) and tried[-1] is attempt.steps[-1] and isinstance(tried[-1].receipt, Refused)

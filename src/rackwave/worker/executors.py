@@ -73,6 +73,6 @@ async def execute(prepared: Prepared, *, bmc: Bmc, completing: Callable[[], Awai
         case ResetHost():
             return await bmc.reset_host(step.kind)
         case ResetBmc():
-            return await bmc.reset_bmc()
+            return await bmc.reset_bmc(step.means)
         case _:
             assert_never(step)

@@ -94,7 +94,10 @@ class WorkerOrchestrator:
                 now = self._clock.now()
                 since = self._watched_since(node, attempt, now)
                 usual = self._logbook.ledger.usual(node)
-                decision = decide(Situation(node, attempt, bundle, policy, now, seen, holding, since, usual))
+                revived = self._logbook.node(node).revived
+                decision = decide(
+                    Situation(node, attempt, bundle, policy, now, seen, holding, since, usual, bmc.means, revived)
+                )
                 match decision:
                     case See(look):
                         seen = seen.with_more(await bmc.observe(look))

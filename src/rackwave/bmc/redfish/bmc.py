@@ -11,11 +11,11 @@ from attrs import evolve
 
 from ...core.bundle import AttributeValue
 from ...core.identity import ComponentName, NodeName
-from ...core.observation import Component, Identity, Look, Observation, TaskPhase, TaskSeen, Unknown
+from ...core.observation import Component, Identity, Lack, Look, Observation, TaskPhase, TaskSeen, Unknown
 from ...core.receipt import Accepted, Ground, Receipt, Refused
 from ...core.settings_check import SettingsCheck
 from ...errors import BmcCertificateError, BmcLoginError, BmcRefusedError, BmcUnreachableError, NodeError
-from ...ports import Clock, Credentials, Image, ResetKind
+from ...ports import Clock, Credentials, Image, Means, ResetKind
 from ..quirks import Roster
 from . import power, receipts
 from .answer import Answer
@@ -109,7 +109,7 @@ class RedfishBmc:
         except (BmcLoginError, BmcCertificateError):
             raise
         except NodeError as error:
-            away = Unknown(str(error))
+            away = _unknown(error)
         for see, lost in self._parts(look):
             if away is not None:
                 seen = lost(seen, away)
@@ -119,7 +119,7 @@ class RedfishBmc:
             except (BmcLoginError, BmcCertificateError):
                 raise
             except NodeError as error:
-                why = Unknown(str(error))
+                why = _unknown(error)
                 seen = lost(seen, why)
                 if _says_all(error):
                     away = why
@@ -183,7 +183,7 @@ class RedfishBmc:
     async def _see_manager(self, seen: Observation) -> Observation:
         manager = await self.service.manager()
         marker = text(manager, "LastResetTime")
-        return evolve(seen, bmc_boot=marker or Unknown("the manager has no LastResetTime"))
+        return evolve(seen, bmc_boot=marker or Unknown("the manager has no LastResetTime", Lack.ABSENT))
 
     async def _see_settings(self, seen: Observation) -> Observation:
         settings = await self._bios.read()
@@ -280,8 +280,15 @@ class RedfishBmc:
         except NodeError:
             return False  # then the refusal stands
 
-    async def reset_bmc(self) -> Receipt:
+    @property
+    def means(self) -> tuple[Means, ...]:
+        """By Manager.Reset; whether the service has it is found when it is asked for it."""
+        return (Means.REDFISH,)
+
+    async def reset_bmc(self, means: Means | None = None) -> Receipt:
         """Restart the BMC, once. Many are gone before they answer: then the receipt is Ambiguous."""
+        if means not in (None, Means.REDFISH):
+            return Refused(f"Redfish is no way to restart it by {means}", ground=Ground.UNABLE)
         try:
             action = await self.service.action(await self.service.manager(), "#Manager.Reset", "ResetType")
             if action is None:
@@ -333,6 +340,11 @@ class RedfishBmc:
         if isinstance(receipt, Accepted) and receipt.task is not None:
             self._born[receipt.task] = self._clock.monotonic()
         return receipt
+
+
+def _unknown(error: NodeError) -> Unknown:
+    """What *error* leaves unknown; a BMC that is busy, or talks nonsense, is not away."""
+    return Unknown(str(error), Lack.AWAY if isinstance(error, BmcUnreachableError) else Lack.UNREAD)
 
 
 def _says_all(error: NodeError) -> bool:

@@ -7,7 +7,7 @@ from typing import assert_never
 
 from attrs import evolve
 
-from ...core.observation import Health, Identity, Observation, Post, Power, Unknown
+from ...core.observation import Health, Identity, Lack, Observation, Post, Power, Unknown
 from ...ports import ResetKind
 from .document import Document, strings, text
 
@@ -46,11 +46,11 @@ def with_system(seen: Observation, system: Document) -> Observation:
         post=post(system, power),
         health=health(system),
         os=os_started(system, power),
-        boot=text(system, "LastResetTime") or Unknown("the system has no LastResetTime"),
+        boot=text(system, "LastResetTime") or Unknown("the system has no LastResetTime", Lack.ABSENT),
         identity=Identity(
-            vendor=text(system, "Manufacturer") or Unknown("the system has no Manufacturer"),
-            model=text(system, "Model") or Unknown("the system has no Model"),
-            serial=text(system, "SerialNumber") or Unknown("the system has no SerialNumber"),
+            vendor=text(system, "Manufacturer") or Unknown("the system has no Manufacturer", Lack.ABSENT),
+            model=text(system, "Model") or Unknown("the system has no Model", Lack.ABSENT),
+            serial=text(system, "SerialNumber") or Unknown("the system has no SerialNumber", Lack.ABSENT),
         ),
     )
 
@@ -59,7 +59,7 @@ def power_state(system: Document) -> Power | Unknown:
     """Read PowerState."""
     word = text(system, "PowerState")
     if word is None:
-        return Unknown("the system has no PowerState")
+        return Unknown("the system has no PowerState", Lack.ABSENT)
     return _POWER.get(word) or Unknown(f"PowerState is {word}")
 
 
@@ -77,7 +77,7 @@ def post(system: Document, power: Power | Unknown) -> Post | Unknown:
         return _POST.get(word) or Unknown(f"BootProgress is {word}")
     if text(system, "Status", "State") == "Starting":
         return Post.RUNNING
-    return Unknown("the service has no BootProgress")
+    return Unknown("the service has no BootProgress", Lack.ABSENT)
 
 
 def os_started(system: Document, power: Power | Unknown) -> bool | Unknown:
@@ -86,7 +86,7 @@ def os_started(system: Document, power: Power | Unknown) -> bool | Unknown:
         return False
     word = text(system, "BootProgress", "LastState")
     if word is None:
-        return Unknown("the service has no BootProgress")
+        return Unknown("the service has no BootProgress", Lack.ABSENT)
     return word in ("OSBootStarted", "OSRunning") if word in _POST else Unknown(f"BootProgress is {word}")
 
 
@@ -100,7 +100,7 @@ def health(system: Document) -> Health | Unknown:
         case "Critical":
             return Health.CRITICAL
         case None:
-            return Unknown("it has no Status.Health")
+            return Unknown("it has no Status.Health", Lack.ABSENT)
         case word:
             return Unknown(f"Status.Health is {word}")
 

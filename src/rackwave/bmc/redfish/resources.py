@@ -9,7 +9,7 @@ from __future__ import annotations
 from urllib.parse import unquote
 
 from ...core.identity import ComponentName
-from ...core.observation import NOT_ASKED, Component, Unknown
+from ...core.observation import NOT_ASKED, Component, Lack, Unknown
 from ...errors import BmcAnswerError, BmcRefusedError
 from ..quirks import Quirks, Roster, load_roster
 from .answer import Answer
@@ -200,7 +200,7 @@ class Service:
         else:
             found = await self._find(name)
             if found is None:
-                return Component(name, Unknown(f"the BMC lists no component {name}"))
+                return Component(name, Unknown(f"the BMC lists no component {name}", Lack.ABSENT))
             document = found[1]
         installed = text(document, "Version")  # null for a NIC while the host is off (P45)
         return Component(name, installed or Unknown(f"{name} has no Version"))

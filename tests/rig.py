@@ -21,6 +21,7 @@ from rackwave.engine.leases import Holder
 from rackwave.engine.logbook import Logbook
 from rackwave.engine.memory import MemoryJournal, MemoryLeases
 from rackwave.errors import DigestMismatchError
+from rackwave.leave import NodeLeave
 from rackwave.ports import Bmc, Journal
 from rackwave.recovery_manager import RecoveryManager
 from rackwave.worker.worker_orchestrator import WorkerOrchestrator
@@ -207,7 +208,11 @@ class Rig:
         """Start a new orchestrator on what is there, as after a kill."""
         logbook = self.logbook()
         worker = WorkerOrchestrator(
-            logbook=logbook, images=self.rack.images, payload_path=self.shelf.path, clock=self.clock
+            logbook=logbook,
+            images=self.rack.images,
+            payload_path=self.shelf.path,
+            clock=self.clock,
+            leave=NodeLeave(logbook, clock=self.clock),
         )
         return BundleOrchestrator(
             logbook=logbook,

@@ -24,7 +24,7 @@ from .bundle_manager import BundleManager
 from .bundle_orchestrator import BundleOrchestrator, not_ended
 from .clock import SystemClock
 from .core.bundle import Bundle
-from .core.event import Recorded, Released, RolloutStarted
+from .core.event import Held, Recorded, Released, RolloutStarted, Unheld
 from .core.history import NodeHistory, RolloutState
 from .core.identity import BundleId, Lineage, NodeName, RolloutId
 from .core.node import Node
@@ -32,11 +32,13 @@ from .core.policy import Policy
 from .core.recovery import POLICIES
 from .core.report import NodeStatus, RackPlan, RolloutReport
 from .core.selection import refusal
+from .drain import DrainHook
 from .engine.leases import Holder
 from .engine.logbook import Logbook
 from .errors import PlanRefusedError, StateError, UsageError
 from .fleet import Fleet
 from .inventory import Inventory, load_inventory
+from .leave import NodeLeave, words
 from .planning import RackPlanner, each, unsendable
 from .ports import Clock, Secrets
 from .records import IMAGES, Records
@@ -94,6 +96,7 @@ class Automation:
         self._images: ImageServerProcess | None = None
         self._fleet: Fleet | None = None
         self._running: BundleOrchestrator | None = None
+        self._leave: NodeLeave | None = None
         trust = state / TRUST
         self.repository = BundleRepository(
             state / REPOSITORY, KeyringTrust.load(trust) if trust.exists() else KeyringTrust(())
@@ -112,7 +115,7 @@ class Automation:
         if self._images is not None:
             await self._images.stop()
         self.records.close()
-        self._fleet, self._images = None, None
+        self._fleet, self._images, self._leave = None, None, None
 
     # -- bundles -------------------------------------------------------------------------------
 
@@ -293,6 +296,42 @@ class Automation:
         await self.logbook.record(*(Released(name, reason, self._by) for name in released))
         return released
 
+    # -- holds -----------------------------------------------------------------------------------------
+
+    async def hold(self, nodes: str, reason: str, until: float | None = None) -> tuple[NodeStatus, ...]:
+        """Have nothing begun on nodes until *until* (epoch seconds; None: until it is lifted).
+
+        What runs on them is not disturbed: a write goes on, its restart waits. A rollout that is under way
+        in another process sees the hold before its next act.
+
+        Raises:
+            UsageError: *until* is past.
+        """
+        if until is not None and until <= self._clock.now():
+            raise UsageError("that time is past", advice="Give a later one with --until, or none.")
+        self.logbook.refresh()
+        names = [node.name for node in self.fleet.select(nodes)]
+        await self.logbook.record(*(Held(name, reason, self._by, until) for name in names))
+        return await self.status(nodes)
+
+    async def unhold(self, nodes: str) -> tuple[NodeStatus, ...]:
+        """Lift the hold on nodes; those without one are left as they are."""
+        self.logbook.refresh()
+        names = [node.name for node in self.fleet.select(nodes)]
+        held = [name for name in names if self.logbook.node(name).hold is not None]
+        await self.logbook.record(*(Unheld(name, self._by) for name in held))
+        return await self.status(nodes)
+
+    @property
+    def leave(self) -> NodeLeave:
+        """Who says whether a node may be touched now."""
+        if self._leave is None:
+            drain, hook = self.inventory.drain, None
+            if drain.hook or drain.command:
+                hook = DrainHook(drain, clock=self._clock, labels=lambda name: self.fleet.managed(name).node.labels)
+            self._leave = NodeLeave(self.logbook, clock=self._clock, hook=hook)
+        return self._leave
+
     async def _recover(
         self, names: tuple[NodeName, ...], lineage: Lineage, ladder: str, *, failed: bool, evidence: Sequence[str]
     ) -> None:
@@ -309,6 +348,8 @@ class Automation:
             history = self.logbook.node(name)
             if history.quarantined is not None:
                 raise UsageError(f"{name} is in quarantine", advice=f"'rackwave release {name}' once you have looked.")
+            if history.hold is not None and history.hold.stands(self._clock.now()):
+                raise UsageError(f"{name} is {words(history.hold)}", advice=f"'rackwave unhold {name}' lifts that.")
             if lineage not in history.assigned:
                 raise UsageError(f"{name} carries no bundle of lineage {lineage}", advice="See 'rackwave status'.")
         return names
@@ -360,7 +401,11 @@ class Automation:
         if leases is None:
             raise StateError("the state directory is open for reading only")
         worker = WorkerOrchestrator(
-            logbook=self.logbook, images=self.images, payload_path=self.repository.payload_path, clock=self._clock
+            logbook=self.logbook,
+            images=self.images,
+            payload_path=self.repository.payload_path,
+            clock=self._clock,
+            leave=self.leave,
         )
         self._running = BundleOrchestrator(
             logbook=self.logbook,
@@ -382,6 +427,7 @@ class Automation:
             bmcs=self.fleet,
             selectors=self.inventory.selectors,
             clock=self._clock,
+            leave=self.leave,
         )
 
 

@@ -37,6 +37,10 @@ class QuirkError(RackwaveError):
     """A record of what a make of BMC does differently cannot be used: its file is named."""
 
 
+class HookError(RackwaveError):
+    """A command that the inventory names (a drain hook, an outlet) could not be run, or did not end in time."""
+
+
 # -- the bundle's publisher must act --------------------------------------------------------
 
 

@@ -26,7 +26,8 @@ from .core.step import StageSettings, WriteImage, describe
 from .core.waves import cut_waves
 from .engine.logbook import Logbook
 from .errors import BmcCertificateError, BmcLoginError, BundleError, NodeError, SecretError
-from .ports import Bmc, Clock
+from .leave import words
+from .ports import Bmc, Clock, Leave
 from .repository.repository import BundleRepository
 
 AT_ONCE = 100
@@ -48,6 +49,7 @@ class RackPlanner:
         bmcs: BmcPool,
         selectors: Sequence[Selector],
         clock: Clock,
+        leave: Leave,
     ) -> None:
         self._logbook = logbook
         # A rack has few ways back and many nodes. A planner makes one plan, so nothing grows stale.
@@ -56,6 +58,7 @@ class RackPlanner:
         self._bmcs = bmcs
         self._selectors = selectors
         self._clock = clock
+        self._leave = leave
 
     async def plan(self, bundle: Bundle, nodes: Sequence[Node], policy: Policy, *, no_way_back: bool) -> RackPlan:
         """Plan *bundle* for *nodes*; *no_way_back* consents to nodes that could not be rolled back."""
@@ -101,13 +104,18 @@ class RackPlanner:
             bmc = await self._bmcs.get(node.name)
             seen = await bmc.observe(full_look(bundle))
             plan = plan_node(node.name, goal, bundle, seen)
-            return evolve(plan, notes=(*plan.notes, *await _checked(bmc, bundle, plan)))
+            return evolve(plan, notes=(*plan.notes, *await _checked(bmc, bundle, plan), *await self._waits(plan)))
         except (BmcLoginError, BmcCertificateError, SecretError) as error:
             # No wait mends this: a person must, and before the rollout rather than in its midst.
             return NodePlan(node.name, goal, (), (Note("login", f"{error} {error.advice}", blocks=True, refused=True),))
         except NodeError as error:
             seen = Observation.blank(self._clock.now(), str(error), full_look(bundle))
         return plan_node(node.name, goal, bundle, seen)
+
+    async def _waits(self, plan: NodePlan) -> tuple[Note, ...]:
+        """Say what would be waited for before anything is done: the scheduler's work."""
+        why = await self._leave.refusal(plan.node) if plan.steps else None
+        return () if why is None else (Note("drain", f"{why}; it is not touched before that has ended"),)
 
     def _refusal(self, node: Node, bundle: Bundle, plan: NodePlan, *, no_way_back: bool) -> str | None:
         history = self._logbook.node(node.name)
@@ -116,6 +124,8 @@ class RackPlanner:
             return misfit
         if history.quarantined is not None:
             return f"it is in quarantine: {'; '.join(history.quarantined)}"
+        if history.hold is not None and history.hold.stands(self._clock.now()):
+            return f"it is {words(history.hold)}"
         others = [self._load(held.bundle) for line, held in history.assigned.items() if line != bundle.id.lineage]
         clashes = conflicts([bundle, *others])
         if clashes:

@@ -29,6 +29,7 @@ __all__ = [
     "Image",
     "ImageServer",
     "Journal",
+    "Leave",
     "Means",
     "Panel",
     "ResetKind",
@@ -232,6 +233,14 @@ class Secrets(Protocol):
         Raises:
             SecretError: it does not resolve; the message names the reference, never a value.
         """
+        ...
+
+
+class Leave(Protocol):
+    """Says whether a node may be touched now: nobody holds it, and nobody's work is on it."""
+
+    async def refusal(self, node: NodeName) -> str | None:
+        """Return why nothing may be begun on *node* now; None: it may."""
         ...
 
 

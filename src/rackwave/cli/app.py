@@ -43,6 +43,8 @@ _COMMANDS = {
     "status": ("nodes", "status"),
     "history": ("nodes", "history"),
     "release": ("nodes", "release"),
+    "hold": ("holds", "hold"),
+    "unhold": ("holds", "unhold"),
     "doctor": ("doctor", "doctor"),
     "demo": ("demo", "demo"),
 }

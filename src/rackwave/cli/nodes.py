@@ -12,6 +12,7 @@ from ..core.identity import NodeName
 from ..core.observation import Unknown
 from ..core.report import NodeStatus, timestamp
 from ..core.story import tell
+from ..leave import words
 from .app import Setting
 from .render import json_option, nodes_option, print_json, print_table
 
@@ -52,9 +53,20 @@ def print_statuses(statuses: Sequence[NodeStatus]) -> None:
                 line for lines in each.drift.values() for line in lines
             ]
             row += [_short(seen.power), _short(seen.post), _short(seen.health), "; ".join(words)]
-        note = "; ".join(history.quarantined) if history.quarantined is not None else each.held_by
+        note = _note(each)
         rows.append([*row, note])
     print_table([*headings, "NOTE"], rows)
+
+
+def _note(status: NodeStatus) -> str:
+    """What a person should know of the node first."""
+    history = status.history
+    if history.quarantined is not None:
+        return "; ".join(history.quarantined)
+    told = [words(history.hold)] if history.hold is not None else []
+    if history.held_back:
+        told.append(f"waits: {history.held_back}")
+    return "; ".join(told) or status.held_by
 
 
 @click.command()

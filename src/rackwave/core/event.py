@@ -217,6 +217,32 @@ class Released:
 
 
 @frozen
+class Held:
+    """*by* wants *node* left alone until *until* (epoch seconds; None: until it is lifted)."""
+
+    node: NodeName
+    reason: str
+    by: str
+    until: float | None = None
+
+
+@frozen
+class Unheld:
+    """The hold on *node* was lifted."""
+
+    node: NodeName
+    by: str
+
+
+@frozen
+class HeldBack:
+    """Something is to be done to *node* and waits, for this reason: a hold, or its scheduler's work."""
+
+    node: NodeName
+    why: str
+
+
+@frozen
 class SessionOpened:
     """A session on the BMC exists; its URI, never its token, so that a later run can close it."""
 
@@ -268,6 +294,9 @@ NodeEvent: TypeAlias = (
     | RecoveryEnded
     | Quarantined
     | Released
+    | Held
+    | Unheld
+    | HeldBack
     | SessionOpened
     | SessionClosed
     | ImageFetched

@@ -20,6 +20,7 @@ from attrs import evolve, field, frozen
 from . import event as ev
 from .bundle import Activation, frozen_map
 from .goal import Goal
+from .hold import Hold
 from .identity import AttemptId, BundleId, ComponentName, Digest, Lineage, NodeName, RolloutId
 from .pace import Durations
 from .policy import Policy
@@ -236,6 +237,8 @@ class NodeHistory:
     revived: tuple[float, ...] = ()
     sessions: frozenset[str] = frozenset()
     identity: ev.Identified | None = None
+    hold: Hold | None = None
+    held_back: str = ""
 
     @property
     def make(self) -> tuple[str, ...]:
@@ -321,7 +324,9 @@ def apply_to_node(history: NodeHistory, event: ev.NodeEvent, at: float) -> NodeH
     """Return *history* with one more event about its node."""
     match event:
         case ev.Intended() | ev.Completing() | ev.Acted() | ev.Reading() | ev.Resolved():
-            return _apply_to_attempt(history, event, at)
+            return _apply_to_attempt(evolve(history, held_back=""), event, at)
+        case ev.Held() | ev.Unheld() | ev.HeldBack():
+            return _apply_hold(history, event, at)
         case ev.AttemptStarted(_, attempt, goal, rollout, rung):
             recovery, retries = history.recovery, history.retries
             if recovery is not None and rung is not None:
@@ -355,6 +360,16 @@ def apply_to_node(history: NodeHistory, event: ev.NodeEvent, at: float) -> NodeH
             return history
         case _:
             assert_never(event)
+
+
+def _apply_hold(history: NodeHistory, event: ev.Held | ev.Unheld | ev.HeldBack, at: float) -> NodeHistory:
+    match event:
+        case ev.Held(_, reason, by, until):
+            return evolve(history, hold=Hold(reason, by, at, until))
+        case ev.Unheld():
+            return evolve(history, hold=None)
+        case ev.HeldBack(_, why):
+            return evolve(history, held_back=why)
 
 
 def _end_attempt(history: NodeHistory, result: ev.AttemptResult, evidence: tuple[str, ...], at: float) -> NodeHistory:

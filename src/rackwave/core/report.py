@@ -169,6 +169,15 @@ class NodeStatus:
             "prior": {str(lineage): str(held.bundle) for lineage, held in history.prior.items()},
             "quarantined": list(history.quarantined) if history.quarantined is not None else None,
             "held_by": self.held_by or None,
+            "hold": None
+            if history.hold is None
+            else {
+                "reason": history.hold.reason,
+                "by": history.hold.by,
+                "since": timestamp(history.hold.since),
+                "until": timestamp(history.hold.until) if history.hold.until is not None else None,
+            },
+            "waits": history.held_back or None,
             "seen": None
             if seen is None
             else {

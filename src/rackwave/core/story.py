@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import assert_never
 
 from . import event as ev
@@ -24,6 +25,8 @@ def tell(event: ev.Event) -> str:
             return f"{number}. in doubt; reads {installed}"
         case ev.Resolved(_, _, number, outcome, evidence):
             return f"{number}. {outcome}: {evidence}"
+        case ev.Held() | ev.Unheld() | ev.HeldBack():
+            return _tell_hold(event)
         case ev.SessionOpened(_, uri):
             return f"session {uri} opened"
         case ev.SessionClosed(_, uri):
@@ -62,6 +65,19 @@ def _tell_course(
             return f"QUARANTINED: {'; '.join(evidence)}"
         case ev.Released(_, reason, by):
             return f"released from quarantine by {by}: {reason}"
+        case _:
+            assert_never(event)
+
+
+def _tell_hold(event: ev.Held | ev.Unheld | ev.HeldBack) -> str:
+    match event:
+        case ev.Held(_, reason, by, until):
+            end = "" if until is None else f" until {datetime.fromtimestamp(until, UTC).isoformat(timespec='seconds')}"
+            return f"held by {by}{end}: {reason}"
+        case ev.Unheld(_, by):
+            return f"no longer held, by {by}"
+        case ev.HeldBack(_, why):
+            return f"waits: {why}"
         case _:
             assert_never(event)
 

@@ -15,6 +15,7 @@ labels = { rack = "r{1}" }
 select = { vendor = "Contoso", labels = { rack = "r[12]" } }   # shell-style patterns
 
 [serving]                                # see serving/config.py
+[drain]                                  # see drain.py
 [policy]                                 # see core/policy.py
 """
 
@@ -33,6 +34,7 @@ from ..core.identity import Lineage, NodeName
 from ..core.node import Node, Selector
 from ..core.policy import Policy
 from ..core.recovery import POLICIES
+from ..drain import SCHEDULERS, DrainConfig
 from ..errors import InventoryError, SecretError, UsageError
 from ..secrets import absolute_reference
 from ..serving.config import ServingConfig
@@ -42,11 +44,12 @@ from .values import Inventory, ManagedNode
 
 Table: TypeAlias = Mapping[str, Any]
 
-_TOP = ("defaults", "nodes", "lineages", "serving", "policy")
+_TOP = ("defaults", "nodes", "lineages", "serving", "drain", "policy")
 _DEFAULTS = ("vendor", "model", "labels", "credentials", "ca", "insecure_http")
 _NODE = ("name", "bmc", *_DEFAULTS)
 _SELECT = ("vendor", "model", "labels", "nodes")
 _SERVING = tuple(attribute.name for attribute in attrs.fields(ServingConfig))
+_DRAIN = tuple(attribute.name for attribute in attrs.fields(DrainConfig))
 _POLICY = tuple(attribute.name for attribute in attrs.fields(Policy))
 _SECRET_KEYS = frozenset(("password", "passwd", "pass", "pwd", "secret", "token", "username", "user", "login"))
 
@@ -95,7 +98,9 @@ class _Reader:
         self._known(defaults, _DEFAULTS, "[defaults]")
         nodes = tuple(self._nodes(document, defaults))
         self._refuse_duplicates(nodes)
-        inventory = Inventory(nodes, serving=self._serving(document), policy=self._policy(document))
+        inventory = Inventory(
+            nodes, serving=self._serving(document), drain=self._drain(document), policy=self._policy(document)
+        )
         return attrs.evolve(inventory, selectors=tuple(self._selectors(document, inventory)))
 
     def _nodes(self, document: Table, defaults: Table) -> Iterator[ManagedNode]:
@@ -218,6 +223,22 @@ class _Reader:
             if str(self._path) in str(error):
                 raise
             raise InventoryError(f"{self._path}: {error}", advice=error.advice) from error
+
+    def _drain(self, document: Table) -> DrainConfig:
+        where = "[drain]"
+        table = self._table(document, "drain", "the top level")
+        if not table:
+            return DrainConfig()
+        self._known(table, _DRAIN, where)
+        hook, command = self._text(table, "hook", where), table.get("command", [])
+        if not isinstance(command, list) or not all(isinstance(word, str) and word for word in command):
+            raise self._error(where, "'command' is no list of texts", 'Write ["/path/to/program", "{name}"].')
+        if bool(hook) == bool(command):
+            raise self._error(where, "it needs a hook or a command, and not both", f"Hooks: {', '.join(SCHEDULERS)}.")
+        if hook and hook not in SCHEDULERS:
+            raise self._error(where, f"there is no hook {hook!r}", f"There are: {', '.join(SCHEDULERS)}; or a command.")
+        timeout = self._number(table, "timeout", where, DrainConfig().timeout)
+        return DrainConfig(hook, command, self._text(table, "name", where) or DrainConfig().name, timeout)
 
     def _policy(self, document: Table) -> Mapping[str, int | float | str]:
         table = self._table(document, "policy", "the top level")

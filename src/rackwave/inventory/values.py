@@ -12,6 +12,7 @@ from attrs import field, frozen
 from ..core.bundle import frozen_map
 from ..core.identity import NodeName
 from ..core.node import Node, Selector
+from ..drain import DrainConfig
 from ..errors import UsageError
 from ..serving.config import ServingConfig
 
@@ -44,6 +45,7 @@ class Inventory:
     nodes: tuple[ManagedNode, ...]
     selectors: tuple[Selector, ...] = ()
     serving: ServingConfig = field(factory=ServingConfig)
+    drain: DrainConfig = field(factory=DrainConfig)
     policy: Mapping[str, int | float | str] = field(factory=dict, converter=frozen_map)
 
     def node(self, name: NodeName) -> ManagedNode:

@@ -14,7 +14,7 @@ from typing import TypeAlias, assert_never
 from attrs import frozen
 
 from ..core.bundle import Bundle
-from ..core.event import Acted, AttemptResult, Completing, Identified, Intended, Reading, Resolved
+from ..core.event import Acted, AttemptResult, Completing, HeldBack, Identified, Intended, Reading, Resolved
 from ..core.finding import Holding
 from ..core.history import Attempt, StepRecord
 from ..core.identity import AttemptId, NodeName
@@ -27,7 +27,7 @@ from ..core.step import WriteImage
 from ..core.turn import Act, Finish, Read, Resolve, See, Situation, Wait, decide
 from ..engine.logbook import Logbook
 from ..errors import BmcCertificateError, BmcLoginError, BundleError, SecretError
-from ..ports import Bmc, Clock, ImageServer
+from ..ports import Bmc, Clock, ImageServer, Leave
 from .executors import PayloadPath, Prepared, execute, prepare
 
 _MOST_DECISIONS = 24
@@ -67,11 +67,13 @@ class WorkerOrchestrator:
         images: ImageServer,
         payload_path: PayloadPath,
         clock: Clock,
+        leave: Leave,
     ) -> None:
         self._logbook = logbook
         self._images = images
         self._payload_path = payload_path
         self._clock = clock
+        self._leave = leave
         self._since: dict[NodeName, tuple[AttemptId, float]] = {}
 
     async def turn(
@@ -142,6 +144,10 @@ class WorkerOrchestrator:
         check_lease: Callable[[], Awaitable[None]],
     ) -> TurnResult:
         node, number = bmc.node, len(attempt.steps) + 1
+        if (why := await self._leave.refusal(node)) is not None:
+            if self._logbook.node(node).held_back != why:
+                await self._logbook.record(HeldBack(node, why))
+            return Rest(policy.watch, why)
         try:
             prepared = await prepare(
                 act.step,

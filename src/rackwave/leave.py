@@ -1,0 +1,33 @@
+"""May a node be touched now? Not while somebody holds it, nor while its scheduler has work on it."""
+
+from __future__ import annotations
+
+from .core.hold import Hold
+from .core.identity import NodeName
+from .core.report import timestamp
+from .drain import DrainHook
+from .engine.logbook import Logbook
+from .ports import Clock
+
+
+class NodeLeave:
+    """Gives leave, or says why not. Holds are read anew each time: another process may have set one."""
+
+    def __init__(self, logbook: Logbook, *, clock: Clock, hook: DrainHook | None = None) -> None:
+        self._logbook = logbook
+        self._clock = clock
+        self._hook = hook
+
+    async def refusal(self, node: NodeName) -> str | None:
+        """Return why nothing may be begun on *node* now; None: it may."""
+        self._logbook.refresh()
+        hold = self._logbook.node(node).hold
+        if hold is not None and hold.stands(self._clock.now()):
+            return words(hold)
+        return await self._hook.busy(node) if self._hook is not None else None
+
+
+def words(hold: Hold) -> str:
+    """Say who holds the node, until when and why."""
+    end = f" until {timestamp(hold.until)}" if hold.until is not None else ""
+    return f"held by {hold.by}{end}: {hold.reason}"

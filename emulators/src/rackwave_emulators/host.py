@@ -82,6 +82,7 @@ class Host:
         "_timing",
         "backend",
         "last_off",
+        "last_post",
         "last_reset",
         "post",
         "power",
@@ -101,6 +102,8 @@ class Host:
         self.power, self.post = (PowerState.OFF, Post.NOT_RUNNING) if backend.live else (PowerState.ON, Post.COMPLETE)
         self.last_reset = int(timeline.time) - 86_400
         """LastResetTime, in whole epoch seconds as the wire tells it; grows with each reset, however close they are."""
+        self.last_post = self.last_reset + 60
+        """When POST last came to its end, in whole epoch seconds; grows with each that does."""
         self.resets = 0
         self.last_off = timeline.time - 86_400
         """When its power was last switched off."""
@@ -209,6 +212,7 @@ class Host:
         """See ``BootingHost``."""
         if came_up and self._firmware.boots():
             self.post = Post.COMPLETE
+            self.last_post = max(int(self._timeline.time), self.last_post + 1)
             self._firmware.booted()
         else:
             self.backend.hang()

@@ -204,6 +204,18 @@ class Machine:
         return self._host.last_reset
 
     @property
+    def last_post(self) -> int:
+        """When POST last came to its end, in epoch seconds; never the same for two."""
+        self.advance()
+        return self._host.last_post
+
+    @property
+    def restarts(self) -> int:
+        """How often the host was started."""
+        self.advance()
+        return self._host.resets
+
+    @property
     def bmc_last_reset(self) -> int:
         """When the BMC was last reset, in epoch seconds; never the same for two resets."""
         self.advance()

@@ -2,8 +2,9 @@
 
 A personality file holds:
 
-* ``name``, ``story``, and ``[identity]`` with ``vendor`` and ``model``, and ``system_id`` and
-  ``manager_id``: what Redfish calls the one system and the one manager.
+* ``name``, ``story``, and ``[identity]`` with ``vendor`` and ``model``, ``system_id`` and ``manager_id``:
+  what Redfish calls the one system and the one manager; ``manager_model``, and ``manager_firmware``: how the
+  manager tells its version, ``{version}`` in it.
 * ``[timing]``: how long things take, in seconds (see ``Timing``).
 * ``[[components]]``: ``name``, ``version``, ``activation`` (what makes a written image run:
   ``immediate``, ``host-reset`` or ``bmc-reset``), ``spare_bank`` (an interrupted write then leaves
@@ -225,9 +226,15 @@ class Personality:
     components: tuple[ComponentSpec, ...]
     system_id: str = "1"
     manager_id: str = "BMC"
+    manager_model: str = ""
+    manager_firmware: str = "{version}"
     timing: Timing = Timing()
     rules: Rules = Rules()
     reasons: Mapping[str, Reason] = field(factory=dict, converter=frozen_map)
+
+    def told_firmware(self, version: str | None) -> str | None:
+        """Return what the manager tells of the *version* that it runs."""
+        return None if version is None else self.manager_firmware.replace("{version}", version)
 
     def component(self, name: str) -> ComponentSpec | None:
         """Return the component called *name*, None where this machine has none.

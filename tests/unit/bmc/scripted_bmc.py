@@ -63,6 +63,7 @@ def documents() -> dict[str, Any]:
             },
             "Links": {"ManagedBy": [{"@odata.id": MANAGER}]},
         },
+        "/redfish/v1/Managers": collection(MANAGER),
         MANAGER: {
             "LastResetTime": "2025-12-31T00:00:00Z",
             "DateTime": "2026-01-01T00:00:00Z",

@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from scripted_bmc import MANAGER, SYSTEM, ScriptedBmc, client
+from scripted_bmc import INVENTORY, MANAGER, SYSTEM, ScriptedBmc, client
 
 from rackwave.bmc.quirks import Facts, Quirks, Roster
 from rackwave.bmc.quirks.reader import parse_records
+from rackwave.core.identity import ComponentName
 from rackwave.core.observation import Look
 
 ROSTER = Roster(
@@ -103,3 +104,27 @@ def test_another_firmware_is_another_choice():
                 await bmc.close()
 
     assert ("Oem.Acme", "") == asyncio.run(run())
+
+
+def test_what_was_written_may_be_the_bmc():
+    """After a component shows another version, and after the BMC was restarted, the manager is asked again."""
+
+    async def run() -> list[str]:
+        async with ScriptedBmc() as server:
+            server.documents[MANAGER]["FirmwareVersion"] = "1.5"
+            bmc = client(server, roster=ROSTER)
+            look = Look(system=False, components=frozenset({ComponentName("BMC")}))
+            try:
+                await bmc.observe(look)
+                found = [(await bmc.service.quirks()).update_state]
+                server.documents[f"{INVENTORY}/BMC"]["Version"] = "8.0"
+                server.documents[MANAGER]["FirmwareVersion"] = "2.0"
+                await bmc.observe(look)
+                found.append((await bmc.service.quirks()).update_state)
+                server.documents[MANAGER]["FirmwareVersion"] = "1.5"
+                await bmc.reset_bmc()
+                return [*found, (await bmc.service.quirks()).update_state]
+            finally:
+                await bmc.close()
+
+    assert ["Oem.Acme", "", "Oem.Acme"] == asyncio.run(run())

@@ -143,7 +143,7 @@ def test_absent_component():
 
 
 def test_member_that_went():
-    """A member that answers 404 is Unknown; then everything is found anew, for the firmware may be another."""
+    """A member that answers 404 is looked for anew, for its URI may hold the version; Unknown while there is none."""
 
     async def program(server: ScriptedBmc, bmc: RedfishBmc) -> tuple[object, object]:
         look = Look(system=False, components=frozenset({BIOS}))

@@ -14,6 +14,7 @@ from ..host import PowerState
 from ..personality import Oem
 from ..updates import MachineTask, TaskState
 from . import paths
+from .moments import moment
 from .unit import Unit
 
 _HPE_POST = {
@@ -50,12 +51,15 @@ def of_system(unit: Unit) -> dict[str, Any] | None:
     match machine.personality.rules.oem:
         case Oem.HPE:
             state = "PowerOff" if machine.power is PowerState.OFF else _HPE_POST[machine.post]
-            return {"Hpe": {"@odata.type": "#HpeComputerSystemExt.v2_12_0.HpeComputerSystemExt", "PostState": state}}
+            kind = "#HpeComputerSystemExt.v2_12_0.HpeComputerSystemExt"
+            # Of the last POST that came through: iLO resource definitions, Oem.Hpe.PostDiscoveryCompleteTimeStamp.
+            discovered = moment(machine.last_post + unit.clock_offset)
+            return {"Hpe": {"@odata.type": kind, "PostState": state, "PostDiscoveryCompleteTimeStamp": discovered}}
         case Oem.LENOVO:
             off = machine.power is PowerState.OFF
             status = "SystemPowerOff_StateUnknown" if off else _LENOVO_STATUS[machine.post]
             kind = "#LenovoComputerSystem.v1_0_0.LenovoSystemProperties"
-            return {"Lenovo": {"@odata.type": kind, "SystemStatus": status}}
+            return {"Lenovo": {"@odata.type": kind, "SystemStatus": status, "NumberOfReboots": machine.restarts}}
         case _:
             return None
 
@@ -112,6 +116,13 @@ def job(unit: Unit, of: MachineTask) -> dict[str, Any]:
         "Name": "Configure: BIOS.Setup.1-1" if of.step == "settings" else "Firmware Update",
         **(extension["Dell"] if extension is not None else {}),
     }
+
+
+def links_of_manager(unit: Unit) -> dict[str, Any] | None:
+    """Where the Manager says that the Lifecycle Controller is; None: this make has none."""
+    if unit.machine.personality.rules.oem is not Oem.DELL:
+        return None
+    return {"Dell": {"DellLCService": {"@odata.id": lifecycle_service_path(unit)}}}
 
 
 def lifecycle_service_path(unit: Unit) -> str:

@@ -190,8 +190,8 @@ def manager(unit: Unit) -> dict[str, Any]:
         "Name": f"{unit.name} BMC",
         "ManagerType": "BMC",
         "UUID": unit.uuid,
-        "Model": machine.personality.model,
-        "FirmwareVersion": bmc.version if bmc is not None else None,
+        "Model": machine.personality.manager_model or machine.personality.model,
+        "FirmwareVersion": machine.personality.told_firmware(bmc.version if bmc is not None else None),
         "DateTime": moment(machine.time + unit.clock_offset),
         "DateTimeLocalOffset": "+00:00",
         "PowerState": "On",
@@ -208,6 +208,8 @@ def manager(unit: Unit) -> dict[str, Any]:
             }
         },
     }
+    if (links := oem.links_of_manager(unit)) is not None:
+        told["Links"]["Oem"] = links
     if machine.personality.rules.manager_last_reset_time:
         told["LastResetTime"] = moment(machine.bmc_last_reset + unit.clock_offset)
     return told

@@ -80,7 +80,7 @@ class Quirks:
 
     *components*: how a component is listed, by its name; ``*`` is for all the others.
     *post*: where POST stands; *boot_marker*: a property of the ComputerSystem, as a dotted path, that is another
-    after each boot; *bmc_boot_marker*: the same of the Manager. They count where the standard's own are missing.
+    after each boot. They count where the standard's own are missing.
     *update_way*, *targets*, *http_push*: how images go over, and whether Targets are sent.
     *apply_time*: the OperationApplyTime to ask for; empty: none.
     *start_update*: an upload is only verified, and begins by StartUpdate.
@@ -92,7 +92,6 @@ class Quirks:
     components: Mapping[str, Naming] = field(factory=dict, converter=frozen_map)
     post: PostWitness | None = None
     boot_marker: str = ""
-    bmc_boot_marker: str = ""
     update_way: UpdateWay = UpdateWay.AUTO
     targets: TargetsSent = TargetsSent.LISTED
     http_push: HttpPushForm = HttpPushForm.RAW

@@ -97,6 +97,18 @@ class Match:
         parts = (self.vendor, self.product, self.model, self.manager, self.ipmi, self.firmware)
         return sum(part not in ("", None) for part in parts)
 
+    def missing(self, facts: Facts) -> frozenset[str]:
+        """Which of `Facts` it asks for and *facts* does not know yet."""
+        asked = (
+            ("vendor", self.vendor),
+            ("product", self.product),
+            ("model", self.model),
+            ("manager", self.manager),
+            ("firmware", self.firmware),
+            ("ipmi", self.ipmi),
+        )
+        return frozenset(name for name, part in asked if part not in ("", None) and getattr(facts, name) is None)
+
     def fit(self, facts: Facts) -> tuple[Fit, str]:
         """Say whether *facts* are of one that this concerns, and why not where not."""
         unsure = ""

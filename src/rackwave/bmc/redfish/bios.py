@@ -24,8 +24,9 @@ from ...ports import Clock
 from . import receipts
 from .attribute_registry import Excerpt, check, excerpt
 from .document import Document, attributes, items, link, strings, text, uri_path
+from .inventory import last
 from .patch import Patcher
-from .resources import Service, last
+from .resources import Service
 from .session import Session
 
 WAY = "Settings"

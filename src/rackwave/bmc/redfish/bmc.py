@@ -86,6 +86,7 @@ class RedfishBmc:
         self.media = VirtualMedia(self.session, self.service, clock, patcher)
         self.inspection = Inspection(self.session, self.service, clock, self.media)
         self.panel = RedfishPanel(self.session, self.service, clock, patcher)
+        self._installed: dict[ComponentName, str] = {}
         self._born: dict[str, float] = {}
         self._ended: dict[str, TaskSeen] = {}
         self._ended_on = 0
@@ -170,15 +171,30 @@ class RedfishBmc:
         return evolve(seen, tasks=tuple(task for task in tasks if task.phase is not TaskPhase.VANISHED))
 
     async def _see_component(self, seen: Observation, *, name: ComponentName, staged: bool) -> Observation:
-        component = await self.service.component(name)
+        component = await self.service.inventory.component(name)
+        if isinstance(component.installed, str):
+            if self._installed.setdefault(name, component.installed) != component.installed:
+                # It may be the BMC itself, of which other quirks hold now.
+                self.service.make.forget_manager()
+            self._installed[name] = component.installed
         if staged:
             # It costs a reading of the whole collection, and is of use where a write is in doubt:
             # then every task is asked for, too (Look.tasks).
-            component = evolve(component, staged=await self.service.staged(name))
+            component = evolve(component, staged=await self.service.inventory.staged(name))
         return evolve(seen, components={**seen.components, name: component})
 
     async def _see_system(self, seen: Observation) -> Observation:
-        return power.with_system(seen, await self.service.system())
+        system = await self.service.system()
+        quirks = await self.service.quirks("post", "boot_marker")
+        asked: Document | Unknown | None = None
+        if quirks.post is not None and power.needs_asking(system, quirks.post):
+            try:
+                asked = await self.service.ask_post(quirks.post)
+            except (BmcLoginError, BmcCertificateError):
+                raise
+            except NodeError as error:
+                asked = _unknown(error)
+        return power.with_system(seen, system, quirks, asked)
 
     async def _see_manager(self, seen: Observation) -> Observation:
         manager = await self.service.manager()
@@ -192,10 +208,10 @@ class RedfishBmc:
     async def write(self, image: Image, *, completing: Callable[[], Awaitable[None]]) -> Receipt:
         """Hand *image* to the BMC for its component, once: pulled or pushed, as `update.choose_way` says."""
         try:
-            member = await self.service.component_uri(image.component)
-            if member is None:
-                return Refused(f"the BMC lists no component {image.component}", ground=Ground.UNABLE)
-            match choose_way(await self.service.update_service(), image, member, self._prefer):
+            found = await self.service.inventory.member(image.component)
+            if isinstance(found, Unknown):
+                return Refused(found.reason, ground=Ground.UNABLE)
+            match choose_way(await self.service.update_service(), image, found[0], self._prefer):
                 case NoWay(reason):
                     return Refused(reason, ground=Ground.UNABLE)
                 case Pull() as pull:
@@ -299,7 +315,10 @@ class RedfishBmc:
                 return Refused(
                     f"the BMC does not restart itself, only {', '.join(allowed or ())}", ground=Ground.UNABLE
                 )
-            return self._judged(await self.session.act("POST", target, {"ResetType": word}), "Manager.Reset")
+            try:
+                return self._judged(await self.session.act("POST", target, {"ResetType": word}), "Manager.Reset")
+            finally:
+                self.service.forget()  # what comes back may run another firmware
         except NodeError as error:
             return receipts.of_error(error)
 

@@ -18,7 +18,8 @@ from collections.abc import Mapping, Sequence
 from ...core.log import LogEntry, LogMark, LogNews, Severity, date_of, in_order, news
 from ...errors import BmcAnswerError, BmcRefusedError
 from .document import Document, items, link, text, uri_path, without_grants
-from .resources import Service, last
+from .inventory import last
+from .resources import Service
 
 _NAMES = ("sel", "iml", "eventlog", "log1", "platformlog", "log", "standardlog", "systemlog")
 """What makes call a machine's log, the best first: iDRAC, XCC and OpenBMC SEL; iLO; bmcweb; Supermicro; XCC.

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from attrs import evolve
 
 from ..quirks import Facts, Roster, Selection
-from .document import Document, dig, text
+from .document import Document, text
 
 
 class Make:
@@ -28,10 +28,12 @@ class Make:
         """What holds by what is known so far."""
         return self._selection
 
-    def is_unsure(self, keys: Iterable[str]) -> bool:
-        """Whether more facts may yet change one of *keys*; none given: any."""
+    def missing(self, keys: Iterable[str]) -> frozenset[str]:
+        """Which of `Facts` may yet change one of *keys*; none given: any."""
         wanted = frozenset(keys)
-        return any(not wanted or wanted.intersection(near.record.keys) for near in self._selection.unsure)
+        unsure = (near.record for near in self._selection.unsure)
+        asking = [record.match for record in unsure if not wanted or wanted.intersection(record.keys)]
+        return frozenset[str]().union(*(match.missing(self._facts) for match in asking))
 
     def note_root(self, root: Document) -> None:
         """Take what the service root tells: Vendor, Product, and whose extensions it has (all Supermicro's does)."""
@@ -63,8 +65,3 @@ class Make:
 
 def _keys(value: object) -> tuple[str, ...]:
     return tuple(str(key) for key in value) if isinstance(value, dict) else ()
-
-
-def follow(document: object, path: str) -> object:
-    """What stands at the dotted *path* of a quirk."""
-    return dig(document, *path.split("."))

@@ -15,8 +15,9 @@ from ...errors import NodeError
 from ...ports import Clock
 from . import receipts
 from .document import Document, dig, link, strings, text, uri_path
+from .inventory import last
 from .patch import Patcher
-from .resources import Service, last
+from .resources import Service
 from .session import Session
 
 WAY = "VirtualMedia"

@@ -9,7 +9,8 @@ from attrs import evolve
 
 from ...core.observation import Health, Identity, Lack, Observation, Post, Power, Unknown
 from ...ports import ResetKind
-from .document import Document, strings, text
+from ..quirks import PostWitness, Quirks
+from .document import Document, dig, strings, text
 
 _POWER = {"On": Power.ON, "Off": Power.OFF, "PoweringOn": Power.CHANGING, "PoweringOff": Power.CHANGING}
 
@@ -37,16 +38,18 @@ BMC_RESET_TYPES = ("GracefulRestart", "ForceRestart")
 """In order of preference; iDRAC and Supermicro know only the first."""
 
 
-def with_system(seen: Observation, system: Document) -> Observation:
-    """Return *seen* with what a ComputerSystem document tells."""
+def with_system(
+    seen: Observation, system: Document, quirks: Quirks, asked: Document | Unknown | None = None
+) -> Observation:
+    """Return *seen* with what a ComputerSystem document tells; *asked* is what else was asked how far POST is."""
     power = power_state(system)
     return evolve(
         seen,
         power=power,
-        post=post(system, power),
+        post=post(system, power, quirks.post, asked),
         health=health(system),
         os=os_started(system, power),
-        boot=text(system, "LastResetTime") or Unknown("the system has no LastResetTime", Lack.ABSENT),
+        boot=boot_marker(system, quirks.boot_marker),
         identity=Identity(
             vendor=text(system, "Manufacturer") or Unknown("the system has no Manufacturer", Lack.ABSENT),
             model=text(system, "Model") or Unknown("the system has no Model", Lack.ABSENT),
@@ -63,21 +66,51 @@ def power_state(system: Document) -> Power | Unknown:
     return _POWER.get(word) or Unknown(f"PowerState is {word}")
 
 
-def post(system: Document, power: Power | Unknown) -> Post | Unknown:
+def needs_asking(system: Document, witness: PostWitness | None) -> bool:
+    """Whether how far POST is must be asked of something else than the ComputerSystem."""
+    if witness is None or not witness.action or power_state(system) is Power.OFF:
+        return False
+    return text(system, "BootProgress", "LastState") not in _POST
+
+
+def post(
+    system: Document,
+    power: Power | Unknown,
+    witness: PostWitness | None = None,
+    asked: Document | Unknown | None = None,
+) -> Post | Unknown:
     """How far the host has come, as honestly as the service allows.
 
-    No power, no POST, whatever BootProgress still holds from before. A service without BootProgress
-    (iDRAC 9, iLO 5, XCC as recorded) says nothing about a host that is on, but for Status.State
-    ``Starting``: that it is ``Enabled`` is true of one that hangs in POST, too.
+    No power, no POST, whatever BootProgress still holds from before. Where BootProgress is missing, or has a
+    word of the maker's own, a quirk's *witness* may know another place (iDRAC 9, iLO, XCC). Without either
+    nothing is said of a host that is on, but for Status.State ``Starting``: that it is ``Enabled`` is true of
+    one that hangs in POST, too.
     """
     if power is Power.OFF:
         return Post.NOT_RUNNING
-    word = text(system, "BootProgress", "LastState")
-    if word is not None:
-        return _POST.get(word) or Unknown(f"BootProgress is {word}")
+    progress = text(system, "BootProgress", "LastState")
+    if progress in _POST:
+        return _POST[progress]
+    if witness is not None:
+        if isinstance(asked, Unknown):
+            return asked
+        word = text(system if asked is None else asked, *witness.property.split("."))
+        if word is not None:
+            return witness.words.get(word) or Unknown(f"{witness.property} is {word}")
+    if progress is not None:
+        return Unknown(f"BootProgress is {progress}")
     if text(system, "Status", "State") == "Starting":
         return Post.RUNNING
     return Unknown("the service has no BootProgress", Lack.ABSENT)
+
+
+def boot_marker(system: Document, path: str) -> str | Unknown:
+    """What is another after each boot: LastResetTime, else what a quirk knows at the dotted *path*."""
+    told = text(system, "LastResetTime")
+    if told is None and path:
+        found = dig(system, *path.split("."))
+        told = str(found) if type(found) is int else text(system, *path.split("."))
+    return told or Unknown("the system has no LastResetTime", Lack.ABSENT)
 
 
 def os_started(system: Document, power: Power | Unknown) -> bool | Unknown:

@@ -6,29 +6,17 @@ UpdateService, which describes what the service can do; states are read anew eac
 
 from __future__ import annotations
 
-from urllib.parse import unquote
-
-from ...core.identity import ComponentName
-from ...core.observation import NOT_ASKED, Component, Lack, Unknown
 from ...errors import BmcAnswerError, BmcRefusedError
-from ..quirks import Quirks, Roster, load_roster
+from ..quirks import PostWitness, Quirks, Roster, load_roster
 from .answer import Answer
-from .document import Document, dig, items, link, segments, text, uri_path
+from .document import Document, dig, items, link, text, uri_path
+from .inventory import FirmwareInventory, last
 from .make import Make
 from .power import allowed_by_info, allowed_values
 from .session import Session
 
 _PAGES = 64
 _MEMBERS = 4096
-
-_PENDING = ("{}-Pending", "{}_Pending", "{}-Staged", "{}_Staged")
-"""What services call the SoftwareInventory member that shows the version that waits for a reset.
-``UEFI-Pending`` beside ``UEFI`` is recorded on XCC;
-others list such a member only while something waits. Supermicro's ``Staging_BIOS`` is none of these:
-it holds the last upload for ever, applied or not."""
-
-_PENDING_STATES = ("StandbySpare", "StandbyOffline", "Updating", "Enabled")
-"""Status.State of a pending member that holds something; XCC says Disabled while it is empty."""
 
 
 class Service:
@@ -53,10 +41,14 @@ class Service:
         self._system_document: Document | None = None
         self._manager: str | None = None
         self._update: Document | None = None
-        self._inventory: tuple[str, ...] | None = None
-        self._component_uris: dict[str, str] = {}
+        self.inventory = FirmwareInventory(
+            self._session,
+            listing=self._listed,
+            known=lambda: self.make.selection.quirks,
+            names=lambda: self.quirks("components"),
+        )
         self._tasks: str | None = None
-        self._shows_staged = False
+        self._post_action: str | None = None
 
     async def root(self) -> Document:
         """The service root."""
@@ -72,9 +64,9 @@ class Service:
         Costs a request only where a record that sets one of them may fit, and system or manager decide.
         """
         await self.root()
-        if self.make.facts.model is None and self.make.is_unsure(keys):
+        if self.make.missing(keys) & {"vendor", "model"}:
             await self.system()
-        if self.make.facts.firmware is None and self.make.is_unsure(keys):
+        if self.make.missing(keys) & {"manager", "firmware"}:
             await self.manager()
         return self.make.selection.quirks
 
@@ -184,54 +176,23 @@ class Service:
             self._update = (await self.get(await self._linked("UpdateService"))).document
         return self._update
 
-    async def component_uri(self, name: ComponentName) -> str | None:
-        """The SoftwareInventory member whose Id is *name*; None where the BMC lists none."""
-        known = self._component_uris.get(name)
-        if known is not None:
-            return known
-        found = await self._find(name)
-        return None if found is None else found[0]
+    async def ask_post(self, witness: PostWitness) -> Document:
+        """Ask by the action that *witness* names how far POST is; it changes nothing.
 
-    async def component(self, name: ComponentName) -> Component:
-        """Read what is installed of *name*, and what is staged where the service shows it."""
-        known = self._component_uris.get(name)
-        if known is not None:
-            document: Document = (await self.get(known)).document
-        else:
-            found = await self._find(name)
-            if found is None:
-                return Component(name, Unknown(f"the BMC lists no component {name}", Lack.ABSENT))
-            document = found[1]
-        installed = text(document, "Version")  # null for a NIC while the host is off (P45)
-        return Component(name, installed or Unknown(f"{name} has no Version"))
-
-    async def _find(self, name: ComponentName) -> tuple[str, Document] | None:
-        # A member's URI ends in its Id nearly everywhere, which saves reading all of them.
-        for uri in sorted(await self._inventory_uris(), key=lambda uri: last(uri) != name):
-            document = (await self.get(uri)).document
-            identity = text(document, "Id") or last(uri)
-            self._component_uris.setdefault(identity, uri)
-            if identity == name:
-                return uri, document
-        self._inventory = None  # it may be listed later: NICs come with the host (P45)
-        return None
-
-    async def staged(self, name: ComponentName) -> str | Unknown | None:
-        """Read which version of *name* waits for a reset; NOT_ASKED where the service has no place to show it.
-
-        Such a member comes and goes, so the inventory is listed anew. That it is missing means "none
-        waits" only on a service that has shown one before.
+        Raises:
+            BmcAnswerError: the manager links to no such service, or that one has no such action.
+            BmcRefusedError: the action was refused.
         """
-        self._inventory = None
-        called = {pattern.format(name) for pattern in _PENDING}
-        uri = next((uri for uri in await self._inventory_uris() if last(uri) in called), None)
-        if uri is None:
-            return None if self._shows_staged else NOT_ASKED
-        document = (await self.get(uri)).document
-        self._shows_staged = True
-        if text(document, "Status", "State") not in _PENDING_STATES:
-            return None
-        return text(document, "Version")
+        if self._post_action is None:
+            uri = link(await self.manager(), *witness.service.split("."))
+            document: Document = {} if uri is None else (await self.get(uri)).document
+            self._post_action = uri_path(dig(document, "Actions", witness.action, "target"))
+        if self._post_action is None:
+            raise BmcAnswerError(
+                f"{self._session.node}: the manager's {witness.service} has no {witness.action}",
+                node=self._session.node,
+            )
+        return (await self._session.ask(self._post_action)).document
 
     async def tasks_uri(self) -> str | None:
         """The collection of tasks; None where there is no TaskService."""
@@ -240,15 +201,11 @@ class Service:
             self._tasks = None if uri is None else link((await self.get(uri)).document, "Tasks")
         return self._tasks
 
-    async def _inventory_uris(self) -> tuple[str, ...]:
-        if self._inventory is None:
-            uri = link(await self.update_service(), "FirmwareInventory")
-            if uri is None:
-                raise BmcAnswerError(
-                    f"{self._session.node}: the BMC has no firmware inventory", node=self._session.node
-                )
-            self._inventory = await self.members(uri)
-        return self._inventory
+    async def _listed(self) -> tuple[str, ...]:
+        uri = link(await self.update_service(), "FirmwareInventory")
+        if uri is None:
+            raise BmcAnswerError(f"{self._session.node}: the BMC has no firmware inventory", node=self._session.node)
+        return await self.members(uri)
 
     async def _linked(self, name: str) -> str:
         uri = link(await self.root(), name)
@@ -258,9 +215,3 @@ class Service:
 
     async def _can_be_reset(self, uri: str) -> bool:
         return dig((await self.get(uri)).document, "Actions", "#ComputerSystem.Reset") is not None
-
-
-def last(uri: str) -> str:
-    """The last segment of *uri*, as a person would write it."""
-    parts = segments(uri)
-    return unquote(parts[-1]) if parts else ""

@@ -134,6 +134,18 @@ class Session:
         """
         return await self._authenticated(method, uri, body, headers)
 
+    async def ask(self, uri: str) -> Answer:
+        """Call an action that changes nothing and only answers; it is not tried again.
+
+        Raises:
+            BmcRefusedError: any other status than 2xx.
+            NodeError: as `act`.
+        """
+        answer = await self._authenticated("POST", uri, {})
+        if not answer.ok:
+            raise answer.refusal(self._clock.now())
+        return answer
+
     async def upload(self, uri: str, body: Body) -> Answer:
         """As `act`, with a streamed body."""
         token = await self.token()

@@ -10,6 +10,7 @@ from .bmc.redfish.trust import CaTrust, PlainHttp, SystemTrust, TlsTrust
 from .core.event import SessionClosed, SessionOpened
 from .core.identity import NodeName
 from .core.node import Node
+from .descriptors import allow_connections
 from .engine.logbook import Logbook
 from .errors import InventoryError
 from .inventory import Inventory, ManagedNode, select
@@ -25,6 +26,7 @@ class Fleet:
         self._secrets = secret_store
         self._logbook = logbook
         self._clock = clock
+        allow_connections(2 * len(self._nodes))  # one for what is asked, one for the stream of its events
         self._pool = RedfishPool(
             self._connect,
             leftovers=lambda node: logbook.node(node).sessions,

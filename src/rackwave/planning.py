@@ -30,8 +30,9 @@ from .leave import words
 from .ports import Bmc, Clock, Leave
 from .repository.repository import BundleRepository
 
-AT_ONCE = 100
-"""Nodes looked at side by side: enough to hide a second of latency, few enough for one process's sockets."""
+AT_ONCE = 2000
+"""Nodes looked at side by side. A look mostly waits for its BMC, and its connection is kept for the rollout
+anyway; with few places a rack of BMCs that take a second for each answer would hold them, and all others up."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -183,7 +184,7 @@ def unsendable(repository: BundleRepository, bundle: BundleId) -> str | None:
 
 
 async def each(work: Callable[[T], Awaitable[R]], items: Sequence[T]) -> list[R]:
-    """Do *work* on every item, a hundred at a time, and return the results in order."""
+    """Do *work* on every item, `AT_ONCE` at a time, and return the results in order."""
     gate = asyncio.Semaphore(AT_ONCE)
 
     async def one(item: T) -> R:

@@ -2,6 +2,9 @@
 
     python tests/bench/run.py --nodes 100 --rivals DIR
 
+Then a thousand nodes, beside the minimal client; and nodes with quick BMCs among as many with BMCs that
+take a second for each answer, beside as many all quick.
+
 Each contender updates a fresh emulated rack over HTTPS, from a process of its own, in real time. What
 it costs is counted by those who know: requests and connections by the lab, CPU by the kernel. A run in
 which the lab itself took more than half a core measures the lab: it is void, and run again.
@@ -20,7 +23,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +33,10 @@ from attrs import asdict, frozen
 from rackwave.automation import REPOSITORY, TRUST
 from rackwave.bundle_manager import BundleManager
 from rackwave.clock import SystemClock
+from rackwave.core.event import NodeFinished, RolloutStarted
 from rackwave.core.identity import AttemptId, BundleId, NodeName
 from rackwave.loop_thread import LoopThread
+from rackwave.records import Records
 from rackwave.repository.examples import prepare_example
 from rackwave.repository.keys import generate_key
 from rackwave.repository.repository import BundleRepository
@@ -41,6 +46,7 @@ from rackwave.serving.images import ImageServerProcess
 
 OURS, FLOOR, SUSHY = "rackwave", "floor_asyncio", "sushy_threads"
 LAB = ("--update", "10", "--reset", "3", "--latency", "0.05", "--version", "BIOS=1.0.0")
+SLOW = "1.0"
 ONE_WAVE = ("--canary", "0", "--waves", "1")
 NEW = "2.0.0"
 MOST_OF_A_CORE = 0.5
@@ -49,9 +55,13 @@ IMPORTS = {OURS: "rackwave.cli.rollouts", FLOOR: "aiohttp, asyncio, json", SUSHY
 RATIOS = {
     "wall, ours / floor": "<= 1.25",
     "CPU, ours / floor": "<= 3",
-    "requests, ours / floor": "<= 1.5",
+    "requests, ours / floor": "<= 1.3",
     "connections, ours / floor": "",
     "CPU, sushy / ours": ">= 10",
+    "many: wall, ours / floor": "<= 1.6",
+    "many: KiB a node": "<= 150",
+    "mixed: quick nodes beside slow / all quick": "<= 1.1",
+    "mixed: plan with slow / all quick": "",
 }
 """What is compared, and what we aim at."""
 
@@ -68,7 +78,11 @@ class Spent:
 
 @frozen
 class Measured:
-    """One run. *requests* and *connections* are a node's; *lab* and *others* are cores in use meanwhile."""
+    """One run. *requests* and *connections* are a node's; *lab* and *others* are cores in use meanwhile.
+
+    *planned* is ours from the start of the process to that of the rollout, *quick* from there until the
+    last node that is not slow is done.
+    """
 
     contender: str
     wall: float
@@ -79,6 +93,8 @@ class Measured:
     lab: float
     others: float
     peak_mib: float
+    planned: float = 0.0
+    quick: float = 0.0
 
     @property
     def void(self) -> bool:
@@ -93,6 +109,8 @@ def main() -> int:
     parser.add_argument("--rivals", type=Path, help="where floor_asyncio.py and sushy_threads.py are")
     parser.add_argument("--runs", type=int, default=1, help="of ours and the floor; medians are compared")
     parser.add_argument("--sushy-runs", type=int, default=1, help="it takes minutes")
+    parser.add_argument("--many", type=int, default=1000, help="nodes at once, ours and the floor; 0: leave it out")
+    parser.add_argument("--mixed", type=int, default=50, help="quick nodes beside as many slow; 0: leave it out")
     parser.add_argument("--json", action="store_true", help="print every run as JSON")
     options = parser.parse_args()
     programs: dict[str, Path | None] = {OURS: None, **_rivals(options.rivals)}
@@ -104,9 +122,19 @@ def main() -> int:
             for name, program in programs.items():
                 if turn < times[name]:
                     runs[name].append(measure(name, program, workshop, options.nodes))
+        crowd = {
+            name: measure(name, program, workshop, options.many)
+            for name, program in programs.items()
+            if options.many and name != SUSHY
+        }
+        beside = (
+            [measure(OURS, None, workshop, 2 * options.mixed, slow=slow) for slow in (options.mixed, 0)]
+            if options.mixed
+            else []
+        )
     medians = {name: _median(several) for name, several in runs.items() if several}
     imports = {name: spend([sys.executable, "-c", f"import {IMPORTS[name]}"], Path(os.devnull)) for name in medians}
-    compared = _compared(medians)
+    compared = {**_compared(medians), **_compared_crowd(crowd, options.many, imports), **_compared_mixed(beside)}
     if options.json:
         document = {
             "nodes": options.nodes,
@@ -115,10 +143,14 @@ def main() -> int:
             "aims": RATIOS,
             "imports": {name: asdict(spent) for name, spent in imports.items()},
             "runs": [{**asdict(run), "void": run.void} for several in runs.values() for run in several],
+            "many": {name: {**asdict(run), "void": run.void} for name, run in crowd.items()},
+            "mixed": [{**asdict(run), "void": run.void} for run in beside],
         }
         sys.stdout.write(json.dumps(document, indent=2) + "\n")
     else:
-        sys.stdout.write("\n".join(_table(medians, compared, imports)) + "\n")
+        labelled = {f"{name}, {options.many}": run for name, run in crowd.items()}
+        labelled |= dict(zip(("half of it slow", "none of it slow"), beside, strict=False))
+        sys.stdout.write("\n".join(_table({**medians, **labelled}, compared, imports)) + "\n")
     return 0
 
 
@@ -188,12 +220,12 @@ class Workshop:
         return BundleManager(BundleRepository(state / REPOSITORY, self._trust), self._signer)
 
 
-def measure(name: str, rival: Path | None, workshop: Workshop, nodes: int) -> Measured:
-    """Measure one contender; where the lab was too busy, again."""
+def measure(name: str, rival: Path | None, workshop: Workshop, nodes: int, *, slow: int = 0) -> Measured:
+    """Measure one contender, *slow* of its nodes being slow; where the lab was too busy, again."""
     for left in reversed(range(TRIES)):
-        run = _measure_once(name, rival, workshop, nodes)
+        run = _measure_once(name, rival, workshop, nodes, slow)
         _say(
-            f"{name}: wall {run.wall:.1f} s, CPU {run.cpu:.2f} s, {run.requests:.1f} requests a node, "
+            f"{name}, {nodes} nodes: wall {run.wall:.1f} s, CPU {run.cpu:.2f} s, {run.requests:.1f} requests a node, "
             f"lab {run.lab:.2f} and others {run.others:.2f} cores{': VOID' if run.void else ''}"
         )
         if not run.void or not left:
@@ -201,10 +233,11 @@ def measure(name: str, rival: Path | None, workshop: Workshop, nodes: int) -> Me
     return run
 
 
-def _measure_once(name: str, rival: Path | None, workshop: Workshop, nodes: int) -> Measured:
+def _measure_once(name: str, rival: Path | None, workshop: Workshop, nodes: int, slow: int) -> Measured:
     state = workshop.state()
     files, output = state / "lab", state / "output.txt"
-    with lab(nodes, files) as control:
+    planned = quick = 0.0
+    with lab(nodes, files, slow) as control:
         rackwave = ["-i", str(files / "inventory.toml"), "-s", str(state), "deploy", *ONE_WAVE]
         if rival is None:
             subprocess.run([sys.executable, "-m", "rackwave", *rackwave, "A.1"], check=True, capture_output=True)
@@ -212,7 +245,9 @@ def _measure_once(name: str, rival: Path | None, workshop: Workshop, nodes: int)
         if rival is None:
             report = state / "children-cpu"
             ours = [sys.executable, str(Path(__file__).with_name("ours.py")), str(report)]
+            began = time.time()
             run, truth, busy = race([*ours, *rackwave, "A.2"], control, output)
+            planned, quick = _times(state, began, [node["name"] for node in _nodes(files)][: nodes - slow])
             images_cpu = float(report.read_text())
             cpu = run.cpu - images_cpu
         else:
@@ -233,14 +268,30 @@ def _measure_once(name: str, rival: Path | None, workshop: Workshop, nodes: int)
         lab=lab_cpu / run.wall,
         others=max(0.0, busy - cpu - images_cpu - lab_cpu) / run.wall,
         peak_mib=run.peak_mib,
+        planned=planned,
+        quick=quick,
     )
 
 
+def _nodes(files: Path) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = json.loads((files / "nodes.json").read_text())
+    return found
+
+
+def _times(state: Path, began: float, nodes: list[str]) -> tuple[float, float]:
+    """Return from the journal how long the last rollout was planned, and how long *nodes* took from there."""
+    with closing(Records(state, clock=SystemClock(), read_only=True)) as records:
+        events = list(records.events())
+    started = max(e.at for e in events if isinstance(e.event, RolloutStarted))
+    ended = [e.at for e in events if isinstance(e.event, NodeFinished) and e.at >= started and e.event.node in nodes]
+    return started - began, max(ended) - started
+
+
 @contextmanager
-def lab(nodes: int, directory: Path) -> Iterator[str]:
-    """Start a rack in a process of its own; yield the URL of its control interface."""
+def lab(nodes: int, directory: Path, slow: int = 0) -> Iterator[str]:
+    """Start a rack in a process of its own, *slow* of it slow; yield the URL of its control interface."""
     command = [sys.executable, "-m", "rackwave", "lab", "up", "--with-parent", "--nodes", str(nodes), *LAB]
-    command += ["--directory", str(directory)]
+    command += ["--directory", str(directory), "--slow", str(slow), SLOW]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -329,19 +380,37 @@ def _compared(medians: dict[str, Measured]) -> dict[str, float]:
     return found
 
 
+def _compared_crowd(crowd: dict[str, Measured], nodes: int, imports: dict[str, Spent]) -> dict[str, float]:
+    ours, floor = crowd.get(OURS), crowd.get(FLOOR)
+    found = {"many: wall, ours / floor": ours.wall / floor.wall} if ours and floor else {}
+    if ours:
+        found["many: KiB a node"] = (ours.peak_mib - imports[OURS].peak_mib) * 1024 / nodes
+    return found
+
+
+def _compared_mixed(beside: list[Measured]) -> dict[str, float]:
+    if not beside:
+        return {}
+    mixed, quick = beside
+    return {
+        "mixed: quick nodes beside slow / all quick": mixed.quick / quick.quick,
+        "mixed: plan with slow / all quick": mixed.planned / quick.planned,
+    }
+
+
 def _table(medians: dict[str, Measured], compared: dict[str, float], imports: dict[str, Spent]) -> Iterator[str]:
     heads = ("wall s", "CPU s", "images s", "requests", "connects", "lab", "others", "peak MiB")
-    yield f"{'':14}" + "".join(f"{head:>10}" for head in heads)
+    yield f"{'':20}" + "".join(f"{head:>10}" for head in heads)
     for name, run in medians.items():
-        _, wall, cpu, images, asked, connected, in_lab, others, peak = asdict(run).values()
+        _, wall, cpu, images, asked, connected, in_lab, others, peak, _, _ = asdict(run).values()
         yield (
-            f"{name:14}{wall:10.1f}{cpu:10.2f}{images:10.2f}{asked:10.1f}{connected:10.1f}{in_lab:10.2f}"
+            f"{name:20}{wall:10.1f}{cpu:10.2f}{images:10.2f}{asked:10.1f}{connected:10.1f}{in_lab:10.2f}"
             f"{others:10.2f}{peak:10.0f}{'  VOID' if run.void else ''}"
         )
     for name, ratio in compared.items():
-        yield f"{name:26}{ratio:6.2f}  {RATIOS[name] and 'aim ' + RATIOS[name]}"
+        yield f"{name:44}{ratio:7.2f}  {RATIOS[name] and 'aim ' + RATIOS[name]}"
     for name, spent in imports.items():
-        yield f"{name:14} imports alone: CPU {spent.cpu:.2f} s, {spent.peak_mib:.0f} MiB"
+        yield f"{name:20} imports alone: CPU {spent.cpu:.2f} s, {spent.peak_mib:.0f} MiB"
 
 
 def _say(text: str) -> None:

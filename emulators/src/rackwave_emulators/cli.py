@@ -67,6 +67,13 @@ def lab() -> None:
     "--latency", type=click.FloatRange(0, 60), default=0.0, show_default=True, help="Real seconds per request."
 )
 @click.option(
+    "--slow",
+    type=(click.IntRange(min=0), click.FloatRange(0, 60)),
+    default=(0, 0.0),
+    metavar="NODES SECONDS",
+    help="The last so many nodes take so many real seconds per request instead.",
+)
+@click.option(
     "--directory",
     type=click.Path(path_type=Path, file_okay=False),
     help="Where inventory, credentials and CA are written; default: a directory that goes with the lab.",
@@ -109,6 +116,7 @@ def up(
     reset: float | None,
     bmc_reset: float | None,
     latency: float,
+    slow: tuple[int, float],
     directory: Path | None,
     versions: tuple[str, ...],
     seed: int,
@@ -138,6 +146,7 @@ def up(
         directory=directory,
         seed=seed,
         latency=latency,
+        slow=slow,
         port=port,
         plain_http=plain_http,
         ipmi=not no_ipmi and tree is None,  # nothing of IPMI was recorded

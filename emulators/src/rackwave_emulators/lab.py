@@ -82,7 +82,8 @@ class Lab:
 
     *directory* receives inventory.toml, credentials.toml, nodes.json, lab.json and ca.pem; without one
     they live in a temporary directory that goes with the lab. *timing* and *versions* replace what the
-    personality says. *latency* is in real seconds per request. *ipmi* false leaves out the BMCs' IPMI ports,
+    personality says. *latency* is in real seconds per request; *slow* says of how many nodes, the last, it
+    is another, and which. *ipmi* false leaves out the BMCs' IPMI ports,
     *ipmi_port* is one for all of them (0: any free one each). *tree* is a recorded tree that every BMC
     says instead, read-only. *hosts* says for each node what its
     host really is (see ``host_backend``); None: nothing but time.
@@ -99,6 +100,7 @@ class Lab:
         directory: Path | None = None,
         seed: int = 0,
         latency: float = 0.0,
+        slow: tuple[int, float] = (0, 0.0),
         port: int = 0,
         plain_http: bool = False,
         session_cap: int | None = None,
@@ -118,7 +120,8 @@ class Lab:
         self.account = account or Account()
         self._temporary = directory is None
         self._plain_http = plain_http
-        self._latency = latency
+        few, seconds = slow
+        self._latencies = [latency] * max(nodes - few, 0) + [seconds] * min(few, nodes)
         self._port = port
         self._ipmi_port = ipmi_port if ipmi else None
         # Absolute, since the inventory that is written there names files by it and is read from anywhere.
@@ -204,7 +207,7 @@ class Lab:
         authority = None if self._plain_http else Authority(self.directory)
         self._bridge = WsgiBridge(app.wsgi_app)
         self._updates = UpdateService(self.directory / "inbox")
-        for place, station in zip(self.places_of_nodes, self.stations, strict=True):
+        for place, station, latency in zip(self.places_of_nodes, self.stations, self._latencies, strict=True):
             sock = _bound(place.address, self._port)
             address, port = sock.getsockname()
             station.located(address, port, scheme="http" if authority is None else "https")
@@ -215,11 +218,11 @@ class Lab:
                     context=_context(authority, station),
                     bridge=self._bridge,
                     updates=self._updates,
-                    latency=self._latency,
+                    latency=latency,
                 )
             )
             if self._ipmi_port is not None:
-                face = IpmiFace(station, self.account, self.clock, latency=self._latency)
+                face = IpmiFace(station, self.account, self.clock, latency=latency)
                 face.start(address, self._ipmi_port)
                 station.ipmi = face
                 self._ipmi.append(face)

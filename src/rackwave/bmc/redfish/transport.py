@@ -36,6 +36,7 @@ from ...errors import (
 )
 from .answer import Answer
 from .document import MAX_BYTES
+from .frugal import shrink_tls_buffers
 from .retry import DroppedError
 from .trust import PlainHttp, TlsTrust, ssl_context
 
@@ -223,6 +224,7 @@ class Transport:
             await self.park()
         if self._session is None:
             context = ssl_context(self.trust)
+            shrink_tls_buffers()
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
                     limit=1,

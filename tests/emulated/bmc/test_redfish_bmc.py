@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import tracemalloc
+from asyncio.sslproto import SSLProtocol
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -465,3 +467,17 @@ def test_personalities(tmp_path, personality):
         assert () == seen.tasks
 
     on_bench(tmp_path, program, personality=personality)
+
+
+def test_a_kept_connection_keeps_no_quarter_of_a_mebibyte(tmp_path):
+    """The buffer of a BMC's TLS connection holds one record, not the 256 KiB that asyncio gives it."""
+
+    async def program(bench: Bench) -> list[int]:
+        await bench.bmc.observe(Look())
+        gc.collect()
+        return [len(each._ssl_buffer) for each in gc.get_objects() if isinstance(each, SSLProtocol)]
+
+    sizes = on_bench(tmp_path, program)
+
+    assert sizes
+    assert max(sizes) <= 16 * 1024

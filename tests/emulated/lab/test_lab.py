@@ -9,6 +9,7 @@ import ssl
 import stat
 import subprocess
 import sys
+import time
 import tomllib
 import urllib.request
 
@@ -300,3 +301,20 @@ def test_the_command_lists_faults():
     assert "flash-fails" in plain.output
     assert 50 == len(json.loads(told.output)["pathologies"])
     assert 40 == by_name["flash-fails"]["parameters"]["percent"]
+
+
+def test_a_part_of_the_rack_is_slow(play, client):
+    """The last nodes take the time they were given for each request, and the others theirs."""
+
+    async def scenario(lab, clock):
+        took = []
+        for name in ("r1n01", "r1n02"):
+            async with client(lab, name) as bmc:
+                await bmc.ask("GET", ROOT)
+                start = time.monotonic()
+                await bmc.ask("GET", ROOT)
+                took.append(time.monotonic() - start)
+
+        assert took[0] < 0.3 <= took[1]
+
+    play(scenario, nodes=2, slow=(1, 0.3))

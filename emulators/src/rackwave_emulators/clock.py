@@ -6,12 +6,16 @@ The loop's own timers stay real: a deadline of a socket is about the socket, not
 rules of a jump:
 
 1. Never while something is at work: a callback is ready, a file descriptor is readable, a thread runs,
-   or something with a real deadline is under way (a request with its time-out, ``asyncio.timeout``, a
-   real ``asyncio.sleep``). A request that is never answered ends by its own deadline, in real time.
+   somebody holds the clock, or something with a real deadline is under way (a request with its time-out,
+   ``asyncio.timeout``, a real ``asyncio.sleep``). A request that is never answered ends by its own deadline,
+   in real time.
 2. To the earliest sleeper and never beyond; equal deadlines wake in the order in which they went to
    sleep. A program without sockets therefore always runs in the same order.
 3. Nobody sleeps: wait for the world (a socket, a timer, another thread), and after *stuck_after* real
    seconds without any of them say that the program is stuck instead of hanging the test run.
+
+Where every peer lives in the program itself (a lab and its client) *timers_too* moves the loop's timers with
+the clock: then a BMC that never answers costs nothing either. Peers elsewhere are waited for by ``held``.
 """
 
 from __future__ import annotations
@@ -21,7 +25,8 @@ import heapq
 import itertools
 import selectors
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from contextvars import Context
 from typing import Any, TypeVar, TypeVarTuple
 
@@ -78,6 +83,7 @@ class VirtualClock:
         self._elapsed = 0.0
         self._order = itertools.count()
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._holders = 0
 
     def now(self) -> float:
         """Seconds since the epoch."""
@@ -113,23 +119,38 @@ class VirtualClock:
             future.set_result(None)
         self._elapsed = max(self._elapsed, monotonic)
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Let no time pass meanwhile: what is awaited here lives in the world's time, such as another process."""
+        self._holders += 1
+        try:
+            yield
+        finally:
+            self._holders -= 1
+
+    @property
+    def is_held(self) -> bool:
+        """Whether somebody holds this clock."""
+        return self._holders > 0
+
     def next_due(self) -> float | None:
         """When the next sleeper wakes, on the monotonic scale; None: nobody sleeps."""
         while self._sleepers and _is_gone(self._sleepers[0][2]):
             heapq.heappop(self._sleepers)
         return self._sleepers[0][0] if self._sleepers else None
 
-    def run(self, main: Coroutine[Any, Any, T], *, stuck_after: float = 20.0) -> T:
+    def run(self, main: Coroutine[Any, Any, T], *, stuck_after: float = 20.0, timers_too: bool = False) -> T:
         """Run *main* to its end on a fresh loop; this clock jumps whenever nothing else is at work.
 
         Args:
             main: The program.
             stuck_after: Real seconds after which a program that waits for nothing known is given up.
+            timers_too: The loop's own timers, and with them every deadline, live on this clock.
 
         Raises:
             StuckError: no sleeper, no timer, and nothing came from outside either.
         """
-        with asyncio.Runner(loop_factory=lambda: _VirtualLoop(self, stuck_after)) as runner:
+        with asyncio.Runner(loop_factory=lambda: _VirtualLoop(self, stuck_after, timers_too)) as runner:
             return runner.run(main)
 
 
@@ -142,14 +163,19 @@ _THREAD_LOOK = 0.05
 """Real seconds between two looks at busy threads. Their end is announced through the loop's own pipe;
 this only guards against a lost announcement."""
 
+_SETTLE = 0.0001
+"""Real seconds in which what a socket of this process sent may still arrive at another of it. Loopback
+delivers within the call that sends; a loaded kernel does it a little later. (A selector rounds it up to 1 ms.)"""
+
 
 class _JumpingSelector(selectors.DefaultSelector):
     """Asks the operating system without waiting and moves the clock instead of sleeping."""
 
-    def __init__(self, clock: VirtualClock, stuck_after: float) -> None:
+    def __init__(self, clock: VirtualClock, stuck_after: float, timers_too: bool) -> None:
         super().__init__()
         self._clock = clock
         self._stuck_after = stuck_after
+        self._timers_too = timers_too
         self.threads_busy = 0
         self.deadlines: list[asyncio.TimerHandle] = []
 
@@ -158,14 +184,31 @@ class _JumpingSelector(selectors.DefaultSelector):
             return ready
         if timeout is not None and timeout <= 0:
             return []
-        if self.threads_busy:
-            return super().select(_THREAD_LOOK if timeout is None else min(timeout, _THREAD_LOOK))
+        if self.threads_busy or self._clock.is_held:
+            real = None if self._timers_too else timeout
+            return super().select(_THREAD_LOOK if real is None else min(real, _THREAD_LOOK))
+        if self._timers_too:
+            return self._jump_to_timers(timeout)
         due = self._clock.next_due()
         if due is not None and not self._is_under_deadline():
             self._clock.advance_to(due)
             return []
         if timeout is not None:
             return super().select(timeout)
+        return self._wait_for_the_world()
+
+    def _jump_to_timers(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
+        time.sleep(_SETTLE)
+        if ready := super().select(0):
+            return ready
+        timer = None if timeout is None else self._clock.monotonic() + timeout
+        due = [moment for moment in (timer, self._clock.next_due()) if moment is not None]
+        if due:
+            self._clock.advance_to(min(due))
+            return []
+        return self._wait_for_the_world()
+
+    def _wait_for_the_world(self) -> list[tuple[selectors.SelectorKey, int]]:
         if ready := super().select(self._stuck_after):
             return ready
         raise StuckError(
@@ -194,15 +237,20 @@ def _is_deadline(callback: Callable[..., object], args: tuple[object, ...]) -> b
 class _VirtualLoop(asyncio.SelectorEventLoop):
     """An event loop beside a VirtualClock: it tells its selector which threads and deadlines are pending."""
 
-    def __init__(self, clock: VirtualClock, stuck_after: float) -> None:
-        self._jumper = _JumpingSelector(clock, stuck_after)
+    def __init__(self, clock: VirtualClock, stuck_after: float, timers_too: bool) -> None:
+        self._clock = clock
+        self._timers_too = timers_too
+        self._jumper = _JumpingSelector(clock, stuck_after, timers_too)
         super().__init__(self._jumper)
+
+    def time(self) -> float:
+        return self._clock.monotonic() if self._timers_too else super().time()
 
     def call_at(
         self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
         timer = super().call_at(when, callback, *args, context=context)
-        if _is_deadline(callback, args):
+        if not self._timers_too and _is_deadline(callback, args):
             self._jumper.deadlines.append(timer)
         return timer
 
@@ -214,3 +262,8 @@ class _VirtualLoop(asyncio.SelectorEventLoop):
 
     def _thread_done(self, _: asyncio.Future[Any]) -> None:
         self._jumper.threads_busy -= 1
+
+    async def shutdown_default_executor(self, *timeout: float | None) -> None:
+        # Joining the threads takes real time; from Python 3.12 a virtual timeout would strike at once.
+        with self._clock.held():
+            await super().shutdown_default_executor(*timeout)

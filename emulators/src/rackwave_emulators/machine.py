@@ -602,7 +602,7 @@ class Machine:
         ``refused_writes``: updates refused because one was running. ``resets``: of the host and the
         BMC. ``guest``: what really runs on the host, empty where nothing does; ``guest_bios``: the version
         that it told since the last reset, or null. ``deaths``, ``corruptions``: when and why. ``faults``:
-        those still armed.
+        those still armed; ``struck``: how often those of each id struck.
         """
         self.advance()
         doubles = self._updates.ledger.double_flashes()
@@ -639,6 +639,7 @@ class Machine:
             "guest": guest,
             "corruptions": [attrs.asdict(corruption) for corruption in self._updates.corruptions],
             "faults": [fault_as_dict(fault) for fault in self._armory],
+            "struck": dict(self._armory.struck or {}),
         }
 
     # -- what the host's power and POST do to the firmware (host.Firmware) --------------------

@@ -110,8 +110,10 @@ def reset(request: web.BaseRequest) -> web.Response:
 
 async def silence(request: web.BaseRequest) -> None:
     """Say nothing until the client gives up."""
-    while request.transport is not None and not request.transport.is_closing():  # noqa: ASYNC110 - no event tells
-        await asyncio.sleep(_GLANCE)
+    glance = _GLANCE
+    while request.transport is not None and not request.transport.is_closing():  # no event tells
+        await asyncio.sleep(glance)
+        glance = min(2 * glance, 1.0)
 
 
 async def parting(request: web.BaseRequest, response: web.Response) -> web.Response:

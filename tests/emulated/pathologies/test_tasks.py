@@ -251,6 +251,33 @@ def test_p10_the_answer_hides_its_task(play, client, images, arm, where):
     play(scenario)
 
 
+@pytest.mark.pathology("P10", "the same on makes whose own answers hide it elsewhere")
+@pytest.mark.parametrize("where", ["message-args", "body-task", "body-link", "monitor-suffix"])
+@pytest.mark.parametrize("make", ["idrac", "xcc", "supermicro"])
+def test_p10_hides_the_task_whatever_the_make_says_itself(play, client, images, arm, make, where):
+    """A Location alone, a body alone or a message alone is replaced by the place that was asked for."""
+
+    async def scenario(lab, clock):
+        arm(lab, "P10", where=where)
+        async with images.serving(), client(lab) as bmc:
+            await bmc.log_in()
+            told = await bmc.simple_update(images.url("bios2"), None)
+            (member,) = (await bmc.get(TASKS))["Members"]
+            task = member["@odata.id"]
+            found = {
+                "message-args": lambda: told.body["@Message.ExtendedInfo"][0]["MessageArgs"][0],
+                "body-task": lambda: told.body["@odata.id"],
+                "body-link": lambda: told.body["Task"]["@odata.id"],
+                "monitor-suffix": lambda: told.headers["Location"].removesuffix("/Monitor"),
+            }
+
+            assert 202 == told.status
+            assert task == found[where]()
+            assert ("Location" in told.headers) == (where == "monitor-suffix")
+
+    play(scenario, personality=make)
+
+
 @pytest.mark.pathology("P11", "TaskState Suspended, UserIntervention or Interrupted, a day later still")
 @pytest.mark.parametrize("state", ["Suspended", "UserIntervention", "Interrupted"])
 def test_p11_the_task_waits_for_ever(play, client, images, arm, state):

@@ -259,3 +259,50 @@ def test_advance_moves_time_by_hand() -> None:
     assert clock.now() == 10
     with pytest.raises(UsageError):
         clock.advance(-1)
+
+
+def test_timers_may_live_on_the_clock() -> None:
+    """Where they do, an hour of asyncio.sleep and a deadline of half an hour cost nothing, and strike in order."""
+    clock = VirtualClock()
+    order: list[str] = []
+
+    async def guarded() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1800):
+                await asyncio.get_running_loop().create_future()
+        order.append(f"deadline at {clock.monotonic()}")
+
+    async def main() -> None:
+        await asyncio.gather(asyncio.sleep(3600), guarded())
+        order.append(f"sleeper at {clock.monotonic()}")
+
+    began = time.monotonic()
+    clock.run(main(), timers_too=True)
+
+    assert ["deadline at 1800.0", "sleeper at 3600.0"] == order
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("timers_too", [False, True])
+def test_a_clock_that_is_held_stands_still(timers_too: bool) -> None:
+    """What lives in the world's time is waited for, and no sleeper wakes meanwhile."""
+    clock = VirtualClock()
+
+    async def main() -> tuple[float, float]:
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[float] = loop.create_future()
+
+        def work() -> None:
+            time.sleep(0.05)
+            loop.call_soon_threadsafe(lambda: done.set_result(clock.monotonic()))
+
+        sleeping = asyncio.ensure_future(clock.sleep(3600))
+        thread = threading.Thread(target=work)
+        thread.start()
+        with clock.held():
+            finished = await done
+        thread.join()
+        await sleeping
+        return finished, clock.monotonic()
+
+    assert (0.0, 3600.0) == clock.run(main(), timers_too=timers_too)

@@ -95,6 +95,20 @@ def test_a_fault_strikes_as_often_as_it_says() -> None:
     assert (0, 1) == (len(twice), len(always))
 
 
+def test_how_often_each_struck_is_kept() -> None:
+    """What struck is counted by id, also what acts by itself, and when the fault is long used up."""
+    armory = Armory()
+    armory.arm(AnswerLost(count=2), at=0)
+    armory.arm(SessionsExpire(), at=0)
+    armory.arm(SessionsExpire(at=Moment.WRITE), at=0)
+    for _ in range(3):
+        armory.strike(AnswerLost, at=0, method="POST")
+    armory.wake(Moment.WRITE, at=0)
+
+    assert {"answer-lost": 2, "sessions-expire": 2} == armory.struck
+    assert [] == list(armory)
+
+
 def test_a_fault_strikes_only_what_it_names() -> None:
     """Component, method and path choose the occasion."""
     armory = Armory()

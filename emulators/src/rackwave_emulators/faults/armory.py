@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterator
 from typing import TypeVar
 
@@ -37,10 +38,12 @@ class _Armed:
 class Armory:
     """The faults that one machine is armed with."""
 
-    __slots__ = ("_armed",)
+    __slots__ = ("_armed", "struck")
 
     def __init__(self) -> None:
         self._armed: tuple[_Armed, ...] = ()
+        self.struck: Counter[str] | None = None  # most nodes of a large rack have none
+        """How often faults of each id struck, or acted; those that only colour what is told are not counted."""
 
     def __len__(self) -> int:
         return len(self._armed)
@@ -56,7 +59,10 @@ class Armory:
         """
         armed = _Armed(fault, at + fault.after if fault.at is Moment.NOW else None)
         if fault.acts and fault.at is Moment.NOW:
-            return (fault,) if armed.lucky() else ()
+            if not armed.lucky():
+                return ()
+            self._count(fault)
+            return (fault,)
         self._armed = (*(a for a in self._armed if not a.is_over(at)), armed)
         return ()
 
@@ -108,7 +114,13 @@ class Armory:
                 return fault
         return None
 
+    def _count(self, fault: Fault) -> None:
+        if self.struck is None:
+            self.struck = Counter()
+        self.struck[fault.id] += 1
+
     def _use_up(self, armed: _Armed) -> None:
+        self._count(armed.fault)
         if armed.left is not None:
             armed.left -= 1
             if not armed.left:

@@ -7,6 +7,7 @@ without a fault costs neither.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Any
@@ -42,6 +43,7 @@ from .station import Station
 
 Body = Callable[[], Awaitable[bytes]]
 
+_NAMED_TASK = re.compile(rf"(?:{paths.TASKS}|{paths.MONITORS})/([^/\"\s?]+)")
 _CLEAR_QUEUE = "DellJobService.DeleteJobQueue"
 _CLEAR_ALL = "JID_CLEARALL_FORCE"
 _GARBLED = {
@@ -116,7 +118,7 @@ class Disorder:
         """Change what the service answered."""
         if method in ("POST", "PUT") and answer.status == HTTPStatus.ACCEPTED and path.startswith(paths.UPDATE_SERVICE):
             hidden = self._machine.strike(LocationHidden)
-            return answer if hidden is None else _hidden(answer, hidden.where)
+            return answer if hidden is None else self._hidden(answer, hidden.where)
         if method != "GET" or answer.status >= HTTPStatus.MULTIPLE_CHOICES:
             return answer
         if path.startswith(paths.MONITORS + "/"):
@@ -176,6 +178,28 @@ class Disorder:
                 "PercentComplete": job.percent,
             }
         )
+
+    def _hidden(self, answer: Answer, where: HiddenIn) -> Answer:
+        """Name the task only *where*, whatever this make's habit is (P10)."""
+        uri = _task_of(answer)
+        headers = {name: value for name, value in answer.headers.items() if name != "Location"}
+        message = {
+            "MessageId": "Base.1.18.Success",
+            "Message": "The update was accepted.",
+            "MessageArgs": [uri] if where is HiddenIn.MESSAGE_ARGS else [],
+            "Severity": "OK",
+        }
+        match where:
+            case HiddenIn.MESSAGE_ARGS | HiddenIn.NOWHERE:
+                return Answer.of({"@Message.ExtendedInfo": [message]}, answer.status, headers)
+            case HiddenIn.BODY_TASK:
+                task = self._station.read(uri, "")
+                return Answer(answer.status, b"" if task is None else task.body, headers)
+            case HiddenIn.BODY_LINK:
+                body = {"@Message.ExtendedInfo": [message], "Task": {"@odata.id": uri}}
+                return Answer.of(body, answer.status, headers)
+            case HiddenIn.MONITOR_SUFFIX:
+                return Answer(answer.status, b"", {**headers, "Location": f"{uri}/Monitor"})
 
     def _check_etag(self, path: str, headers: Mapping[str, str]) -> None:
         trouble = self._machine.afflicted(EtagTrouble)
@@ -285,24 +309,8 @@ def _retagged(answer: Answer, how: Etags) -> Answer:
     return attrs.evolve(answer, headers={**answer.headers, "ETag": forms.get(how, f'"{tag}-gzip"')})
 
 
-def _hidden(answer: Answer, where: HiddenIn) -> Answer:
-    told = _object(answer) or {}
-    location = answer.headers.get("Location", "")
-    uri = told.get("@odata.id") or f"{paths.TASKS}/{location.rpartition('/')[2]}"
-    headers = {name: value for name, value in answer.headers.items() if name != "Location"}
-    message = {
-        "MessageId": "Base.1.18.Success",
-        "Message": "The update was accepted.",
-        "MessageArgs": [uri] if where is HiddenIn.MESSAGE_ARGS else [],
-        "Severity": "OK",
-    }
-    match where:
-        case HiddenIn.MESSAGE_ARGS | HiddenIn.NOWHERE:
-            return Answer.of({"@Message.ExtendedInfo": [message]}, answer.status, headers)
-        case HiddenIn.BODY_TASK:
-            return attrs.evolve(answer, headers=headers)
-        case HiddenIn.BODY_LINK:
-            body = {"@Message.ExtendedInfo": [message], "Task": {"@odata.id": uri}}
-            return Answer.of(body, answer.status, headers)
-        case HiddenIn.MONITOR_SUFFIX:
-            return Answer(answer.status, b"", {**headers, "Location": f"{uri}/Monitor"})
+def _task_of(answer: Answer) -> str:
+    """The URI of the task that an answer names, in its Location or anywhere in its body."""
+    told = f"{answer.headers.get('Location', '')} {answer.body.decode()}"
+    found = _NAMED_TASK.search(told)
+    return paths.TASKS if found is None else f"{paths.TASKS}/{found[1]}"

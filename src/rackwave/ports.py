@@ -9,7 +9,7 @@ from typing import Protocol
 from attrs import field, frozen
 
 from .core.boot import BootOverride, BootSetting
-from .core.bundle import AttributeValue
+from .core.bundle import Activation, AttributeValue
 from .core.event import Event, Recorded
 from .core.identity import AttemptId, ComponentName, Digest, NodeName
 from .core.log import LogMark, LogNews
@@ -57,7 +57,8 @@ class Clock(Protocol):
 class Image:
     """An image to be written: verified bytes on disk and, where the BMC may pull it, a URL.
 
-    *url* grants access, so it is kept out of every repr and log.
+    *url* grants access, so it is kept out of every repr and log. *activation* is what makes it run. *force*:
+    it is meant to go over its like or a newer one, whatever the BMC's own policy.
     """
 
     component: ComponentName
@@ -67,6 +68,8 @@ class Image:
     path: Path
     file_name: str
     url: str | None = field(default=None, repr=False)
+    activation: Activation = Activation.HOST_RESET
+    force: bool = False
 
 
 class Bmc(Protocol):

@@ -35,8 +35,11 @@ async def prepare(
     attempt: AttemptId,
     payload_path: PayloadPath,
     images: ImageServer,
+    force: bool = False,
 ) -> Prepared:
     """Do all that can fail harmlessly before the intent is journalled: verify the image, grant its URL.
+
+    *force*: it is to be written whatever the BMC's own policy on versions.
 
     Raises:
         BundleError: the payload is missing or not what its digest says.
@@ -54,6 +57,8 @@ async def prepare(
         size=step.size,
         path=path,
         file_name=f"attempt-{attempt}-{step.payload}",
+        activation=step.activation,
+        force=force,
     )
     url = await images.grant(node=bmc.node, attempt=attempt, digest=step.digest, path=path, file_name=step.payload)
     return Prepared(step, evolve(image, url=url))

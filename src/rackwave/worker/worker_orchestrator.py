@@ -156,6 +156,7 @@ class WorkerOrchestrator:
                 attempt=attempt.id,
                 payload_path=self._payload_path,
                 images=self._images,
+                force=attempt.goal.revives,
             )
         except BundleError as error:
             harmed = AttemptResult.FAILED if attempt.has_begun else AttemptResult.NOTHING_WRITTEN

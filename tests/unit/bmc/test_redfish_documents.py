@@ -15,7 +15,6 @@ from rackwave.bmc.redfish.document import MalformedError, attributes, parse, tex
 from rackwave.bmc.redfish.patch import ETAG_FORMS, etag_forms
 from rackwave.bmc.redfish.power import allowed_by_info, post, power_state, reset_type
 from rackwave.bmc.redfish.resources import last
-from rackwave.bmc.redfish.update import NoWay, Pull, Push, choose_way
 from rackwave.core.identity import ComponentName, Digest
 from rackwave.core.observation import Post, Power, Unknown
 from rackwave.ports import Image, ResetKind
@@ -182,63 +181,6 @@ def test_action_info():
 
 IMAGE = Image(ComponentName("BIOS"), "2", Digest("sha256:" + "0" * 64), 1, Path("/x"), "x", "https://s/x")
 PULL = {"target": "/pull"}
-
-
-@pytest.mark.parametrize(
-    ("service", "prefer", "way"),
-    [
-        (
-            {"Actions": {"#UpdateService.SimpleUpdate": PULL}, "MultipartHttpPushUri": "/push"},
-            "auto",
-            Pull("/pull", "HTTPS", ("/m",)),
-        ),
-        (
-            {"Actions": {"#UpdateService.SimpleUpdate": PULL}, "MultipartHttpPushUri": "/push"},
-            "push",
-            Push("/push", ("/m",)),
-        ),
-        ({"Actions": {"#UpdateService.SimpleUpdate": PULL}}, "push", Pull("/pull", "HTTPS", ("/m",))),
-        ({"MultipartHttpPushUri": "/push"}, "pull", Push("/push", ("/m",))),
-        (
-            {
-                "Actions": {
-                    "#UpdateService.SimpleUpdate": {**PULL, "TransferProtocol@Redfish.AllowableValues": ["NFS"]}
-                },
-                "MultipartHttpPushUri": "/push",
-            },
-            "pull",
-            Push("/push", ("/m",)),
-        ),
-        (
-            {"Actions": {"#UpdateService.SimpleUpdate": {**PULL, "Targets@Redfish.AllowableValues": ["/other"]}}},
-            "auto",
-            Pull("/pull", "HTTPS", ()),
-        ),
-        ({"HttpPushUri": "/old"}, "push", NoWay("the BMC has no SimpleUpdate; the BMC has no MultipartHttpPushUri")),
-        (
-            {"ServiceEnabled": False, "MultipartHttpPushUri": "/push"},
-            "auto",
-            NoWay("the BMC's UpdateService is disabled"),
-        ),
-        ({"Actions": []}, "auto", NoWay("the BMC has no SimpleUpdate; the BMC has no MultipartHttpPushUri")),
-    ],
-)
-def test_choose_way(service, prefer, way):
-    """The way is one that the service has; a preference only breaks the tie."""
-    found = choose_way(service, IMAGE, "/m", prefer)
-
-    if isinstance(way, NoWay):
-        assert isinstance(found, NoWay)
-        assert set(way.reason.split("; ")) == set(found.reason.split("; "))
-    else:
-        assert way == found
-
-
-def test_image_url_is_in_no_repr():
-    """The URL of a pull, which grants access, is in no repr."""
-    way = choose_way({"Actions": {"#UpdateService.SimpleUpdate": PULL}}, IMAGE, "/m", "auto")
-
-    assert "https://s/x" not in repr(way) + repr(IMAGE)
 
 
 @pytest.mark.parametrize(

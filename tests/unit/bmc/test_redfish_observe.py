@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 import pytest
 from scripted_bmc import INVENTORY, MANAGER, RESET, SYSTEM, TASKS, HandClock, Reply, ScriptedBmc, client, collection
 
-from rackwave.bmc.redfish.bmc import YOUNG, RedfishBmc
+from rackwave.bmc.redfish.bmc import RedfishBmc
+from rackwave.bmc.redfish.tracker import YOUNG
 from rackwave.core.identity import ComponentName
 from rackwave.core.observation import NOT_ASKED, Health, Look, Observation, Post, Power, TaskPhase, TaskSeen, Unknown
 from rackwave.core.receipt import Accepted, Refused

@@ -191,7 +191,7 @@ def _when(station: Station, parameters: Mapping[str, Any], *, pushed: bool) -> _
     match rules.start_update:
         case StartUpdate.ALWAYS if pushed:
             hold = Hold.VERIFIED if moment == "Immediate" else Hold.STARTED
-        case StartUpdate.ON_REQUEST if moment == "OnStartUpdateRequest":
+        case StartUpdate.ALWAYS | StartUpdate.ON_REQUEST if moment == "OnStartUpdateRequest":
             hold = Hold.STARTED
         case _:
             hold = Hold.NO

@@ -4,12 +4,13 @@
 `roster` chooses those that concern one BMC and merges them into one `Quirks`, whose defaults are the standard's.
 """
 
-from .quirks import HttpPushForm, Naming, PostWitness, Quirks, TargetsSent, TaskWord, UpdateWay
+from .quirks import PLAIN, HttpPushForm, Naming, PostWitness, Quirks, TargetsSent, TaskWord, UpdateWay
 from .record import Facts, Record
 from .roster import Roster, Selection
 from .shipped import load_roster
 
 __all__ = [
+    "PLAIN",
     "Facts",
     "HttpPushForm",
     "Naming",

@@ -11,7 +11,7 @@ from attrs import evolve
 
 from ...core.bundle import AttributeValue
 from ...core.identity import ComponentName, NodeName
-from ...core.observation import Component, Identity, Lack, Look, Observation, TaskPhase, TaskSeen, Unknown
+from ...core.observation import Component, Identity, Lack, Look, Observation, TaskSeen, Unknown
 from ...core.receipt import Accepted, Ground, Receipt, Refused
 from ...core.settings_check import SettingsCheck
 from ...errors import BmcCertificateError, BmcLoginError, BmcRefusedError, BmcUnreachableError, NodeError
@@ -20,23 +20,18 @@ from ..quirks import Roster
 from . import power, receipts
 from .answer import Answer
 from .bios import Bios
-from .document import Document, dig, text, uri_path
+from .document import Document, text
 from .inspection import Inspection
 from .media import VirtualMedia
 from .panel import RedfishPanel
 from .patch import Patcher
 from .resources import Service
 from .session import OnSession, Session
-from .tasks import task_seen
+from .tracker import Tracker
 from .transport import Timeouts, Transport
 from .trust import SystemTrust, TlsTrust
-from .update import Multipart, NoWay, Prefer, Pull, Push, choose_way
-
-YOUNG = 10.0
-"""Seconds for which a task that was just accepted may be missing (P04): it is Unknown, not vanished."""
-
-_TASKS = 64
-"""How many of the newest tasks are read: each costs a request, and iDRAC keeps hundreds."""
+from .update import Prefer
+from .updater import Updater
 
 Part: TypeAlias = tuple[Callable[[Observation], Awaitable[Observation]], Callable[[Observation, Unknown], Observation]]
 """How to read one part of an observation, and what to put there when it could not be read."""
@@ -77,7 +72,6 @@ class RedfishBmc:
     ) -> None:
         self._node = node
         self._clock = clock
-        self._prefer: Prefer = prefer
         self.transport = Transport(node, url, trust, timeouts)
         self.session = Session(self.transport, credentials, clock, on_session)
         self.service = Service(self.session, system, roster)
@@ -87,9 +81,8 @@ class RedfishBmc:
         self.inspection = Inspection(self.session, self.service, clock, self.media)
         self.panel = RedfishPanel(self.session, self.service, clock, patcher)
         self._installed: dict[ComponentName, str] = {}
-        self._born: dict[str, float] = {}
-        self._ended: dict[str, TaskSeen] = {}
-        self._ended_on = 0
+        self.updater = Updater(self.session, self.service, clock, patcher, prefer)
+        self._tracker = Tracker(self.session, self.service, clock)
         self._lent: list[Callable[[], None]] = []
 
     @property
@@ -143,32 +136,13 @@ class RedfishBmc:
             yield self._see_tasks, lambda seen, why: evolve(seen, tasks=why)
 
     async def _see_task(self, seen: Observation, uri: str) -> Observation:
-        task = await self._task(uri)
-        born = self._born.get(uri)
-        if task.phase is TaskPhase.VANISHED and born is not None and self._clock.monotonic() - born < YOUNG:
-            return evolve(seen, task=Unknown("the BMC does not show the task yet"))
+        task = await self._tracker.follow(uri)
+        if isinstance(task, TaskSeen) and task.transfer_failed:
+            self.updater.fetch_failed()
         return evolve(seen, task=task)
 
-    async def _task(self, uri: str) -> TaskSeen:
-        answer = await self.session.get(uri, gone_is_news=True)
-        document: Document = {} if answer.status in (204, 404, 410) else answer.document
-        task = task_seen(uri, document, answer.status)
-        if task.phase in (TaskPhase.DONE, TaskPhase.FAILED):
-            self._ended[uri] = task
-        return task
-
     async def _see_tasks(self, seen: Observation) -> Observation:
-        collection = await self.service.tasks_uri()
-        uris = () if collection is None else await self.service.members(collection)
-        newest = sorted(uris, key=_by_number)[-_TASKS:]
-        # What has ended stays so until the BMC restarts, which numbers tasks anew (P01) and breaks the
-        # connection; so the history of an old BMC costs its many requests once.
-        if self._ended_on != self.transport.connections:
-            self._ended.clear()
-            self._ended_on = self.transport.connections
-        tasks = [self._ended.get(uri) or await self._task(uri) for uri in newest]
-        # One that went between listing and reading is not there.
-        return evolve(seen, tasks=tuple(task for task in tasks if task.phase is not TaskPhase.VANISHED))
+        return evolve(seen, tasks=await self._tracker.all())
 
     async def _see_component(self, seen: Observation, *, name: ComponentName, staged: bool) -> Observation:
         component = await self.service.inventory.component(name)
@@ -207,43 +181,11 @@ class RedfishBmc:
 
     async def write(self, image: Image, *, completing: Callable[[], Awaitable[None]]) -> Receipt:
         """Hand *image* to the BMC for its component, once: pulled or pushed, as `update.choose_way` says."""
-        try:
-            found = await self.service.inventory.member(image.component)
-            if isinstance(found, Unknown):
-                return Refused(found.reason, ground=Ground.UNABLE)
-            match choose_way(await self.service.update_service(), image, found[0], self._prefer):
-                case NoWay(reason):
-                    return Refused(reason, ground=Ground.UNABLE)
-                case Pull() as pull:
-                    assert image.url is not None  # noqa: S101 - a Pull is only chosen with a URL
-                    answer = await self.session.act("POST", pull.uri, pull.body(image.url))
-                    return self._judged(answer, "SimpleUpdate")
-                case Push() as push:
-                    return await self._push(image, push, completing)
-        except NodeError as error:
-            return receipts.of_error(error)
-
-    async def _push(self, image: Image, push: Push, completing: Callable[[], Awaitable[None]]) -> Receipt:
-        try:
-            found = (await asyncio.to_thread(image.path.stat)).st_size
-        except OSError as error:
-            return Refused(f"the image cannot be read: {error}")
-        if found != image.size:
-            return Refused(f"the image has {found} bytes on disk, not {image.size}")
-        body = Multipart(image.path, image.file_name, image.size, targets=push.targets, completing=completing)
-        return self._judged(await self.session.upload(push.uri, body), "MultipartHttpPush")
+        return self._remembered(await self.updater.write(image, completing=completing))
 
     async def start_update(self, component: ComponentName) -> Receipt:
-        """Have the BMC begin with what it holds, once: all of it, for Redfish's StartUpdate names no component."""
-        del component
-        try:
-            action = dig(await self.service.update_service(), "Actions", "#UpdateService.StartUpdate")
-            target = uri_path(text(action, "target"))
-            if target is None:
-                return Refused("the BMC has no StartUpdate", ground=Ground.UNABLE)
-            return self._judged(await self.session.act("POST", target, {}), "StartUpdate")
-        except NodeError as error:
-            return receipts.of_error(error)
+        """Have the BMC begin with what it holds, once."""
+        return self._remembered(await self.updater.start(component))
 
     async def configure(self, attributes: Mapping[str, AttributeValue]) -> Receipt:
         """Stage BIOS attributes for the next host reset, once; what the registry forbids is not sent."""
@@ -357,7 +299,7 @@ class RedfishBmc:
 
     def _remembered(self, receipt: Receipt) -> Receipt:
         if isinstance(receipt, Accepted) and receipt.task is not None:
-            self._born[receipt.task] = self._clock.monotonic()
+            self._tracker.born(receipt.task)
         return receipt
 
 
@@ -377,10 +319,3 @@ def _lost_component(seen: Observation, why: Unknown, *, name: ComponentName) -> 
 
 def _lost_system(seen: Observation, why: Unknown) -> Observation:
     return evolve(seen, power=why, post=why, health=why, os=why, boot=why, identity=Identity(why, why, why))
-
-
-def _by_number(uri: str) -> tuple[str, int, str]:
-    """Sort ``…/Tasks/9`` before ``…/Tasks/10``: services count up."""
-    head = uri.rstrip("0123456789")
-    digits = uri[len(head) :]
-    return head, int(digits[-18:] or 0), uri

@@ -170,11 +170,18 @@ class Service:
         self.make.note_manager(document)
         return document
 
-    async def update_service(self) -> Document:
-        """The UpdateService, read once: it says what the service can do, which does not change under us."""
-        if self._update is None:
-            self._update = (await self.get(await self._linked("UpdateService"))).document
+    async def update_service(self, *, fresh: bool = False) -> Document:
+        """The UpdateService, read once: it says what the service can do, which does not change under us.
+
+        *fresh*: read it anew, for what changes all the same (who claims it, how far an update is).
+        """
+        if self._update is None or fresh:
+            self._update = (await self.get(await self.update_service_uri())).document
         return self._update
+
+    async def update_service_uri(self) -> str:
+        """Where the UpdateService is."""
+        return await self._linked("UpdateService")
 
     async def ask_post(self, witness: PostWitness) -> Document:
         """Ask by the action that *witness* names how far POST is; it changes nothing.
@@ -193,6 +200,11 @@ class Service:
                 node=self._session.node,
             )
         return (await self._session.ask(self._post_action)).document
+
+    async def jobs_uri(self) -> str | None:
+        """The collection of jobs; None where there is no JobService."""
+        uri = link(await self.root(), "JobService")
+        return None if uri is None else link((await self.get(uri)).document, "Jobs")
 
     async def tasks_uri(self) -> str | None:
         """The collection of tasks; None where there is no TaskService."""

@@ -9,6 +9,11 @@ Rules:
 - 404 is VANISHED, which is neither success (P03) nor failure: purged on success (P02), or lost with
   the BMC's reboot (P01).
 - HTTP 200 says that the document was read, not that the task went well.
+- What a make says beside TaskState counts first where a quirk tells what its words mean (iDRAC's
+  JobState); one of its words that no quirk knows leaves it to TaskState.
+- An image that is written and waits for its reset is STAGED: by such a word, or by the last message of
+  a task that goes on (``Update.AwaitToActivate``). A task that ended with ``Update.AwaitToUpdate``, or
+  bears the name of a mere verification where uploads are only verified, has programmed nothing yet (P19).
 - A GET on a task *monitor* may delete the monitor (P09), so a Task's own URI is preferred, and
   ``…/TaskMonitors/7`` and ``…/Tasks/7/Monitor`` are led back to ``…/Tasks/7`` (OpenBMC, iDRAC).
 
@@ -24,6 +29,7 @@ from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
 from ...core.observation import TaskPhase, TaskSeen
+from ..quirks import PLAIN, Quirks
 from .document import dig, items, message_id, messages, text, uri_path, without_grants
 
 _ENDED = {
@@ -115,16 +121,11 @@ def _of_monitor(uri: str) -> str:
     return _MONITORS.sub(r"/Tasks/\1", _MONITOR_SUFFIX.sub("", uri))
 
 
-def task_seen(uri: str, document: object, http_status: int, headers: Mapping[str, str] | None = None) -> TaskSeen:
-    """Reduce what a GET on *uri* brought to what decides.
-
-    *document* is the parsed body, whatever it is. *headers* is not needed for the phase: what a
-    Retry-After asks for is `Answer.retry_after`'s to read.
-    """
-    del headers
+def task_seen(uri: str, document: object, http_status: int, *, quirks: Quirks = PLAIN) -> TaskSeen:
+    """Reduce what a GET on *uri* brought to what decides; *document* is the parsed body, whatever it is."""
     if http_status in (404, 410):
         return TaskSeen(uri, TaskPhase.VANISHED, message="the BMC does not know this task (any more)")
-    phase = _phase(document, http_status)
+    phase = _phase(document, http_status, quirks)
     return TaskSeen(
         uri=uri,
         phase=phase,
@@ -133,10 +134,20 @@ def task_seen(uri: str, document: object, http_status: int, headers: Mapping[str
         image=_named(_image(document)),
         transfer_failed=phase is TaskPhase.FAILED
         and any(message_id(m) in _TRANSFER_FAILED for m in messages(document)),
+        held=phase is TaskPhase.DONE and _only_verified(document, quirks),
     )
 
 
-def _phase(document: object, http_status: int) -> TaskPhase:
+def _only_verified(document: object, quirks: Quirks) -> bool:
+    verifies = quirks.start_update and (text(document, "Name") or "").endswith("Verify")
+    return verifies or _last_message_id(document) == "Update.AwaitToUpdate"
+
+
+def _last_message_id(document: object) -> str:
+    return next((known for message in reversed(tuple(messages(document))) if (known := message_id(message))), "")
+
+
+def _phase(document: object, http_status: int, quirks: Quirks) -> TaskPhase:
     if http_status == 204:  # the end of a monitor: the operation had no more to say (DSP0266, 12.2)
         return TaskPhase.DONE
     if http_status >= 300:
@@ -144,6 +155,11 @@ def _phase(document: object, http_status: int) -> TaskPhase:
     state = text(document, "TaskState") or text(document, "JobState")
     status = text(document, "TaskStatus") or text(document, "JobStatus")
     phase = _ENDED.get(state or "", TaskPhase.RUNNING)
+    word = text(document, *quirks.task_state.split(".")) if quirks.task_state else None
+    if word is not None and word in quirks.task_words:
+        phase = TaskPhase(quirks.task_words[word].value)
+    elif phase is TaskPhase.RUNNING and _last_message_id(document) == "Update.AwaitToActivate":
+        phase = TaskPhase.STAGED
     if phase is TaskPhase.DONE and status == "Critical":
         return TaskPhase.FAILED
     if state is None and http_status == 200 and any(message_id(m) == "Base.Success" for m in messages(document)):

@@ -1,28 +1,62 @@
-"""Handing an image to the BMC: it pulls (SimpleUpdate), or we push (MultipartHttpPushUri).
+"""By which way an image goes over, and what is asked for: chosen from what the UpdateService says.
 
-``HttpPushUri`` alone is not spoken: it cannot name a target, and its body's form is the vendor's own.
+Rules:
+
+- The BMC pulls (``SimpleUpdate``) where it can: the image server then knows byte by byte what it has.
+  Otherwise we push: multipart, which names its target, before ``HttpPushUri``, which does not. The
+  inventory's *prefer*, then the make's quirk, change the order; neither makes a way that is not there.
+- A BMC that could not fetch an image is pushed the next one, where it takes pushes (P20).
+- When it is applied (OperationApplyTime) is asked for only in words that the service lists. What takes
+  a host reset waits for ours (OnReset), or for StartUpdate: Immediate would have some services reset
+  the host unasked (P14). What takes none is asked for at once.
+- ForceUpdate is asked for where the image goes over its like or a newer one, and only of a service
+  that lists the parameter.
+
+Example: an iDRAC that lists Immediate, OnReset and OnStartUpdateRequest is sent ``OnReset`` with a BIOS
+and ``Immediate`` with its own firmware.
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
-import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from attrs import frozen
 
+from ...core.bundle import Activation
 from ...ports import Image
-from .document import Document, dig, strings, text, uri_path
+from ..quirks import HttpPushForm, Quirks, TargetsSent, UpdateWay
+from .document import Document, dig, items, strings, text, uri_path
 from .power import allowed_values
 
 Prefer: TypeAlias = Literal["auto", "pull", "push"]
 
-_PIECE = 1024 * 1024
-"""Bytes read at a time: one hop to a thread each, and no more than this in memory."""
+
+class ApplyTime(StrEnum):
+    """When an image that went over is applied (DSP0268, Settings.OperationApplyTime)."""
+
+    IMMEDIATE = "Immediate"
+    ON_RESET = "OnReset"
+    AT_WINDOW = "AtMaintenanceWindowStart"
+    IN_WINDOW = "InMaintenanceWindowOnReset"
+    ON_START = "OnStartUpdateRequest"
+
+
+_BEFORE_A_HOST_RESET = (
+    ApplyTime.ON_RESET,
+    ApplyTime.ON_START,
+    ApplyTime.IN_WINDOW,
+    ApplyTime.IMMEDIATE,
+    ApplyTime.AT_WINDOW,
+)
+_AT_ONCE = (ApplyTime.IMMEDIATE, ApplyTime.ON_START, ApplyTime.AT_WINDOW, ApplyTime.ON_RESET, ApplyTime.IN_WINDOW)
+"""In order of preference. A window is one that we open ourselves, from now on."""
+
+_WINDOW = 3600
+"""Seconds for which such a window stays open: longer than a flash and the reset that we send after it."""
 
 
 @frozen
@@ -32,19 +66,52 @@ class Pull:
     uri: str
     protocol: str
     targets: tuple[str, ...]
+    when: ApplyTime | None = None
+    force: bool = False
 
-    def body(self, url: str) -> dict[str, object]:
+    name = "SimpleUpdate"
+
+    def body(self, url: str, *, now: float) -> dict[str, object]:
         """The action's parameters."""
         named: dict[str, object] = {"Targets": list(self.targets)} if self.targets else {}
-        return {"ImageURI": url, "TransferProtocol": self.protocol, **named}
+        return {
+            "ImageURI": url,
+            "TransferProtocol": self.protocol,
+            **named,
+            **_asked(self.when, force=self.force, now=now),
+        }
 
 
 @frozen
 class Push:
-    """Send the file to *uri* as multipart/form-data."""
+    """Send the file to *uri* as multipart/form-data. *held*: the BMC then waits for StartUpdate."""
 
     uri: str
     targets: tuple[str, ...]
+    when: ApplyTime | None = None
+    force: bool = False
+    held: bool = False
+
+    name = "MultipartHttpPush"
+
+    def parameters(self, *, now: float) -> dict[str, object]:
+        """The part UpdateParameters. Targets are always sent, empty where they name nothing (DSP0266, 12.6.2)."""
+        return {"Targets": list(self.targets), **_asked(self.when, force=self.force, now=now)}
+
+
+@frozen
+class HttpPush:
+    """Send the file to *uri* as the body. *targets* None: the service has no HttpPushUriTargets to set first.
+
+    *when* is set in HttpPushUriOptions first.
+    """
+
+    uri: str
+    targets: tuple[str, ...] | None
+    when: ApplyTime | None = None
+    held: bool = False
+
+    name = "HttpPush"
 
 
 @frozen
@@ -54,23 +121,55 @@ class NoWay:
     reason: str
 
 
-def choose_way(service: Document, image: Image, member: str, prefer: Prefer) -> Pull | Push | NoWay:
-    """Choose by what the UpdateService says it can do; *prefer* breaks the tie and never makes a way.
+Way: TypeAlias = Pull | Push | HttpPush
 
-    ``auto`` pulls where it can: the image server then knows byte by byte what the BMC has.
+_ORDER: Mapping[str, tuple[UpdateWay, ...]] = {
+    "auto": (UpdateWay.SIMPLE_UPDATE, UpdateWay.MULTIPART, UpdateWay.HTTP_PUSH),
+    "pull": (UpdateWay.SIMPLE_UPDATE, UpdateWay.MULTIPART, UpdateWay.HTTP_PUSH),
+    "push": (UpdateWay.MULTIPART, UpdateWay.HTTP_PUSH, UpdateWay.SIMPLE_UPDATE),
+}
+
+
+def choose_way(
+    service: Document,
+    image: Image,
+    member: str,
+    *,
+    prefer: Prefer = "auto",
+    quirks: Quirks,
+    info: Document | None = None,
+) -> Way | NoWay:
+    """Choose the way for *image* into the component whose inventory entry is *member*.
+
+    *service* is the UpdateService, *info* the ActionInfo of its SimpleUpdate where it has one.
     """
     if service.get("ServiceEnabled") is False:
         return NoWay("the BMC's UpdateService is disabled")
-    pull, push = _pull(service, image, member), _push(service, member)
-    first, second = (push, pull) if prefer == "push" else (pull, push)
-    if not isinstance(first, NoWay):
-        return first
-    if not isinstance(second, NoWay):
-        return second
-    return NoWay(f"{pull.reason if isinstance(pull, NoWay) else ''}; {push.reason if isinstance(push, NoWay) else ''}")
+    order = _ORDER[prefer]
+    if prefer == "auto" and quirks.update_way is not UpdateWay.AUTO:
+        order = (quirks.update_way, *(way for way in order if way is not quirks.update_way))
+    reasons = []
+    for way in order:
+        found: Way | NoWay
+        match way:
+            case UpdateWay.SIMPLE_UPDATE:
+                found = _pull(service, image, member, quirks, info or {})
+            case UpdateWay.MULTIPART:
+                found = _push(service, image, member, quirks)
+            case _:
+                found = _http_push(service, image, member, quirks)
+        if not isinstance(found, NoWay):
+            return found
+        reasons.append(found.reason)
+    return NoWay("; ".join(reasons))
 
 
-def _pull(service: Document, image: Image, member: str) -> Pull | NoWay:
+def is_claimed(service: Document, quirks: Quirks) -> bool:
+    """Whether a push has to be claimed by HttpPushUriTargetsBusy first, and released after (P09)."""
+    return quirks.claims_push_targets or isinstance(service.get("HttpPushUriTargetsBusy"), bool)
+
+
+def _pull(service: Document, image: Image, member: str, quirks: Quirks, info: Document) -> Pull | NoWay:
     action = dig(service, "Actions", "#UpdateService.SimpleUpdate")
     uri = uri_path(text(action, "target"))
     if not isinstance(action, dict) or uri is None:
@@ -78,85 +177,92 @@ def _pull(service: Document, image: Image, member: str) -> Pull | NoWay:
     if image.url is None:
         return NoWay("the image is not served anywhere")
     protocol = urlsplit(image.url).scheme.upper()
-    protocols = allowed_values(action, "TransferProtocol")
-    if protocols is not None and protocol not in protocols:
+    protocols = allowed_values(action, "TransferProtocol") or _told(info, "TransferProtocol")
+    if protocols and protocol not in protocols:
         return NoWay(f"the BMC does not fetch by {protocol}, only by {', '.join(protocols)}")
     # XCC lists only BMC-Backup as a target: for all else the image itself says where it belongs.
-    targets = strings(action, "Targets@Redfish.AllowableValues")
-    return Pull(uri, protocol, (member,) if not targets or member in targets else ())
+    listed = strings(action, "Targets@Redfish.AllowableValues") or _told(info, "Targets")
+    when = _when(strings(action, "@Redfish.OperationApplyTimeSupport", "SupportedValues"), image, quirks)
+    force = image.force and any(text(entry, "Name") == "ForceUpdate" for entry in items(info, "Parameters"))
+    return Pull(uri, protocol, _targets(member, listed, quirks), when, force)
 
 
-def _push(service: Document, member: str) -> Push | NoWay:
+def _push(service: Document, image: Image, member: str, quirks: Quirks) -> Push | NoWay:
     uri = uri_path(service.get("MultipartHttpPushUri"))
     if uri is None:
         return NoWay("the BMC has no MultipartHttpPushUri")
-    return Push(uri, (member,))
+    listed = strings(service, "MultipartHttpPushUri@Redfish.OperationApplyTimeSupport", "SupportedValues")
+    when = _when(listed, image, quirks)
+    if quirks.start_update:
+        when = ApplyTime.ON_START
+    held = when is ApplyTime.ON_START
+    return Push(uri, _targets(member, (), quirks), when, image.force and _knows_force(service), held)
 
 
-class Multipart:
-    """A multipart update of a file, streamed: JSON parameters first, then the file (DSP0266, 12.6.2).
+def _http_push(service: Document, image: Image, member: str, quirks: Quirks) -> HttpPush | NoWay:
+    uri = uri_path(service.get("HttpPushUri"))
+    if uri is None:
+        return NoWay("the BMC has no HttpPushUri")
+    if quirks.http_push is HttpPushForm.OWN:
+        return NoWay("its HttpPushUri takes a form of the maker's own, which is not spoken")
+    options = dig(service, "HttpPushUriOptions", "HttpPushUriApplyTime")
+    listed = strings(options, "ApplyTime@Redfish.AllowableValues")
+    when = _when(listed, image, quirks) if listed else None
+    if when is None and text(options, "ApplyTime") == ApplyTime.ON_START:
+        when = ApplyTime.ON_START  # as it is set already
+    has_targets = isinstance(service.get("HttpPushUriTargets"), list)
+    targets = _targets(member, (), quirks) if has_targets else None
+    return HttpPush(uri, targets, when, quirks.start_update or when is ApplyTime.ON_START)
 
-    *completing* is awaited once, before the bytes are handed over that make the image whole.
-    """
 
-    def __init__(
-        self,
-        path: Path,
-        file_name: str,
-        size: int,
-        *,
-        targets: tuple[str, ...],
-        completing: Callable[[], Awaitable[None]],
-    ) -> None:
-        self._path = path
-        self._completing = completing
-        self._name = "".join(c for c in file_name if c.isprintable() and c not in '"\\/') or "image.bin"
-        self._size = size
-        boundary = secrets.token_hex(16)
-        parameters = json.dumps({"Targets": list(targets)}).encode()
-        self._head = (
-            (
-                f"--{boundary}\r\n"
-                'Content-Disposition: form-data; name="UpdateParameters"\r\n'
-                "Content-Type: application/json\r\n\r\n"
-            ).encode()
-            + parameters
-            + (
-                f"\r\n--{boundary}\r\n"
-                f'Content-Disposition: form-data; name="UpdateFile"; filename="{self._name}"\r\n'
-                "Content-Type: application/octet-stream\r\n\r\n"
-            ).encode()
-        )
-        self._tail = f"\r\n--{boundary}--\r\n".encode()
-        self.content_type = f"multipart/form-data; boundary={boundary}"
-        self.complete = False
+def _targets(member: str, listed: tuple[str, ...], quirks: Quirks) -> tuple[str, ...]:
+    match quirks.targets:
+        case TargetsSent.ALWAYS:
+            return (member,)
+        case TargetsSent.NEVER:
+            return ()
+        case TargetsSent.LISTED:
+            return (member,) if not listed or member in listed else ()
 
-    @property
-    def size(self) -> int:
-        """Bytes in all, for the Content-Length."""
-        return len(self._head) + self._size + len(self._tail)
 
-    async def pieces(self) -> AsyncIterator[bytes]:
-        """Yield the body, from the first byte; memory stays flat.
+def _when(listed: tuple[str, ...], image: Image, quirks: Quirks) -> ApplyTime | None:
+    """When to have it applied; None: the service lists nothing that could be asked for."""
+    is_host = image.activation is Activation.HOST_RESET
+    wanted = _BEFORE_A_HOST_RESET if is_host else _AT_ONCE
+    if is_host and quirks.apply_time in tuple(ApplyTime):
+        asked = ApplyTime(quirks.apply_time)
+        if not listed or asked in listed:
+            return asked
+    return next((word for word in wanted if word in listed), None)
 
-        Raises:
-            OSError: the file cannot be read, or is no longer as long as it was.
-        """
-        yield self._head
-        left = self._size
-        with await asyncio.to_thread(self._path.open, "rb") as file:
-            while left:
-                piece = await asyncio.to_thread(file.read, min(_PIECE, left))
-                if not piece:
-                    raise OSError(f"{self._path.name} became shorter while it was sent")
-                left -= len(piece)
-                if not left:
-                    await self._complete()
-                yield piece
-        await self._complete()  # of an empty image
-        yield self._tail
 
-    async def _complete(self) -> None:
-        if not self.complete:
-            await self._completing()
-            self.complete = True
+def _asked(when: ApplyTime | None, *, force: bool, now: float) -> dict[str, object]:
+    asked: dict[str, object] = {}
+    if when is not None:
+        asked["@Redfish.OperationApplyTime"] = when.value
+    if when in (ApplyTime.AT_WINDOW, ApplyTime.IN_WINDOW):
+        asked["@Redfish.MaintenanceWindow"] = {
+            "MaintenanceWindowStartTime": datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds"),
+            "MaintenanceWindowDurationInSeconds": _WINDOW,
+        }
+    if force:
+        asked["ForceUpdate"] = True
+    return asked
+
+
+def _knows_force(service: Document) -> bool:
+    """Whether this UpdateService can know ForceUpdate, which came with its schema 1.11 (DSP0268)."""
+    version = (text(service, "@odata.type") or "").partition(".v")[2].partition(".")[0].split("_")
+    return (
+        len(version) >= 2
+        and all(part.isdecimal() for part in version[:2])
+        and ((int(version[0]), int(version[1])) >= (1, 11))
+    )
+
+
+def _told(info: Document, parameter: str) -> tuple[str, ...]:
+    """What an ActionInfo allows for *parameter*; empty where it says nothing."""
+    for entry in items(info, "Parameters"):
+        if text(entry, "Name") == parameter:
+            return strings(entry, "AllowableValues")
+    return ()

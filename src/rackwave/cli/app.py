@@ -43,6 +43,8 @@ _COMMANDS = {
     "status": ("nodes", "status"),
     "history": ("nodes", "history"),
     "release": ("nodes", "release"),
+    "discover": ("inventories", "discover"),
+    "inventory": ("inventories", "inventory"),
     "hold": ("holds", "hold"),
     "unhold": ("holds", "unhold"),
     "doctor": ("doctor", "doctor"),

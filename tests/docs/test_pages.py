@@ -12,6 +12,8 @@ import jsonschema
 import pytest
 
 from pages import PAGES, REPOSITORY, Block, Terminal, blocks
+from rackwave.bmc.quirks.reader import parse_records
+from rackwave.bmc.quirks.shipped import GROUP
 from rackwave.inventory import load_inventory
 from rackwave.repository.source import read_source
 
@@ -39,7 +41,7 @@ def test_following_a_page_gives_what_it_shows(page: Path, tmp_path: Path) -> Non
 
 def test_every_block_is_checked_by_something() -> None:
     """No block of any page goes unread: its language or its mark says what is done with it."""
-    checked = {"inventory", "source", "schema", "run", "test"}
+    checked = {"inventory", "source", "schema", "run", "test", "quirk", "packaging"}
     strays = [
         str(block) for block in ALL if block.language not in ("console", "python", "text") and block.mark not in checked
     ]
@@ -64,6 +66,19 @@ def test_inventories_that_are_shown_are_read(block: Block, tmp_path: Path) -> No
     path.write_text(block.text, "utf-8")
 
     assert load_inventory(path).nodes
+
+
+@pytest.mark.parametrize("block", marked("quirk"), ids=str)
+def test_quirks_that_are_shown_are_read(block: Block) -> None:
+    """A record on a page is one that rackwave takes."""
+    assert parse_records(block.text, origin=str(block))
+
+
+def test_the_entry_point_that_is_shown_is_the_one_that_is_read() -> None:
+    """The group that a page names for other packages' records is the one that is looked at."""
+    (block,) = marked("packaging")
+
+    assert [GROUP] == list(tomllib.loads(block.text)["project"]["entry-points"])
 
 
 @pytest.mark.parametrize("block", marked("source"), ids=str)

@@ -81,6 +81,8 @@ def printed(tmp_path: Path) -> Iterator[dict[str, list[Any]]]:
         rackwave("doctor", "doctor")
         rackwave("discover", "discover", lab.stations[0].url.removeprefix("https://"))
         rackwave("inventory-list", "inventory", "list")
+        rackwave("quirk-list", "quirk", "list")
+        rackwave("quirk-explain", "quirk", "explain", "r1n01")
         # No bad one, no dead one, no kill: the document is the same, and it takes a third of the time.
         rackwave("demo", "demo", "--nodes", "1", "--bad", "0", "--dead", "0", "--kill-at", "0")
         yield found

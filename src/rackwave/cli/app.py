@@ -48,6 +48,7 @@ _COMMANDS = {
     "hold": ("holds", "hold"),
     "unhold": ("holds", "unhold"),
     "doctor": ("doctor", "doctor"),
+    "quirk": ("quirks", "quirk"),
     "demo": ("demo", "demo"),
 }
 """Where each command lives: imported when it is called, since ``--help`` should not cost half a second."""

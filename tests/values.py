@@ -127,6 +127,7 @@ def write(element: Element, expects: str = "1") -> WriteImage:
         activation=element.activation,
         time_limit=element.time_limit,
         expects=expects,
+        kind=element.kind,
     )
 
 

@@ -8,6 +8,7 @@ notebooks. Everything it knows lies in its state directory::
       repository/       current bundles and the archive (an OCI image layout)
       trust.json        whose bundles are believed
       publisher.pem     the key that signs ours, if there is one
+      logins.key        tells refused logins apart (engine/logins.py)
       images/           the image server's fetch log and certificate
 """
 
@@ -35,6 +36,7 @@ from .core.selection import refusal
 from .drain import DrainHook
 from .engine.leases import Holder
 from .engine.logbook import Logbook
+from .engine.logins import KEY_FILE, Fingerprints
 from .errors import PlanRefusedError, StateError, UsageError
 from .fleet import Fleet
 from .inventory import Inventory, load_inventory
@@ -289,10 +291,13 @@ class Automation:
         return await self.status(",".join(names))
 
     async def release(self, nodes: str, reason: str) -> tuple[NodeName, ...]:
-        """Take nodes out of quarantine: a person has looked at them. Return those that were in it."""
+        """Take nodes out of quarantine, and forget the logins that they refused: a person has looked at them.
+
+        Return those that were concerned.
+        """
         self.logbook.refresh()
-        chosen = [node.name for node in self.fleet.select(nodes)]
-        released = tuple(name for name in chosen if self.logbook.node(name).quarantined is not None)
+        chosen = [self.logbook.node(node.name) for node in self.fleet.select(nodes)]
+        released = tuple(each.node for each in chosen if each.quarantined is not None or each.refused_logins)
         await self.logbook.record(*(Released(name, reason, self._by) for name in released))
         return released
 
@@ -360,7 +365,13 @@ class Automation:
     def fleet(self) -> Fleet:
         """The managed machines and the way to their BMCs."""
         if self._fleet is None:
-            self._fleet = Fleet(self.inventory, secret_store=self._secrets, logbook=self.logbook, clock=self._clock)
+            self._fleet = Fleet(
+                self.inventory,
+                secret_store=self._secrets,
+                logbook=self.logbook,
+                clock=self._clock,
+                fingerprints=Fingerprints(self.state / KEY_FILE),
+            )
         return self._fleet
 
     @property

@@ -100,6 +100,15 @@ class BmcCertificateError(NodeError):
     advice = "Name the CA that signed it ('ca' in the inventory); verification is never dropped by itself."
 
 
+class BmcKeyChangedError(BmcCertificateError):
+    """The BMC shows another key than the pinned one (P32). Nothing was sent to it."""
+
+    def __init__(self, message: str, *, node: str, expected: str, found: str, advice: str = "") -> None:
+        super().__init__(message, node=node, advice=advice)
+        self.expected = expected
+        self.found = found
+
+
 class BmcRefusedError(NodeError):
     """The BMC answered with an error status: it understood and said no."""
 

@@ -6,12 +6,15 @@ from collections.abc import Mapping
 
 from .bmc.pool import RedfishPool
 from .bmc.redfish.bmc import RedfishBmc
-from .bmc.redfish.trust import CaTrust, PlainHttp, SystemTrust, TlsTrust
+from .bmc.redfish.trust import CaTrust, PinnedKey, PlainHttp, SystemTrust, TlsTrust
+from .bmc.throttle import Throttles
 from .core.event import SessionClosed, SessionOpened
 from .core.identity import NodeName
 from .core.node import Node
 from .descriptors import allow_connections
 from .engine.logbook import Logbook
+from .engine.logins import Fingerprints, JournalledLogins
+from .engine.pins import JournalledKeys
 from .errors import InventoryError
 from .inventory import Inventory, ManagedNode, select
 from .ports import Clock, Credentials, Secrets
@@ -20,8 +23,12 @@ from .ports import Clock, Credentials, Secrets
 class Fleet:
     """Knows every node of one inventory. Sessions on BMCs are journalled, so that none is left open for good."""
 
-    def __init__(self, inventory: Inventory, *, secret_store: Secrets, logbook: Logbook, clock: Clock) -> None:
+    def __init__(
+        self, inventory: Inventory, *, secret_store: Secrets, logbook: Logbook, clock: Clock, fingerprints: Fingerprints
+    ) -> None:
         self.inventory = inventory
+        self._fingerprints = fingerprints
+        self._throttles = Throttles(ceiling=inventory.access.in_flight)
         self._nodes = {managed.node.name: managed for managed in inventory.nodes}
         self._secrets = secret_store
         self._logbook = logbook
@@ -88,17 +95,29 @@ class Fleet:
         async def on_session(uri: str, opened: bool) -> None:
             await self._logbook.record(SessionOpened(node, uri) if opened else SessionClosed(node, uri))
 
+        trust = _trust(managed)
+        is_pinned = isinstance(trust, PinnedKey)
         return RedfishBmc(
             node,
             managed.bmc_url,
             lambda: self.credentials(node),
             clock=self._clock,
-            trust=_trust(managed),
+            trust=trust,
             on_session=on_session,
+            memory=JournalledLogins(node, self._logbook, self._fingerprints, self._clock),
+            keys=JournalledKeys(node, self._logbook, self._clock, self.inventory.access.repin) if is_pinned else None,
+            throttle=self._throttles.of(managed.site, self._vendor(managed)),
         )
+
+    def _vendor(self, managed: ManagedNode) -> str:
+        """The machine's make, as the inventory has it or else as the machine once said."""
+        identity = self._logbook.node(managed.name).identity
+        return managed.node.vendor or (identity.vendor if identity is not None else "")
 
 
 def _trust(managed: ManagedNode) -> TlsTrust:
     if managed.insecure_http:
         return PlainHttp()
+    if managed.pinned:
+        return PinnedKey()
     return CaTrust(managed.ca) if managed.ca is not None else SystemTrust()

@@ -14,6 +14,7 @@ from .core.event import Event, Recorded
 from .core.identity import AttemptId, ComponentName, Digest, NodeName
 from .core.log import LogMark, LogNews
 from .core.observation import Look, Observation, Unknown
+from .core.pin import Pin, PinGround
 from .core.power import PowerAct
 from .core.receipt import Receipt
 from .core.sensor import SensorReadings
@@ -29,7 +30,9 @@ __all__ = [
     "Image",
     "ImageServer",
     "Journal",
+    "KeyBook",
     "Leave",
+    "LoginMemory",
     "Means",
     "Panel",
     "ResetKind",
@@ -244,6 +247,40 @@ class Leave(Protocol):
 
     async def refusal(self, node: NodeName) -> str | None:
         """Return why nothing may be begun on *node* now; None: it may."""
+        ...
+
+
+class KeyBook(Protocol):
+    """By which key one BMC is believed, where it is pinned (P32); durable."""
+
+    @property
+    def pin(self) -> Pin | None:
+        """What is on record; None: it was never met."""
+        ...
+
+    @property
+    def serial(self) -> str:
+        """The machine's serial number as it was recorded when it was first met; empty where it was not."""
+        ...
+
+    def why_not(self, key: Digest, uuid: str) -> str | None:
+        """Return why *key*, behind which the service calls itself *uuid*, cannot take the pin's place by itself."""
+        ...
+
+    async def record(self, key: Digest, ground: PinGround, uuid: str) -> None:
+        """Note durably that the BMC is believed by *key* from now on."""
+        ...
+
+
+class LoginMemory(Protocol):
+    """What one BMC made of earlier logins, whichever process tried them (P34)."""
+
+    async def why_not(self, credentials: Credentials) -> str | None:
+        """Return why *credentials* must not be sent now; None where they may be."""
+        ...
+
+    async def refused(self, credentials: Credentials, reason: str) -> str:
+        """Note durably that the BMC refused *credentials*; return what a person may try next, if more than usual."""
         ...
 
 

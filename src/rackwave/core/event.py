@@ -13,6 +13,7 @@ from attrs import field, frozen
 
 from .goal import Goal
 from .identity import AttemptId, BundleId, Digest, NodeName, RolloutId
+from .pin import PinGround
 from .policy import Policy
 from .receipt import Receipt
 from .step import Step
@@ -209,7 +210,7 @@ class Quarantined:
 
 @frozen
 class Released:
-    """A person took *node* out of quarantine."""
+    """A person has looked at *node*: it leaves quarantine, and logins that it refused are forgotten."""
 
     node: NodeName
     reason: str
@@ -259,6 +260,34 @@ class SessionClosed:
 
 
 @frozen
+class LoginRefused:
+    """The BMC refused credentials; *fingerprint* tells them apart from others and says nothing of them (P34)."""
+
+    node: NodeName
+    fingerprint: str
+    reason: str = ""
+
+
+@frozen
+class Pinned:
+    """From now on *node*'s BMC is believed by this *key* and no other (P32); *by*: who accepted it, if a person did."""
+
+    node: NodeName
+    key: Digest
+    ground: PinGround
+    uuid: str = ""
+    by: str = ""
+
+
+@frozen
+class PinForgotten:
+    """A person says that *node*'s BMC is to be met as for the first time."""
+
+    node: NodeName
+    by: str = ""
+
+
+@frozen
 class ImageFetched:
     """The image server sent bytes of an image to a node's BMC."""
 
@@ -299,6 +328,9 @@ NodeEvent: TypeAlias = (
     | HeldBack
     | SessionOpened
     | SessionClosed
+    | LoginRefused
+    | Pinned
+    | PinForgotten
     | ImageFetched
     | Identified
 )

@@ -6,6 +6,7 @@ Rules:
 - *assigned* moves only by ``Assigned``; what was assigned before becomes *prior*.
 - *touched* are the components that may hold something else than the assigned bundle's image.
 - *revived* is when the BMC was restarted because it did not answer, in the last 24 hours.
+- *bmc_written* is when we last had news of a write of the BMC's own firmware, *bmc_write_began* when that was intended.
 - *staged* are the components in which an image of ours may wait for its reset, attempts later still.
 - *held* are those for which the BMC may keep an image of ours that it was never told to begin with.
 """
@@ -22,7 +23,9 @@ from .bundle import Activation, frozen_map
 from .goal import Goal
 from .hold import Hold
 from .identity import AttemptId, BundleId, ComponentName, Digest, Lineage, NodeName, RolloutId
+from .login import RefusedLogin, with_refusal
 from .pace import Durations
+from .pin import Pin
 from .policy import Policy
 from .receipt import Accepted, Ambiguous, Receipt, Refused
 from .step import ResetBmc, ResetHost, StageSettings, StartUpdate, Step, WriteImage
@@ -236,6 +239,10 @@ class NodeHistory:
     quarantined: tuple[str, ...] | None = None
     revived: tuple[float, ...] = ()
     sessions: frozenset[str] = frozenset()
+    refused_logins: tuple[RefusedLogin, ...] = ()
+    pin: Pin | None = None
+    bmc_write_began: float | None = None
+    bmc_written: float | None = None
     identity: ev.Identified | None = None
     hold: Hold | None = None
     held_back: str = ""
@@ -349,11 +356,9 @@ def apply_to_node(history: NodeHistory, event: ev.NodeEvent, at: float) -> NodeH
         case ev.Quarantined(_, evidence):
             return evolve(history, quarantined=evidence, attempt=None, recovery=None)
         case ev.Released():
-            return evolve(history, quarantined=None, retries=0)
-        case ev.SessionOpened(_, uri):
-            return evolve(history, sessions=history.sessions | {uri})
-        case ev.SessionClosed(_, uri):
-            return evolve(history, sessions=history.sessions - {uri})
+            return evolve(history, quarantined=None, retries=0, refused_logins=())
+        case ev.SessionOpened() | ev.SessionClosed() | ev.LoginRefused() | ev.Pinned() | ev.PinForgotten():
+            return _apply_to_access(history, event, at)
         case ev.Identified():
             return evolve(history, identity=event)
         case ev.ImageFetched():
@@ -370,6 +375,25 @@ def _apply_hold(history: NodeHistory, event: ev.Held | ev.Unheld | ev.HeldBack, 
             return evolve(history, hold=None)
         case ev.HeldBack(_, why):
             return evolve(history, held_back=why)
+
+
+def _apply_to_access(
+    history: NodeHistory,
+    event: ev.SessionOpened | ev.SessionClosed | ev.LoginRefused | ev.Pinned | ev.PinForgotten,
+    at: float,
+) -> NodeHistory:
+    match event:
+        case ev.SessionOpened(_, uri):
+            return evolve(history, sessions=history.sessions | {uri}, refused_logins=())
+        case ev.SessionClosed(_, uri):
+            return evolve(history, sessions=history.sessions - {uri})
+        case ev.LoginRefused(_, fingerprint, reason):
+            refused = RefusedLogin(fingerprint, at, reason)
+            return evolve(history, refused_logins=with_refusal(history.refused_logins, refused))
+        case ev.Pinned(_, key, ground, uuid):
+            return evolve(history, pin=Pin(key, ground, at, uuid))
+        case ev.PinForgotten():
+            return evolve(history, pin=None)
 
 
 def _end_attempt(history: NodeHistory, result: ev.AttemptResult, evidence: tuple[str, ...], at: float) -> NodeHistory:
@@ -427,4 +451,22 @@ def _apply_to_attempt(
                 evolve(r, outcome=outcome, evidence=evidence, acted_at=at) if r.number == number else r
                 for r in attempt.steps
             )
-    return evolve(history, attempt=evolve(attempt, steps=steps))
+    history = evolve(history, attempt=evolve(attempt, steps=steps))
+    changed = next((record for record in steps if record.number == event.number), None)
+    if changed is None or not isinstance(event, ev.Acted | ev.Resolved):
+        return history
+    if _wrote_bmc(changed):
+        return evolve(history, bmc_write_began=changed.at, bmc_written=at)
+    if isinstance(changed.step, ResetBmc) and any(_wrote_bmc(record) for record in steps):
+        return evolve(history, bmc_written=at)  # only now does it run what was written
+    return history
+
+
+def _wrote_bmc(record: StepRecord) -> bool:
+    """Whether *record* is a write of the BMC's firmware that may have happened."""
+    return (
+        isinstance(record.step, WriteImage)
+        and record.step.writes_bmc
+        and not isinstance(record.receipt, Refused)
+        and record.outcome is not ev.Outcome.NEVER_STARTED
+    )

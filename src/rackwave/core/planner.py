@@ -212,6 +212,7 @@ def _image_standing(
             activation=element.activation,
             time_limit=element.time_limit,
             expects=found,
+            kind=element.kind,
         )
     )
 

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from attrs import field, frozen
 
-from .bundle import Activation, AttributeValue, frozen_map
+from .bundle import Activation, AttributeValue, ElementKind, frozen_map
 from .identity import ComponentName, Digest
 from .observation import Power, Unknown
 
@@ -48,6 +48,14 @@ class WriteImage:
     activation: Activation
     time_limit: float
     expects: str
+    kind: ElementKind | None = None
+
+    @property
+    def writes_bmc(self) -> bool:
+        """Whether it is the BMC's own firmware; of a step that was journalled without its kind, by its activation."""
+        if self.kind is None:
+            return self.activation is Activation.BMC_RESET
+        return self.kind is ElementKind.BMC_FIRMWARE
 
 
 @frozen

@@ -31,6 +31,12 @@ def tell(event: ev.Event) -> str:
             return f"session {uri} opened"
         case ev.SessionClosed(_, uri):
             return f"session {uri} closed"
+        case ev.LoginRefused(_, _, reason):
+            return f"LOGIN REFUSED: {reason}"
+        case ev.Pinned(_, key, ground, _, by):
+            return f"its BMC is believed by {key} ({ground}{f', {by}' if by else ''})"
+        case ev.PinForgotten(_, by):
+            return f"the key of its BMC is forgotten, says {by}"
         case ev.ImageFetched(_, _, digest, sent, size):
             return f"its BMC fetched {sent} of {size} bytes of {digest[:19]}…"
         case ev.Identified(_, vendor, model, serial):

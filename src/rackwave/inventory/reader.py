@@ -14,6 +14,7 @@ labels = { rack = "r{1}" }
 [lineages.A]
 select = { vendor = "Contoso", labels = { rack = "r[12]" } }   # shell-style patterns
 
+[access]                                 # see core/access.py
 [serving]                                # see serving/config.py
 [drain]                                  # see drain.py
 [policy]                                 # see core/policy.py
@@ -30,6 +31,7 @@ from urllib.parse import urlsplit
 
 import attrs
 
+from ..core.access import AccessPolicy
 from ..core.identity import Lineage, NodeName
 from ..core.node import Node, Selector
 from ..core.policy import Policy
@@ -44,10 +46,12 @@ from .values import Inventory, ManagedNode
 
 Table: TypeAlias = Mapping[str, Any]
 
-_TOP = ("defaults", "nodes", "lineages", "serving", "drain", "policy")
-_DEFAULTS = ("vendor", "model", "labels", "credentials", "ca", "insecure_http")
+_TOP = ("defaults", "nodes", "lineages", "access", "serving", "drain", "policy")
+_DEFAULTS = ("vendor", "model", "labels", "credentials", "ca", "tls", "insecure_http")
 _NODE = ("name", "bmc", *_DEFAULTS)
 _SELECT = ("vendor", "model", "labels", "nodes")
+_ACCESS = tuple(attribute.name for attribute in attrs.fields(AccessPolicy))
+_TLS = ("verify", "pin")
 _SERVING = tuple(attribute.name for attribute in attrs.fields(ServingConfig))
 _DRAIN = tuple(attribute.name for attribute in attrs.fields(DrainConfig))
 _POLICY = tuple(attribute.name for attribute in attrs.fields(Policy))
@@ -99,7 +103,11 @@ class _Reader:
         nodes = tuple(self._nodes(document, defaults))
         self._refuse_duplicates(nodes)
         inventory = Inventory(
-            nodes, serving=self._serving(document), drain=self._drain(document), policy=self._policy(document)
+            nodes,
+            serving=self._serving(document),
+            drain=self._drain(document),
+            access=self._access(document),
+            policy=self._policy(document),
         )
         return attrs.evolve(inventory, selectors=tuple(self._selectors(document, inventory)))
 
@@ -160,7 +168,26 @@ class _Reader:
             labels={key: _filled(value, one) for key, value in labels.items()},
         )
         ca = self._file(table, "ca", where)
-        return ManagedNode(node, self._url(_filled(bmc, one), insecure, where), reference, ca, insecure)
+        pinned = self._is_pinned(table, where)
+        return ManagedNode(node, self._url(_filled(bmc, one), insecure, where), reference, ca, insecure, pinned)
+
+    def _is_pinned(self, table: Table, where: str) -> bool:
+        tls = self._text(table, "tls", where) or "verify"
+        if tls not in _TLS:
+            raise self._error(
+                where, f"'tls' is {tls!r}", f"Choose one of {', '.join(_TLS)}; nothing drops verification."
+            )
+        if tls == "pin" and table.get("ca"):
+            raise self._error(
+                where,
+                "'ca' and tls = \"pin\" exclude one another",
+                'What a CA vouches for needs no pin; ca = "" unsets it.',
+            )
+        if tls == "pin" and self._flag(table, "insecure_http", where):
+            raise self._error(
+                where, "'insecure_http' and tls = \"pin\" exclude one another", "Without TLS there is no key."
+            )
+        return tls == "pin"
 
     def _url(self, url: str, insecure: bool, where: str) -> str:
         try:
@@ -239,6 +266,14 @@ class _Reader:
             raise self._error(where, f"there is no hook {hook!r}", f"There are: {', '.join(SCHEDULERS)}; or a command.")
         timeout = self._number(table, "timeout", where, DrainConfig().timeout)
         return DrainConfig(hook, command, self._text(table, "name", where) or DrainConfig().name, timeout)
+
+    def _access(self, document: Table) -> AccessPolicy:
+        table = self._table(document, "access", "the top level")
+        self._known(table, _ACCESS, "[access]")
+        try:
+            return AccessPolicy(**table)
+        except UsageError as error:
+            raise self._error("[access]", str(error).rstrip("."), error.advice) from error
 
     def _policy(self, document: Table) -> Mapping[str, int | float | str]:
         table = self._table(document, "policy", "the top level")

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from attrs import field, frozen
 
+from ..core.access import AccessPolicy
 from ..core.bundle import frozen_map
 from ..core.identity import NodeName
 from ..core.node import Node, Selector
@@ -19,18 +20,27 @@ from ..serving.config import ServingConfig
 
 @frozen
 class ManagedNode:
-    """A node together with the way to its BMC. *credentials* is a reference, never a value."""
+    """A node together with the way to its BMC.
+
+    *credentials* is a reference, never a value; *pinned*: its BMC is believed by the key that it showed first.
+    """
 
     node: Node
     bmc_url: str
     credentials: str
     ca: Path | None = None
     insecure_http: bool = False
+    pinned: bool = False
 
     @property
     def name(self) -> NodeName:
         """The node's name."""
         return self.node.name
+
+    @property
+    def site(self) -> str:
+        """Where it stands: its label ``site``."""
+        return self.node.labels.get("site", "")
 
     @property
     def bmc_host(self) -> str:
@@ -46,6 +56,7 @@ class Inventory:
     selectors: tuple[Selector, ...] = ()
     serving: ServingConfig = field(factory=ServingConfig)
     drain: DrainConfig = field(factory=DrainConfig)
+    access: AccessPolicy = field(factory=AccessPolicy)
     policy: Mapping[str, int | float | str] = field(factory=dict, converter=frozen_map)
 
     def node(self, name: NodeName) -> ManagedNode:

@@ -198,6 +198,8 @@ class ScriptedBmc:
             for token in gone:
                 del self.tokens[token]
             return Reply(204 if gone else 404)
+        if request.method == "GET" and request.path in self.tokens.values() and request.path not in self.documents:
+            return Reply(200, {"UserName": "admin"})
         if request.method == "GET" and request.path in self.documents:
             found = self.documents[request.path]
             return found if isinstance(found, Reply) else Reply(200, found)

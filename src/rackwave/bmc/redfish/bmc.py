@@ -15,8 +15,9 @@ from ...core.observation import Component, Identity, Lack, Look, Observation, Ta
 from ...core.receipt import Accepted, Ground, Receipt, Refused
 from ...core.settings_check import SettingsCheck
 from ...errors import BmcCertificateError, BmcLoginError, BmcRefusedError, BmcUnreachableError, NodeError
-from ...ports import Clock, Credentials, Image, Means, ResetKind
+from ...ports import Clock, Credentials, Image, KeyBook, LoginMemory, Means, ResetKind
 from ..quirks import Roster
+from ..throttle import Throttle
 from . import power, receipts
 from .answer import Answer
 from .bios import Bios
@@ -28,7 +29,7 @@ from .patch import Patcher
 from .resources import Service
 from .session import OnSession, Session
 from .tracker import Tracker
-from .transport import Timeouts, Transport
+from .transport import Budget, Timeouts, Transport
 from .trust import SystemTrust, TlsTrust
 from .update import Prefer
 from .updater import Updater
@@ -54,6 +55,10 @@ class RedfishBmc:
         prefer: how images go over where the service leaves the choice.
         system: the Id of the node's ComputerSystem, where the BMC has several.
         roster: what makes do differently; the records that are installed where it is not given.
+        memory: what became of logins in earlier processes.
+        keys: by which key the BMC is believed; with *trust* PinnedKey, and only then.
+        budget: how much of the BMC we take at a time.
+        throttle: the limit that it shares with the BMCs of its make and site.
     """
 
     def __init__(
@@ -69,11 +74,15 @@ class RedfishBmc:
         prefer: Prefer = "auto",
         system: str | None = None,
         roster: Roster | None = None,
+        memory: LoginMemory | None = None,
+        keys: KeyBook | None = None,
+        budget: Budget = Budget(),  # noqa: B008 - frozen
+        throttle: Throttle | None = None,
     ) -> None:
         self._node = node
         self._clock = clock
-        self.transport = Transport(node, url, trust, timeouts)
-        self.session = Session(self.transport, credentials, clock, on_session)
+        self.transport = Transport(node, url, trust, timeouts, keys=keys, budget=budget, throttle=throttle)
+        self.session = Session(self.transport, credentials, clock, on_session, memory)
         self.service = Service(self.session, system, roster)
         patcher = Patcher(self.session, self.service, clock)
         self._bios = Bios(self.session, self.service, clock, patcher)
@@ -281,7 +290,8 @@ class RedfishBmc:
         return lent
 
     async def park(self) -> None:
-        """Drop the connection; the session stays open on the BMC."""
+        """Drop the connection; the session stays open on the BMC, unless it has few of them."""
+        await self.session.rest()
         await self.transport.park()
 
     async def close(self) -> None:

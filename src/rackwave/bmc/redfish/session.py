@@ -2,8 +2,11 @@
 
 Rules:
 
-- A refused login is final (P34): it is remembered with the credentials that were refused, and
-  nothing is sent again until the credentials differ.
+- A refused login is final (P34): it is remembered with the credentials that were refused, here and by
+  the `LoginMemory` for later processes, and nothing is sent again until the credentials differ.
+- Before the credentials go out to a pinned BMC, its key is on record; behind a changed key that may be
+  the BMC's own new one (core/repin.py) the machine is asked for its serial number before it is believed.
+- A BMC that was short of sessions once gets ours back whenever we rest (`rest`).
 - The session's URI is told to the journal as soon as the session exists and again when it is gone,
   so that a later run can close what a killed one left. The token is told to nobody.
 - A 401 on a request means that the session has expired (P31): one login, and the request once
@@ -21,17 +24,29 @@ from typing import TypeAlias
 
 from attrs import field, frozen
 
-from ...errors import BmcAmbiguousError, BmcAnswerError, BmcLoginError, BmcUnreachableError, NodeError
-from ...ports import Clock, Credentials
+from ...core.pin import PinGround
+from ...errors import (
+    BmcAmbiguousError,
+    BmcAnswerError,
+    BmcKeyChangedError,
+    BmcLoginError,
+    BmcUnreachableError,
+    NodeError,
+)
+from ...ports import Clock, Credentials, LoginMemory
 from . import retry
 from .answer import Answer
-from .document import message_id, messages, text, uri_path
+from .document import items, link, message_id, messages, text, uri_path
+from .keys import KeyKeeper
 from .transport import Body, Headers, Transport
 
 ROOT = "/redfish/v1/"
 
 SESSIONS = "/redfish/v1/SessionService/Sessions"
 """Where sessions are made unless the service root names another place (DSP0266, 13.3.4)."""
+
+_SYSTEMS = 8
+"""How many systems are asked for their serial number; a chassis of many has a BMC each."""
 
 OnSession: TypeAlias = Callable[[str, bool], Awaitable[None]]
 """Told ``(uri, opened)`` when a session came to be (True) and when it is gone (False)."""
@@ -54,12 +69,15 @@ class Session:
         credentials: Callable[[], Credentials],
         clock: Clock,
         on_session: OnSession | None = None,
+        memory: LoginMemory | None = None,
     ) -> None:
         self.transport = transport
         self.collection = SESSIONS
         self._credentials = credentials
         self._clock = clock
         self._on_session = on_session
+        self._memory = memory
+        self._keeps = transport.budget.keeps_session
         self._token: Token | None = None
         self._expired: list[str] = []
         self._opening = asyncio.Lock()
@@ -87,10 +105,16 @@ class Session:
             if self._token is not None:
                 self._expired.append(self._token.uri)
                 self._token = None
-            new = await retry.LOGIN.call(self._log_in, clock=self._clock, within=self.transport.timeouts.login)
+            new = await self._open()
             while self._expired:  # a 401 has other causes than expiry: leave none behind
-                await self._end(self._expired.pop(), new)
+                with suppress(NodeError):
+                    await self._end_old(self._expired.pop(), new)
             return new
+
+    async def rest(self) -> None:
+        """Nothing is to be done here for a while: end the session of a BMC that has few, keep any other."""
+        if not self._keeps:
+            await self.close()
 
     async def get(self, uri: str, *, gone_is_news: bool = False) -> Answer:
         """Read *uri*; busy BMCs and broken connections are tried again by `retry.GET`.
@@ -114,7 +138,14 @@ class Session:
         """Read the service root, which needs no login (DSP0266, 9.2)."""
 
         async def once() -> Answer:
-            answer = await self.transport.request("GET", ROOT)
+            try:
+                answer = await self.transport.request("GET", ROOT, unsettled=True)
+            except BmcKeyChangedError:
+                if self.transport.keeper is None:
+                    raise
+                async with self._opening:
+                    await self._meet(self.transport.keeper)
+                answer = await self.transport.request("GET", ROOT, unsettled=True)
             if answer.status == 401:  # against the specification, and met (redfish 3.4.2 warns of it)
                 answer = await self._authenticated("GET", ROOT)
             if answer.ok:
@@ -148,12 +179,11 @@ class Session:
 
     async def upload(self, uri: str, body: Body) -> Answer:
         """As `act`, with a streamed body."""
-        token = await self.token()
-        answer = await self.transport.upload(uri, body, headers={"X-Auth-Token": token.key})
-        if answer.status == 401:
-            token = await self.token(instead_of=token.key)
-            answer = await self.transport.upload(uri, body, headers={"X-Auth-Token": token.key})
-        return answer
+
+        async def send(token: Token) -> Answer:
+            return await self.transport.upload(uri, body, headers={"X-Auth-Token": token.key})
+
+        return await self._with_token(send)
 
     async def end(self, uri: str) -> bool:
         """Delete the session at *uri* that an earlier run of ours left; whether that one is gone now.
@@ -161,15 +191,7 @@ class Session:
         A BMC that has restarted may have given the URI to somebody else, so it is looked at first:
         another user's session, and our own present one, are left alone.
         """
-        token = await self.token()
-        if uri == token.uri:
-            return False  # the BMC gave us the URI again: the old session is gone, but the journal's entry is ours
-        found = await self.get(uri, gone_is_news=True)
-        user = text(found.document_or_empty, "UserName")
-        if found.ok and user in (None, self._credentials().username):
-            return await self._end(uri, token)
-        await self._tell(uri, opened=False)
-        return True
+        return await self._end_old(uri, await self.token())
 
     async def close(self) -> None:
         """Delete our session. Where the BMC cannot be reached it stays, and so does its URI in the journal."""
@@ -181,19 +203,77 @@ class Session:
     async def _authenticated(
         self, method: str, uri: str, body: Mapping[str, object] | None = None, headers: Headers | None = None
     ) -> Answer:
+        async def send(token: Token) -> Answer:
+            sent = {**(headers or {}), "X-Auth-Token": token.key}
+            return await self.transport.request(method, uri, body=body, headers=sent)
+
+        return await self._with_token(send)
+
+    async def _with_token(self, send: Callable[[Token], Awaitable[Answer]]) -> Answer:
+        """Send in our session; once more in a new one where it was not carried out for want of one."""
         token = await self.token()
-        sent = {**(headers or {}), "X-Auth-Token": token.key}
-        answer = await self.transport.request(method, uri, body=body, headers=sent)
-        if answer.status == 401:
-            token = await self.token(instead_of=token.key)
-            sent["X-Auth-Token"] = token.key
-            answer = await self.transport.request(method, uri, body=body, headers=sent)
-        return answer
+        try:
+            answer = await send(token)
+            if answer.status != 401:
+                return answer
+        except BmcKeyChangedError:
+            pass  # the handshake failed, so it was never sent; the login says whether the new key is the BMC's
+        return await send(await self.token(instead_of=token.key))
+
+    async def _open(self) -> Token:
+        keeper = self.transport.keeper
+        for is_last in (False, True):
+            if keeper is not None and (keeper.was_refused or not keeper.is_settled):
+                await self._meet(keeper)
+            try:
+                return await retry.LOGIN.call(self._log_in, clock=self._clock, within=self.transport.timeouts.login)
+            except BmcKeyChangedError:
+                if is_last or keeper is None or not keeper.was_refused:
+                    raise
+        raise AssertionError  # not reached: the last round returns or raises
+
+    async def _meet(self, keeper: KeyKeeper) -> None:
+        """Know a pinned BMC's key before credentials go out: a first one, or a candidate for a changed one.
+
+        Raises:
+            BmcKeyChangedError: it is neither.
+            NodeError: the service root cannot be read for now.
+        """
+        keeper.open()
+        try:
+            root = await self.transport.request("GET", ROOT, unsettled=True)
+        finally:
+            keeper.shut()
+        if keeper.is_settled:
+            return
+        if not root.ok and root.status != 401:
+            raise root.refusal(self._clock.now())
+        uuid = text(root.document, "UUID") if root.ok else None
+        pin = keeper.book.pin
+        if pin is None:
+            await keeper.settle(PinGround.FIRST_CONTACT, uuid or "")
+        elif pin.uuid and uuid is None:  # a service that has just started leaves parts out (P25)
+            raise BmcAnswerError(f"{self.node}: the service root behind a new key tells no UUID yet", node=self.node)
+        elif (why := keeper.book.why_not(keeper.unsettled or pin.key, uuid or "")) is not None:
+            raise await self._rejected(keeper, why)
+
+    async def _rejected(self, keeper: KeyKeeper, why: str) -> BmcKeyChangedError:
+        changed = keeper.changed(why)
+        keeper.reject()
+        await self.transport.park()
+        return changed
 
     async def _log_in(self) -> Token:
         credentials = self._credentials()
         if self._refused is not None and self._refused[0] == credentials:
             raise self._refused[1]
+        if self._memory is not None and (why := await self._memory.why_not(credentials)) is not None:
+            raise BmcLoginError(
+                f"{self.node}: {why}",
+                node=self.node,
+                advice="Correct the credentials that the inventory refers to, or allow another try: "
+                f"'rackwave release {self.node} --reason …'.",
+            )
         # A cancelled login would leave a session of which nobody knows; it takes one deadline at most.
         posting = asyncio.ensure_future(self._post(credentials))
         try:
@@ -201,30 +281,81 @@ class Session:
         except asyncio.CancelledError:
             with suppress(NodeError):
                 token = await posting
-                await self._end(token.uri, token)
+                await self._end(token.uri, token, unsettled=True)
             raise
         try:
             await self._tell(token.uri, opened=True)
+            wrong = await self._prove_machine(token)
         except BaseException:
-            await self._end(token.uri, token)
+            await self._end(token.uri, token, unsettled=True)
             raise
+        if wrong is not None and self.transport.keeper is not None:
+            await self._end(token.uri, token, unsettled=True)
+            raise await self._rejected(self.transport.keeper, wrong)
         self._token = token
         return token
 
     async def _post(self, credentials: Credentials) -> Token:
         body = {"UserName": credentials.username, "Password": credentials.password}
         try:
-            answer = await self.transport.request("POST", self.collection, body=body)
+            answer = await self.transport.request("POST", self.collection, body=body, unsettled=True)
         except BmcAmbiguousError as error:
             # For the caller nothing was changed; should a session exist, the BMC ends it in its time.
             raise BmcUnreachableError(f"{self.node}: the login was not answered", node=self.node) from error
         if answer.status in (400, 401, 403):
-            refused = BmcLoginError(f"{self.node}: the BMC refused the login: {answer.error}", node=self.node)
-            self._refused = (credentials, refused)
-            raise refused
+            told = answer.error
+            if credentials.password and credentials.password in told:  # an echo must reach neither log nor journal
+                told = f"HTTP {answer.status}"
+            raise await self._remembered(credentials, f"the BMC refused the login: {told}")
+        if answer.status in (429, 503):
+            self._keeps = False  # the session cap (P26): from now on ours is given back at every rest
         if not answer.ok:
             raise answer.refusal(self._clock.now(), advice="It has no session login; Basic is not used instead (P30).")
         return await self._accepted(answer, credentials)
+
+    async def _remembered(self, credentials: Credentials, why: str, advice: str = "") -> BmcLoginError:
+        """Remember that *credentials* were refused; the error to raise."""
+        more = await self._memory.refused(credentials, why) if self._memory is not None else ""
+        refused = BmcLoginError(f"{self.node}: {why}", node=self.node, advice=advice or more)
+        self._refused = (credentials, refused)
+        return refused
+
+    async def _prove_machine(self, token: Token) -> str | None:
+        """Believe a candidate's key if the machine behind it is the one on record; else return what is wrong.
+
+        Raises:
+            BmcUnreachableError: it does not tell its serial number, for now.
+        """
+        keeper = self.transport.keeper
+        if keeper is None or keeper.unsettled is None:
+            return None
+        wanted, uuid = keeper.book.serial, keeper.book.pin.uuid if keeper.book.pin is not None else ""
+        serials = await self._serials(token)
+        if wanted in serials:
+            await keeper.settle(PinGround.OUR_WRITE, uuid)
+            return None
+        if not serials:
+            raise BmcUnreachableError(
+                f"{self.node}: the BMC shows a new key and does not yet tell the machine's serial number",
+                node=self.node,
+            )
+        return (
+            f"the machine behind it has the serial number {', '.join(sorted(serials))}, not {wanted}. "
+            "It was sent this node's password: change that"
+        )
+
+    async def _serials(self, token: Token) -> set[str]:
+        """The serial numbers of the systems that the BMC serves, read past everything that is kept of it."""
+
+        async def read(uri: str | None) -> object:
+            if uri is None:
+                return {}
+            answer = await self.transport.request("GET", uri, headers={"X-Auth-Token": token.key}, unsettled=True)
+            return answer.document_or_empty if answer.ok else {}
+
+        systems = items(await read(link(await read(ROOT), "Systems")), "Members")[:_SYSTEMS]
+        found = [text(await read(link(system)), "SerialNumber") for system in systems]
+        return {serial for serial in found if serial is not None}
 
     async def _accepted(self, answer: Answer, credentials: Credentials) -> Token:
         key = answer.headers.get("X-Auth-Token", "").strip()
@@ -235,14 +366,12 @@ class Session:
         if key and uri and not _must_change_password(document):
             return Token(uri, key)
         if key and uri:
-            await self._end(uri, Token(uri, key))
-            error = BmcLoginError(
-                f"{self.node}: the BMC demands that the password be changed first",
-                node=self.node,
-                advice="Change the account's password on the BMC, then in the secret that the inventory refers to.",
+            await self._end(uri, Token(uri, key), unsettled=True)
+            raise await self._remembered(
+                credentials,
+                "the BMC demands that the password be changed first",
+                "Change the account's password on the BMC, then in the secret that the inventory refers to.",
             )
-            self._refused = (credentials, error)
-            raise error
         if uri:  # it exists and cannot be used: a later run closes it with a session of its own
             await self._tell(uri, opened=True)
         missing = " and ".join(
@@ -250,11 +379,31 @@ class Session:
         )
         raise BmcAnswerError(f"{self.node}: the login was accepted, but its answer has no {missing}", node=self.node)
 
-    async def _end(self, uri: str, by: Token) -> bool:
-        try:
-            answer = await self.transport.request("DELETE", uri, headers={"X-Auth-Token": by.key})
-        except NodeError:
+    async def _end_old(self, uri: str, by: Token) -> bool:
+        if uri == by.uri:
+            return False  # the BMC gave us the URI again: the old session is gone, but the journal's entry is ours
+        found = await self.transport.request("GET", uri, headers={"X-Auth-Token": by.key})
+        if not found.ok and found.status not in (404, 410):
             return False
+        user = text(found.document_or_empty, "UserName")
+        if found.ok and user in (None, self._credentials().username):
+            return await self._end(uri, by)
+        await self._tell(uri, opened=False)
+        return True
+
+    async def _end(self, uri: str, by: Token, *, unsettled: bool = False) -> bool:
+        for is_last in (False, True):
+            try:
+                answer = await self.transport.request(
+                    "DELETE", uri, headers={"X-Auth-Token": by.key}, unsettled=unsettled
+                )
+                break
+            except BmcAmbiguousError:
+                # Once more on a new connection: a session ends but once, and one that is left is one fewer (P26, P27).
+                if is_last:
+                    return False
+            except NodeError:
+                return False
         gone = answer.ok or answer.status in (401, 404, 410)
         if gone:
             await self._tell(uri, opened=False)

@@ -20,22 +20,35 @@ from collections.abc import Callable
 from typing import Any, assert_never
 
 import sushy
+from requests.adapters import HTTPAdapter
 from sushy import auth as sushy_auth
 from sushy import connector as sushy_connector
 
 from ...errors import UsageError
 from .session import Session
 from .transport import Timeouts
-from .trust import CaTrust, PlainHttp, SystemTrust, TlsTrust, Unverified
+from .trust import CaTrust, PinnedKey, PlainHttp, SystemTrust, TlsTrust, Unverified
 
 Take = Callable[[str | None], str]
 """Returns a token that is not the one given."""
 
 
+class _Pinned(HTTPAdapter):
+    """Believes one certificate: the one that our own connection was let through with (keys.py)."""
+
+    def __init__(self, certificate: str) -> None:
+        self._certificate = certificate
+        super().__init__()
+
+    def init_poolmanager(self, *arguments: Any, **named: Any) -> None:
+        """Have urllib3 compare the certificate after each handshake, before anything is sent."""
+        super().init_poolmanager(*arguments, **named, assert_fingerprint=self._certificate)
+
+
 class KeptConnector(sushy_connector.Connector):  # type: ignore[misc]  # sushy is untyped
     """sushy's connector with kept connections and without replays."""
 
-    def __init__(self, url: str, trust: TlsTrust, timeouts: Timeouts) -> None:
+    def __init__(self, url: str, trust: TlsTrust, timeouts: Timeouts, certificate: str | None = None) -> None:
         super().__init__(
             url,
             verify=_verify(trust),
@@ -44,6 +57,8 @@ class KeptConnector(sushy_connector.Connector):  # type: ignore[misc]  # sushy i
             default_request_timeout=timeouts.read,
             connect_timeout=timeouts.connect,
         )
+        if certificate is not None:
+            self._session.mount("https://", _Pinned(certificate))
         del self._session.headers["Connection"]
         # Neither a proxy of the environment nor a netrc, whose Basic login would take our token's place.
         self._session.trust_env = False
@@ -103,7 +118,8 @@ def borrow_sushy(session: Session, loop: asyncio.AbstractEventLoop) -> tuple[Any
     key = take(None)
     transport = session.transport
     url = str(transport.base)
-    connector = KeptConnector(url, transport.trust, transport.timeouts)
+    certificate = transport.keeper.certificate if transport.keeper is not None else None
+    connector = KeptConnector(url, transport.trust, transport.timeouts, certificate)
     connector.set_http_session_auth(key)  # some services want it for the root, too
     return sushy.Sushy(url, auth=BorrowedSession(take), connector=connector), connector.close
 
@@ -123,7 +139,7 @@ def _verify(trust: TlsTrust) -> str | bool:
         case SystemTrust():
             paths = ssl.get_default_verify_paths()
             return paths.cafile or paths.capath or True
-        case Unverified():
+        case Unverified() | PinnedKey():  # the pin is checked by the adapter
             return False
         case PlainHttp():
             return True

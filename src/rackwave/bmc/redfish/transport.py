@@ -4,7 +4,11 @@ Rules:
 
 - The JSON verbs go through ``redfish.aio`` on a ``ClientSession`` of ours. It gets no credentials:
   its login leaks a session whose answer lacks a Location, and its refresh would race with ours.
-- Every request has a deadline. An answer is read up to a bound (`document.MAX_BYTES`).
+- Every request has a deadline, counted from when it is begun, however slowly the answer drips. An answer
+  is read, and unpacked, up to a bound (`document.MAX_BYTES`); aiohttp bounds its headers (128 lines of
+  8 KiB). No redirect is followed: a request never leaves the BMC that it is for.
+- A BMC gets one request at a time, or as many as `Budget` says; the others wait here, in order.
+- Where the key is pinned, nothing that says who we are goes to a key that is not settled (keys.py).
 - aiohttp sends an idempotent request (GET, PUT, DELETE) again by itself when a kept connection
   breaks. A middleware turns the two exceptions it looks for into one that it does not, so that
   `retry` alone decides; a contract test counts the requests that arrive.
@@ -16,6 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import zlib
 from collections.abc import AsyncIterator, Mapping
 from typing import Protocol, TypeAlias
 
@@ -34,11 +39,14 @@ from ...errors import (
     NodeError,
     UsageError,
 )
+from ...ports import KeyBook
+from ..throttle import Sign, Throttle, Turn
 from .answer import Answer
 from .document import MAX_BYTES
 from .frugal import shrink_tls_buffers
+from .keys import KeyCheck, KeyKeeper
 from .retry import DroppedError
-from .trust import PlainHttp, TlsTrust, ssl_context
+from .trust import PinnedKey, PlainHttp, TlsTrust, ssl_context
 
 Headers: TypeAlias = Mapping[str, str]
 
@@ -46,6 +54,8 @@ STALE_AFTER = 5.0
 """Seconds of rest after which an act gets a new connection. Servers close idle connections after
 five seconds and more (Apache's default is 5); an act that meets such a close in flight is ambiguous,
 and resolving that costs a settle time, where a new connection costs 1.6 ms."""
+
+_BUSY = frozenset({429, 503})
 
 KEEP_ALIVE = 30.0
 """Seconds that a resting connection is kept; longer waits are parked by the caller (architecture, 2)."""
@@ -69,6 +79,17 @@ class Timeouts:
     def longest(self) -> float:
         """The longest that any request which changes something can be under way."""
         return self.connect + max(self.read, self.upload)
+
+
+@frozen
+class Budget:
+    """How much of one BMC we take at a time."""
+
+    in_flight: int = 1
+    """Requests. BMCs serve them from one slow core; several at once make web servers of iDRAC 8 and
+    older AMI firmware drop some. A connection each."""
+    keeps_session: bool = True
+    """Whether a session is kept over a rest. BMCs with few of them (P26) need ours back."""
 
 
 class Body(Protocol):
@@ -110,11 +131,28 @@ class BoundedResponse(aiohttp.ClientResponse):
                 self.close()
                 del body[MAX_BYTES + 1 :]
                 break
-        return bytes(body)
+        return (
+            _unpacked(bytes(body))
+            if self.headers.get("Content-Encoding", "").strip().lower() == "gzip"
+            else bytes(body)
+        )
 
     def get_encoding(self) -> str:
         """JSON is UTF-8, whatever the Content-Type says."""
         return "utf-8"
+
+
+def _unpacked(packed: bytes) -> bytes:
+    """Unpack gzip up to the bound and one byte; what is none, or was cut off, is handed on as it came.
+
+    aiohttp would unpack a chunk at a time, whatever becomes of it: 64 KiB of zeros are 64 MiB.
+    """
+    unpacker = zlib.decompressobj(wbits=31)
+    try:
+        body = unpacker.decompress(packed, MAX_BYTES + 1)
+    except zlib.error:
+        return packed
+    return body if unpacker.eof or len(body) > MAX_BYTES else packed
 
 
 async def _never_replay(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
@@ -129,11 +167,27 @@ async def _never_replay(request: aiohttp.ClientRequest, handler: aiohttp.ClientH
 class Transport:
     """The connection to one BMC. Usable from one event loop only."""
 
-    def __init__(self, node: NodeName, url: str, trust: TlsTrust, timeouts: Timeouts) -> None:
+    def __init__(
+        self,
+        node: NodeName,
+        url: str,
+        trust: TlsTrust,
+        timeouts: Timeouts,
+        *,
+        keys: KeyBook | None = None,
+        budget: Budget = Budget(),
+        throttle: Throttle | None = None,
+    ) -> None:
+        if isinstance(trust, PinnedKey) != (keys is not None):
+            raise ValueError("a pinned key needs a book of keys, and nothing else does")
         self.node = node
         self.trust = trust
         self.timeouts = timeouts
+        self.budget = budget
+        self.keeper = KeyKeeper(node, keys) if keys is not None else None
         self.base = _base(url, trust)
+        self._slots = asyncio.Semaphore(budget.in_flight)
+        self._throttle = throttle
         self.connections = 0
         """How many connections were begun: under one that stands, a BMC has not restarted."""
         self._session: aiohttp.ClientSession | None = None
@@ -151,16 +205,40 @@ class Transport:
         *,
         body: Mapping[str, object] | None = None,
         headers: Headers | None = None,
+        unsettled: bool = False,
     ) -> Answer:
         """Send one JSON request, once, and return the answer whatever its status.
+
+        *unsettled*: also to a pinned BMC whose key is not settled; for what says nothing of us, and for
+        what settles it.
 
         Raises:
             BmcUnreachableError: no connection, or (GET only, as DroppedError) a connection that broke.
             BmcAmbiguousError: not a GET, sent, and no readable answer.
-            BmcCertificateError: the certificate is not one that we trust.
+            BmcCertificateError: the certificate is not one that we trust; nothing was sent. As
+                BmcKeyChangedError where the key is pinned.
             BmcAnswerError: what came back is not HTTP, or *uri* is none.
         """
+        async with self._slots:
+            turn, sign = await self._enter(), Sign.NOTHING
+            try:
+                answer = await self._request(method, uri, body, headers, unsettled=unsettled)
+                sign = Sign.BUSY if answer.status in _BUSY else Sign.GOOD
+            except NodeError as error:
+                sign = Sign.SILENT if _is_silence(error) else Sign.NOTHING
+                raise
+            else:
+                return answer
+            finally:
+                if turn is not None:
+                    turn.leave(sign)
+
+    async def _request(
+        self, method: str, uri: str, body: Mapping[str, object] | None, headers: Headers | None, *, unsettled: bool
+    ) -> Answer:
         client = await self._client(act=method != "GET")
+        if not unsettled:
+            self._refuse_unsettled()
         try:
             # Always under a name of redfish.aio's public API; `body` is JSON-encoded by aiohttp.
             match method:
@@ -190,7 +268,19 @@ class Transport:
         Raises:
             NodeError: as `request`; BmcAmbiguousError says whether the whole body had been handed over.
         """
+        async with self._slots:
+            turn, sign = await self._enter(), Sign.NOTHING
+            try:
+                answer = await self._upload(uri, body, headers)
+                sign = Sign.BUSY if answer.status in _BUSY else Sign.GOOD
+                return answer
+            finally:
+                if turn is not None:
+                    turn.leave(sign, timed=False)
+
+    async def _upload(self, uri: str, body: Body, headers: Headers | None) -> Answer:
         session = await self._http(act=True)
+        self._refuse_unsettled()
         sent = {**(headers or {}), "Content-Type": body.content_type, "Content-Length": str(body.size)}
         try:
             async with session.post(
@@ -213,6 +303,13 @@ class Transport:
         if session is not None:
             await session.close()
 
+    async def _enter(self) -> Turn | None:
+        return None if self._throttle is None else await self._throttle.enter(self.node)
+
+    def _refuse_unsettled(self) -> None:
+        if self.keeper is not None and not self.keeper.is_settled:
+            raise self.keeper.changed()
+
     async def _client(self, *, act: bool) -> redfish.aio.AsyncRedfishClient:
         session = await self._http(act=act)
         if self._redfish is None:
@@ -223,16 +320,17 @@ class Transport:
         if act and self._session is not None and self._rested() > STALE_AFTER:
             await self.park()
         if self._session is None:
-            context = ssl_context(self.trust)
             shrink_tls_buffers()
+            context = ssl_context(self.trust) if self.keeper is None else None
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
-                    limit=1,
+                    limit=self.budget.in_flight,
                     keepalive_timeout=KEEP_ALIVE,
-                    ssl=context if context is not None else True,
+                    ssl=KeyCheck(self.keeper.check) if self.keeper is not None else context or True,
                     socket_factory=self._socket,
                 ),
                 response_class=BoundedResponse,
+                auto_decompress=False,  # BoundedResponse does
                 middlewares=(_never_replay,),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={
@@ -258,6 +356,8 @@ class Transport:
         match error:
             case aiohttp.ClientConnectorCertificateError():
                 return BmcCertificateError(f"{node}: the BMC's certificate is not trusted: {why}", node=node)
+            case aiohttp.ServerFingerprintMismatch() if self.keeper is not None:
+                return self.keeper.changed()
             case aiohttp.ClientConnectorError() | aiohttp.ConnectionTimeoutError():
                 return BmcUnreachableError(f"{node}: cannot connect to {self.base.authority}: {why}", node=node)
             case aiohttp.InvalidURL():
@@ -274,6 +374,14 @@ class Transport:
                 return DroppedError(f"{node}: the connection broke at GET {uri}: {why}", node=node)
 
 
+def _is_silence(error: BaseException) -> bool:
+    """Whether *error* comes of a request that was sent and not answered in time."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, TimeoutError):
+        cause = cause.__cause__
+    return cause is not None and not isinstance(cause, aiohttp.ConnectionTimeoutError)
+
+
 def _headers(answer: redfish.aio.AsyncRestResponse) -> Headers:
     """The headers of an answer of ``redfish.aio``, case-insensitive; of a repeated one the first counts."""
     return CIMultiDict(answer.getheaders())
@@ -284,6 +392,8 @@ def _why(error: BaseException) -> str:
         return str(error.certificate_error)
     if isinstance(error, TimeoutError) and not str(error):
         return "time is up"
+    if isinstance(error, aiohttp.ClientResponseError):  # its own words have a status that the BMC never sent
+        return " ".join(error.message.split())[:300]
     return str(error)[:300] or type(error).__name__
 
 

@@ -1,4 +1,8 @@
-"""Which BMC certificates are believed, and one SSLContext for each such setting."""
+"""Which BMC certificates are believed, and one SSLContext for each such setting.
+
+What a CA vouches for is not pinned as well: the CA's word covers the renewal of a certificate, and a
+pin beside it would only add stops. Pinning is for BMCs whose certificates nobody vouches for.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +38,12 @@ class PlainHttp:
     """No TLS at all: credentials travel in the clear. Only by an explicit setting (``insecure_http``)."""
 
 
-TlsTrust: TypeAlias = SystemTrust | CaTrust | Unverified | PlainHttp
+@frozen
+class PinnedKey:
+    """The key that the BMC showed when it was first met, whoever signed it (keys.py)."""
+
+
+TlsTrust: TypeAlias = SystemTrust | CaTrust | PinnedKey | Unverified | PlainHttp
 
 
 def ssl_context(trust: TlsTrust) -> ssl.SSLContext | None:
@@ -57,7 +66,7 @@ def ssl_context(trust: TlsTrust) -> ssl.SSLContext | None:
                 ) from error
         case SystemTrust():
             return _context(None, 0)
-        case Unverified():
+        case Unverified() | PinnedKey():  # keys.py checks the pinned key after each handshake
             return _unverified_context()
         case _:
             assert_never(trust)

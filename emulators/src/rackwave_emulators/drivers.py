@@ -92,18 +92,13 @@ class FleetSystems(fakedriver.FakeDriver):  # type: ignore[misc]  # sushy-tools 
         facts = {"socket": "CPU 1", "vendor": "Rackwave", "model": "Lab CPU", "cores": "16", "threads": "32"}
         return [{"id": "CPU", "Id": "CPU", **facts}]
 
-    def boot(self) -> dict[str, Any]:
-        """Return the Boot object of the System resource as the stock template words it."""
-        identity = self._host.system_id
-        boot = {
-            "BootSourceOverrideEnabled": "Continuous",
-            "BootSourceOverrideTarget": self.get_boot_device(identity),
-            "BootSourceOverrideTarget@Redfish.AllowableValues": ["Pxe", "Cd", "Hdd", "UefiHttp"],
-            "BootSourceOverrideMode": self.get_boot_mode(identity),
-        }
-        if uri := self.get_http_boot_uri(identity):
-            boot["HttpBootUri"] = uri
-        return boot
+    def get_boot_device(self, identity: str) -> str:
+        self._get(identity)
+        return self._host.boot_device()
+
+    def set_boot_device(self, identity: str, boot_source: str) -> None:
+        self._get(identity)
+        self._host.set_boot_device(boot_source)
 
 
 class FleetManagers(stock_managers.FakeDriver):  # type: ignore[misc]  # sushy-tools is untyped

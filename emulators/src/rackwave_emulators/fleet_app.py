@@ -55,6 +55,11 @@ class Member(Host, Protocol):
     def manager_resets(self) -> tuple[str, ...]: ...
     def check_settings_etag(self, if_match: str | None) -> None: ...
     def reset_bmc(self) -> None: ...
+    def override_boot(self, wanted: dict[str, Any]) -> None: ...
+    def switch_secure_boot(self, *, enabled: bool) -> None: ...
+    def reset_secure_boot_keys(self, how: str) -> None: ...
+    def has_log(self, path: str, log: str) -> bool: ...
+    def clear_log(self) -> None: ...
 
 
 class Drivers:
@@ -167,6 +172,38 @@ def _reset_bios(identity: str) -> flask.Response:
     return _nothing()
 
 
+@_fleet.route("/Systems/<identity>/SecureBoot", methods=["PATCH"])
+def _switch_secure_boot(identity: str) -> flask.Response:
+    enabled = _body().get("SecureBootEnable")
+    if not isinstance(enabled, bool):
+        raise RefusalError(400, "SecureBootEnable must be true or false.", message_id="PropertyValueTypeError")
+    _member(system=identity).switch_secure_boot(enabled=enabled)
+    return _nothing()
+
+
+@_fleet.route("/Systems/<identity>/SecureBoot/Actions/SecureBoot.ResetKeys", methods=["POST"])
+def _reset_keys(identity: str) -> flask.Response:
+    _member(system=identity).reset_secure_boot_keys(text_property(_body(), "ResetKeysType"))
+    return _nothing()
+
+
+@_fleet.route("/Systems/<identity>/LogServices/<log>/Actions/LogService.ClearLog", methods=["POST"])
+def _clear_system_log(identity: str, log: str) -> flask.Response:
+    return _clear_log(_member(system=identity), log)
+
+
+@_fleet.route("/Managers/<identity>/LogServices/<log>/Actions/LogService.ClearLog", methods=["POST"])
+def _clear_manager_log(identity: str, log: str) -> flask.Response:
+    return _clear_log(_member(manager=identity), log)
+
+
+def _clear_log(member: Member, log: str) -> flask.Response:
+    if not member.has_log(flask.request.path, log):
+        raise RefusalError(404, f"There is no resource at {flask.request.path}.")
+    member.clear_log()
+    return _nothing()
+
+
 def _stock_error(problem: Exception) -> Any:
     """Turn whatever a view raised into a Redfish error body."""
     match problem:
@@ -210,6 +247,8 @@ def _transform(app: main.Application) -> FleetApplication:
     replaced: dict[str, Callable[..., Any]] = {
         "system_reset_action": _reset_system,
         "bios_settings": _settings_view(app.view_functions["bios_settings"]),
+        "system_resource": _system_view(app.view_functions["system_resource"]),
+        "secure_boot": _switch_secure_boot,
     }
     for endpoint, view in replaced.items():
         app.view_functions[endpoint] = view
@@ -224,6 +263,24 @@ def _settings_view(stock: Callable[..., Any]) -> Callable[..., Any]:
 
     def view(identity: str) -> Any:
         return stock(identity=identity) if flask.request.method == "GET" else _stage_bios(identity)
+
+    return view
+
+
+def _system_view(stock: Callable[..., Any]) -> Callable[..., Any]:
+    """The stock System view, but for a boot override: that one forgets for how long it is meant."""
+
+    def view(identity: str) -> Any:
+        if flask.request.method == "GET":
+            return stock(identity=identity)
+        member, body = _member(system=identity), _body()
+        boot = body.get("Boot")
+        if not isinstance(boot, dict) or not boot or "HttpBootUri" in boot:
+            return stock(identity=identity)
+        member.override_boot(boot)
+        if "IndicatorLED" in body:
+            member.drivers.indicators.set_indicator_state(identity, body["IndicatorLED"])
+        return _nothing()
 
     return view
 

@@ -157,7 +157,9 @@ class Rules:
     of where BIOS settings are staged; *bios_needs_job*: they are applied only once a job was made for them.
     *resets_host*: an update that asks for ApplyTime Immediate resets the host itself. *busy_flag*: it has
     HttpPushUriTargetsBusy for clients to claim it with (P09). *system_resets* and *manager_resets* are the
-    ResetTypes that are allowed; *reset_action_info*: an ActionInfo tells them, the action does not.
+    ResetTypes that are allowed; *reset_action_info*: an ActionInfo tells them, the action does not. *event_log* is
+    what its system event log is called over Redfish, under the system or *event_log_at_manager*; *event_log_downward*:
+    it lists the newest entry first.
     """
 
     pull: bool = True
@@ -195,6 +197,9 @@ class Rules:
     bios_needs_job: bool = False
     oem: Oem = Oem.NONE
     reset_action_info: bool = False
+    event_log: str = "SEL"
+    event_log_at_manager: bool = False
+    event_log_downward: bool = False
     manager_last_reset_time: bool = True
     system_resets: tuple[str, ...] = (
         "On",

@@ -89,7 +89,7 @@ def test_boot_and_led_are_kept_for_each_bmc(play, client):
             seen = [await bmc.get(f"{ROOT}/Systems/1") for bmc in (one, other)]
 
             assert 204 == patched.status
-            assert ["Pxe", "Hdd"] == [system["Boot"]["BootSourceOverrideTarget"] for system in seen]
+            assert ["Pxe", "None"] == [system["Boot"]["BootSourceOverrideTarget"] for system in seen]
             assert ["Blinking", "Lit"] == [system["IndicatorLED"] for system in seen]
 
     play(scenario, nodes=2)
@@ -173,7 +173,7 @@ def test_stock_documents_follow_the_schemas(play, client):
 
         assert "@Redfish.Copyright" not in chassis_body
         assert "@Redfish.Copyright" not in thermal
-        assert "#Chassis.v1_7_0.Chassis" == chassis_body["@odata.type"]
+        assert "#Chassis.v1_9_0.Chassis" == chassis_body["@odata.type"]
         assert [int] * len(thermal["Temperatures"]) == [type(t["SensorNumber"]) for t in thermal["Temperatures"]]
 
     play(scenario)

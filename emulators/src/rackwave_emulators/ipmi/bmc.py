@@ -17,7 +17,6 @@ from .codes import Caller, Code, Command, CompletionError, Privilege, refusal_co
 from .hpm import Hpm
 from .lan import Lan
 from .node import Node
-from .sel import Witness
 from .sessions import OPENING, TIMEOUT, Credentials, Session, Sessions
 from .storage import Storage
 
@@ -48,7 +47,6 @@ class IpmiBmc:
         clock: Clock,
         chance: random.Random,
         *,
-        witness: Witness | None = None,
         session_cap: int = _SESSION_CAP,
         session_timeout: float = TIMEOUT,
     ) -> None:
@@ -59,7 +57,7 @@ class IpmiBmc:
         # The specification gives a GUID its least significant byte first (20.8); clients only hash and show it.
         guid = bytes.fromhex(node.uuid.replace("-", ""))[::-1]
         self.sessions = Sessions(credentials, clock, chance, guid=guid, cap=session_cap, timeout=session_timeout)
-        self._witness = witness or Witness(node)
+        self._witness = node.witness
         self._hpm = Hpm(node, patience=session_timeout)
         self._commands: dict[tuple[int, int], Command] = {
             **Application(node, self.sessions, guid=guid, end=self._end).commands(),

@@ -12,7 +12,6 @@ from ..access import Account
 from ..clock import ScaledClock
 from .bmc import IpmiBmc
 from .node import Node
-from .sel import Witness
 from .server import IpmiServer, bind
 from .sessions import TIMEOUT, Credentials
 
@@ -28,7 +27,6 @@ class IpmiFace:
         self._account = account
         self._clock = clock
         self._latency = latency
-        self._witness: Witness | None = None
         self._server: IpmiServer | None = None
         self._bmc: IpmiBmc | None = None
 
@@ -47,7 +45,6 @@ class IpmiFace:
                 self._credentials,
                 self._clock,
                 random.Random(self._node.uuid),  # noqa: S311 - reproducible on purpose, guards nothing
-                witness=self._witness,
                 session_timeout=max(TIMEOUT, _REAL_TIMEOUT * scale),
             )
         return self._bmc
@@ -70,7 +67,6 @@ class IpmiFace:
                 f"{address} port {port} (UDP) cannot be had: {error.strerror}",
                 advice="Ports below 1024 need rights; leave --ipmi-port out to take any free one.",
             ) from error
-        self._witness = Witness(self._node)
         self._server = IpmiServer(self._node, lambda: self.bmc, sock, latency=self._latency)
 
     def close(self) -> None:

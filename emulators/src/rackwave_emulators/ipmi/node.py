@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ..machine import Machine
+
+if TYPE_CHECKING:
+    from .sel import Witness
 
 
 class Node(Protocol):
@@ -24,6 +27,9 @@ class Node(Protocol):
     def mac(self) -> str: ...
     @property
     def address(self) -> str: ...
+
+    @property
+    def witness(self) -> Witness: ...
 
     def is_up(self) -> bool: ...
     def bmc_boot(self) -> str: ...

@@ -64,11 +64,18 @@ class EventLog:
         self._records: dict[int, bytes] = {}
         self._last = 0
         self.overflowed = False
+        self.revision = 0
+        """Another one for every other content."""
         self.added_at = 0.0
         self.erased_at = 0.0
 
     def __len__(self) -> int:
         return len(self._records)
+
+    @property
+    def records(self) -> tuple[bytes, ...]:
+        """Every record, in the order in which they came."""
+        return tuple(self._records.values())
 
     def enter(self, event: Event, *, at: float) -> None:
         """Enter *event*, dated *at*."""
@@ -100,11 +107,13 @@ class EventLog:
 
     def clear(self, *, at: float) -> None:
         """Erase everything."""
+        self.revision += 1
         self._records.clear()
         self.overflowed = False
         self.erased_at = at
 
     def _room(self) -> int | None:
+        self.revision += 1
         if len(self._records) >= CAPACITY:
             self.overflowed = True
             return None

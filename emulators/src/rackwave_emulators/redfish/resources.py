@@ -12,6 +12,7 @@ from rackwave.core.bundle import AttributeValue
 from rackwave.core.observation import Health, Post
 
 from ..bios import Attribute, AttributeType
+from ..boot import KEY_RESETS
 from ..host import PowerState
 from ..machine import ComponentView, Machine
 from ..personality import StartUpdate
@@ -141,6 +142,7 @@ def system(unit: Unit) -> dict[str, Any]:
         "SecureBoot": link(f"{path}/SecureBoot"),
         "Storage": link(f"{path}/Storage"),
         "VirtualMedia": link(f"{path}/VirtualMedia"),
+        **({} if rules.event_log_at_manager else {"LogServices": link(f"{path}/LogServices")}),
         "Links": {"ManagedBy": [link(manager_path(unit))], "Chassis": [link(f"{paths.CHASSIS}/{unit.uuid}")]},
         "Actions": {
             "#ComputerSystem.Reset": {
@@ -210,9 +212,28 @@ def manager(unit: Unit) -> dict[str, Any]:
     }
     if (links := oem.links_of_manager(unit)) is not None:
         told["Links"]["Oem"] = links
+    if machine.personality.rules.event_log_at_manager:
+        told["LogServices"] = link(f"{path}/LogServices")
     if machine.personality.rules.manager_last_reset_time:
         told["LastResetTime"] = moment(machine.bmc_last_reset + unit.clock_offset)
     return told
+
+
+def secure_boot(unit: Unit) -> dict[str, Any]:
+    """SecureBoot: what is wanted of the next boot, and what is so in this one."""
+    path = f"{system_path(unit)}/SecureBoot"
+    enabled, active, mode = unit.secure_boot()
+    keys = {"target": f"{path}/Actions/SecureBoot.ResetKeys", "ResetKeysType@Redfish.AllowableValues": list(KEY_RESETS)}
+    return {
+        "@odata.id": path,
+        "@odata.type": "#SecureBoot.v1_1_0.SecureBoot",
+        "Id": "SecureBoot",
+        "Name": "UEFI Secure Boot",
+        "SecureBootEnable": enabled,
+        "SecureBootCurrentBoot": "Enabled" if active else "Disabled",
+        "SecureBootMode": mode,
+        "Actions": {"#SecureBoot.ResetKeys": keys},
+    }
 
 
 def update_service(unit: Unit) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import attrs
 
 from ..personality import Oem
 from ..updates import MachineTask
-from . import account_service, headers, inventory, odata, oem, paths, resources, tasks
+from . import account_service, chassis, headers, inventory, log_service, odata, oem, paths, resources, tasks
 from .accounts import ROLES
 from .answers import Answer, RefusalError, encode
 from .sessions import Sessions
@@ -39,6 +39,8 @@ _STOCK = (
     "EthernetInterfaces/SecureBoot/Storage/VirtualMedia/Cd/Floppy/Thermal/Power",
     "Actions/VirtualMedia.InsertMedia",
     "Actions/VirtualMedia.EjectMedia",
+    "Actions/LogService.ClearLog",
+    "Actions/SecureBoot.ResetKeys",
 )
 _METADATA = Answer(HTTPStatus.OK, odata.metadata(), {"Content-Type": odata.METADATA_TYPE, "Allow": headers.READ_ONLY})
 _RETRY_AFTER = {"Retry-After": "1"}
@@ -56,7 +58,13 @@ class Shelf:
         self._constant = self._constant_views()
         self._changing = self._changing_views()
         self._jobs = f"{oem.jobs_path(unit)}/" if unit.machine.personality.rules.oem is Oem.DELL else None
-        self._dated = frozenset({resources.manager_path(unit), paths.TASK_SERVICE})
+        self._entries = f"{log_service.log_path(unit)}/Entries"
+        self._paged = _PAGED | {self._entries}
+        self._dated = frozenset(
+            {resources.manager_path(unit), paths.TASK_SERVICE, log_service.log_path(unit)}
+            | {f"{chassis.path_of(unit)}/{name}" for name in ("Thermal", "Power")}
+            | set(chassis.sensor_paths(unit))
+        )
 
     def touch(self) -> None:
         """Note that something outside the machine may have changed, so that nothing rendered is served again."""
@@ -76,9 +84,11 @@ class Shelf:
             return self._rendered(path, None, view)
         if (view := self._changing.get(path)) is not None:
             answer = self._rendered(path, self._stamp(path), view)
-            return answer if path not in _PAGED else self._page(path, query, answer, view)
+            return answer if path not in self._paged else self._page(path, query, answer, view)
         if path.startswith(paths.INVENTORY + "/"):
             return self._inventory_member(path)
+        if path.startswith(self._entries + "/"):
+            return self._log_entry(path)
         if path.startswith(paths.ACCOUNTS + "/"):
             return self._account(path)
         if path == paths.METADATA:
@@ -151,6 +161,19 @@ class Shelf:
                 paths.ACCOUNTS, "ManagerAccount", [f"{paths.ACCOUNTS}/{of.id}" for of in self._sessions.accounts]
             ),
         }
+        log, case = log_service.log_path(unit), chassis.path_of(unit)
+        services = log_service.services_path(unit)
+        views |= {
+            f"{system}/SecureBoot": partial(resources.secure_boot, unit),
+            services: lambda: collection(services, "LogService", [log]),
+            log: partial(log_service.service, unit),
+            f"{log}/Entries": partial(log_service.entries, unit, unit.witness.log),
+            case: partial(chassis.chassis, unit),
+            f"{case}/Thermal": partial(chassis.thermal, unit),
+            f"{case}/Power": partial(chassis.power, unit),
+            f"{case}/Sensors": partial(chassis.sensors, unit),
+            **{path: partial(chassis.sensor, unit, path, of) for path, of in chassis.sensor_paths(unit).items()},
+        }
         if unit.machine.personality.rules.bios_attributes:
             views[resources.settings_path(unit)] = partial(resources.bios_settings, unit)
         if unit.machine.personality.rules.oem is Oem.DELL:
@@ -167,6 +190,9 @@ class Shelf:
         stamp = (machine.revision, self._touched)
         if path in self._dated:
             return (stamp, int(machine.time))
+        if path == self._entries:
+            self._unit.witness.catch_up()
+            return self._unit.witness.log.revision
         if path == paths.ACCOUNTS:
             return (stamp, self._sessions.accounts.revision)
         if path == paths.SESSIONS:
@@ -213,6 +239,12 @@ class Shelf:
         if task is None:
             raise RefusalError(404, f"There is no resource at {path}.")
         return self._described(path, oem.job(self._unit, task))
+
+    def _log_entry(self, path: str) -> Answer | None:
+        self._unit.witness.catch_up()
+        number = path.rpartition("/")[2]
+        found = self._unit.witness.log.find(int(number)) if number.isascii() and number.isdigit() else None
+        return None if found is None else self._described(path, log_service.entry(self._entries, found[1]))
 
     def _session(self, path: str) -> Answer | None:
         if not path.startswith(paths.SESSIONS + "/"):

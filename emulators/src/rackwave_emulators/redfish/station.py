@@ -23,16 +23,19 @@ from rackwave.core.bundle import AttributeValue
 from rackwave.errors import UsageError
 from rackwave.ports import Clock
 
+from .. import boot
+from ..boot import BootSettings
 from ..faults import Fault
 from ..fleet_app import Drivers
 from ..host import HostReset
 from ..host_backend import TIMED_HOST, HostIdentity, HostMaker
 from ..images import ImageFacts
+from ..ipmi.sel import Witness
 from ..machine import Machine, WireFault
 from ..personality import Personality, Timing
 from ..refusal import LabRefusal
 from ..updates import Hold, MachineTask
-from . import resources, tasks
+from . import log_service, resources, tasks
 from .answers import Answer, RefusalError
 from .sessions import Account, Sessions
 from .shelf import Shelf
@@ -107,8 +110,10 @@ class Station:
         self.ipmi: OtherFace | None = None
         """The BMC's IPMI port, where it has one."""
         self._drivers: Drivers | None = None
+        self._boot = BootSettings()
         self._booted = machine.bmc_last_reset
         self._requests: dict[int, dict[str, Any]] = {}
+        self.witness = Witness(self)
         self._shelf = Shelf(self, sessions)
         self.recording: Recorded | None = None
         """What this BMC says instead of anything that the lab could make up; it is then read-only."""
@@ -351,18 +356,71 @@ class Station:
 
     def boot(self) -> dict[str, Any]:
         """Return the Boot object of the System resource."""
-        return self.drivers.systems.boot()
+        with self._lock:
+            told = self._boot.boot(self._host_resets)
+            uri = self._drivers.systems.get_http_boot_uri(self.system_id) if self._drivers is not None else None
+        told["BootSourceOverrideTarget@Redfish.AllowableValues"] = list(boot.TARGETS)
+        return told if not uri else {**told, "HttpBootUri": uri}
+
+    def override_boot(self, wanted: dict[str, Any]) -> None:
+        """Override the boot order as a Boot object asks for it.
+
+        Raises:
+            RefusalError: a word of it is none that this BMC takes.
+        """
+        with self._acting():
+            self._boot.override(wanted, self._host_resets)
 
     def boot_device(self) -> str:
-        """Return where the host boots from, in Redfish's words."""
+        """Return where the host boots from, in Redfish's words; without an override, from its disk."""
         with self._lock:
-            return str(self.drivers.systems.get_boot_device(self.system_id))
+            target = str(self._boot.boot(self._host_resets)["BootSourceOverrideTarget"])
+        return "Hdd" if target == "None" else target
 
     def set_boot_device(self, device: str) -> None:
-        """Say where the host boots from; IPMI knows more devices than the stock Redfish views list."""
-        with self._lock:
-            self.drivers.systems.set_boot_device(self.system_id, device)
+        """Say where the host boots from until it is said again; the disk is what needs no override.
+
+        IPMI and the stock views know devices that the System resource does not list.
+        """
+        with self._acting():
+            none = device == "Hdd" or device not in boot.TARGETS
+            target = "None" if none else device
+            lasting = "Disabled" if none else "Continuous"
+            self._boot.override(
+                {"BootSourceOverrideTarget": target, "BootSourceOverrideEnabled": lasting}, self._host_resets
+            )
         self.touch()
+
+    def secure_boot(self) -> tuple[bool, bool, str]:
+        """Return whether secure boot is enabled for the next boot, is active in this one, and its mode."""
+        with self._lock:
+            return *self._boot.secure(self._host_resets), self._boot.keys
+
+    def switch_secure_boot(self, *, enabled: bool) -> None:
+        """Switch secure boot for the next boot."""
+        with self._lock:
+            self._boot.switch_secure(self._host_resets, enabled=enabled)
+
+    def reset_secure_boot_keys(self, how: str) -> None:
+        """Reset the keys of secure boot.
+
+        Raises:
+            RefusalError: there is no such way to.
+        """
+        with self._acting():
+            self._boot.reset_keys(how)
+
+    def has_log(self, path: str, log: str) -> bool:
+        """Whether the event log is called *log* and is where *path* is."""
+        return log == self.machine.personality.rules.event_log and path.startswith(log_service.log_path(self) + "/")
+
+    def clear_log(self) -> None:
+        """Erase the event log."""
+        self.witness.log.clear(at=self.witness.catch_up())
+
+    @property
+    def _host_resets(self) -> int:
+        return self.machine.glimpse().host_resets
 
     def identifying(self) -> bool:
         """Whether the identify light blinks; makes no drivers only to find out."""
@@ -380,6 +438,10 @@ class Station:
         """Hold the machine for a face of its own, such as IPMI."""
         with self._lock:
             yield self.machine
+
+    def chassis_indicator(self) -> str:
+        """Return the chassis' IndicatorLED, which is another light."""
+        return str(self.drivers.indicators.get_indicator_state(self.uuid))
 
     def indicator(self) -> str:
         """Return the system's IndicatorLED."""

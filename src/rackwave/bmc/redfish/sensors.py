@@ -37,7 +37,7 @@ _KINDS = {
     "Voltage": SensorKind.VOLTAGE,
     "Current": SensorKind.CURRENT,
 }
-_ABSENT = ("Absent", "Disabled", "UnavailableOffline")
+_ABSENT = ("Absent", "Disabled")
 
 
 @frozen

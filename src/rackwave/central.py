@@ -144,6 +144,6 @@ class LiveNode:
         return self._system._run(self._sushy())  # noqa: SLF001 - as above
 
     async def _sushy(self) -> Sushy:
-        bmc = await self._system.aio.fleet.get(self.name)
+        bmc = await self._system.aio.fleet.redfish(self.name)
         found: Sushy = await bmc.sushy()
         return found

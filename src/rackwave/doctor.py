@@ -17,6 +17,7 @@ from .core.identity import AttemptId, Digest, NodeName
 from .core.observation import Look, Unknown
 from .core.receipt import Accepted, Refused
 from .errors import BmcLoginError, NodeError, RackwaveError, SecretError, StateError
+from .inventory import ManagedNode
 from .planning import each
 from .records import IMAGES
 
@@ -83,7 +84,16 @@ async def _examine_node(automation: Automation, node: NodeName, probe: Path | No
         yield Check(node, "credentials", Outcome.BAD, f"{error} {error.advice}")
         return
     yield Check(node, "credentials", Outcome.GOOD, automation.fleet.managed(node).credentials)
-    bmc = await automation.fleet.get(node)
+    managed = automation.fleet.managed(node)
+    if managed.ipmi is not None:
+        yield await _second_way(automation, node, managed)
+    if not managed.has_redfish:
+        yield Check(
+            node, "redfish", Outcome.WARNING, "there is none; firmware goes over HPM.1, BIOS settings not at all"
+        )
+        return
+    # Each way by itself: together they would hide that one of them is dead until the day it is needed.
+    bmc = await automation.fleet.redfish(node)
     try:
         seen = await bmc.observe(Look())
     except BmcLoginError as error:
@@ -101,6 +111,21 @@ async def _examine_node(automation: Automation, node: NodeName, probe: Path | No
     yield await _sessions(bmc.inspection, node)
     if probe is not None:
         yield await _reach(automation, bmc.inspection, node, probe)
+
+
+async def _second_way(automation: Automation, node: NodeName, managed: ManagedNode) -> Check:
+    """Log in over IPMI and read the power; dead, it is a warning where Redfish is the first way."""
+    bad = Outcome.WARNING if managed.has_redfish else Outcome.BAD
+    try:
+        bmc = await automation.fleet.ipmi(node)
+        if bmc is None:
+            return Check(node, "ipmi", Outcome.UNKNOWN, "there is none")
+        seen = await bmc.observe(Look())
+    except (NodeError, SecretError) as error:
+        return Check(node, "ipmi", bad, f"{error} {error.advice}")
+    if isinstance(seen.power, Unknown):
+        return Check(node, "ipmi", bad, seen.power.reason)
+    return Check(node, "ipmi", Outcome.GOOD, f"logged in at {managed.ipmi}; power {seen.power}")
 
 
 async def _clock(inspection: Inspection, node: NodeName) -> Check:

@@ -38,7 +38,14 @@ class QuirkError(RackwaveError):
 
 
 class HookError(RackwaveError):
-    """A command that the inventory names (a drain hook, an outlet) could not be run, or did not end in time."""
+    """A command that the inventory names (a drain hook, an outlet) could not be run, or did not end in time.
+
+    *started* is False where it provably did nothing.
+    """
+
+    def __init__(self, message: str, *, advice: str = "", started: bool = True) -> None:
+        super().__init__(message, advice=advice)
+        self.started = started
 
 
 # -- the bundle's publisher must act --------------------------------------------------------

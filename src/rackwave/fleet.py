@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .bmc.pool import RedfishPool
+from .bmc.failover import FailoverBmc, Way
+from .bmc.hook import CommandHook
+from .bmc.ipmi.bmc import IpmiBmc
+from .bmc.ipmi.threads import Threads
+from .bmc.pool import BmcPool, Connected
 from .bmc.redfish.bmc import RedfishBmc
 from .bmc.redfish.trust import CaTrust, PinnedKey, PlainHttp, SystemTrust, TlsTrust
 from .bmc.throttle import Throttles
@@ -15,9 +19,9 @@ from .descriptors import allow_connections
 from .engine.logbook import Logbook
 from .engine.logins import Fingerprints, JournalledLogins
 from .engine.pins import JournalledKeys
-from .errors import InventoryError
+from .errors import InventoryError, NodeError
 from .inventory import Inventory, ManagedNode, select
-from .ports import Clock, Credentials, Secrets
+from .ports import Clock, Credentials, Means, Secrets
 
 
 class Fleet:
@@ -34,7 +38,16 @@ class Fleet:
         self._logbook = logbook
         self._clock = clock
         allow_connections(2 * len(self._nodes))  # one for what is asked, one for the stream of its events
-        self._pool = RedfishPool(
+        self._threads = Threads()
+        self._hooks = {
+            means: CommandHook(command, action=action)
+            for means, command, action in (
+                (Means.HOST, inventory.in_band, "reset-bmc"),
+                (Means.OUTLET, inventory.outlet, "cycle"),
+            )
+            if command is not None
+        }
+        self._pool = BmcPool(
             self._connect,
             leftovers=lambda node: logbook.node(node).sessions,
             closed=lambda node, uri: logbook.record(SessionClosed(node, uri)),
@@ -77,9 +90,28 @@ class Fleet:
         """Return the host part of every BMC's address."""
         return {name: managed.bmc_host for name, managed in self._nodes.items()}
 
-    async def get(self, node: NodeName) -> RedfishBmc:
-        """Return the live adapter of *node*'s BMC, the same one until it is released."""
-        return await self._pool.get(node)
+    async def get(self, node: NodeName) -> FailoverBmc:
+        """Return the live adapter of *node*'s BMC by every way there is, the same one until it is released."""
+        return (await self._pool.get(node)).bmc
+
+    async def redfish(self, node: NodeName) -> RedfishBmc:
+        """Return the Redfish side of *node*'s BMC, for what there is only there.
+
+        Raises:
+            NodeError: it has none.
+        """
+        found = (await self._pool.get(node)).redfish
+        if found is None:
+            raise NodeError(
+                f"{node}: its BMC speaks no Redfish, which this needs",
+                node=node,
+                advice="The inventory has an ipmi:// address for it; write https:// where there is Redfish.",
+            )
+        return found
+
+    async def ipmi(self, node: NodeName) -> IpmiBmc | None:
+        """Return the IPMI side of *node*'s BMC; None where the inventory names none."""
+        return (await self._pool.get(node)).ipmi
 
     async def release(self, node: NodeName) -> None:
         """Close the adapter of *node* and the session it holds."""
@@ -88,9 +120,28 @@ class Fleet:
     async def close(self) -> None:
         """Close every adapter."""
         await self._pool.close()
+        self._threads.close()
 
-    def _connect(self, node: NodeName) -> RedfishBmc:
+    def _connect(self, node: NodeName) -> Connected:
         managed = self.managed(node)
+        redfish = self._redfish(managed) if managed.has_redfish else None
+        ipmi = self._ipmi(managed)
+        ways = [Way(means, bmc, self._clock) for means, bmc in ((Means.REDFISH, redfish), (Means.IPMI, ipmi)) if bmc]
+        return Connected(FailoverBmc(*ways, clock=self._clock, hooks=self._hooks), redfish, ipmi)
+
+    def _ipmi(self, managed: ManagedNode) -> IpmiBmc | None:
+        if managed.ipmi is None:
+            return None
+        return IpmiBmc(
+            managed.name,
+            managed.ipmi,
+            lambda: self._secrets.resolve(managed.ipmi_credentials),
+            clock=self._clock,
+            threads=self._threads,
+        )
+
+    def _redfish(self, managed: ManagedNode) -> RedfishBmc:
+        node = managed.name
 
         async def on_session(uri: str, opened: bool) -> None:
             await self._logbook.record(SessionOpened(node, uri) if opened else SessionClosed(node, uri))

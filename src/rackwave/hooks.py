@@ -47,7 +47,7 @@ async def run_hook(argv: Sequence[str], *, timeout: float) -> Ran:
         )
     except (OSError, ValueError) as error:
         raise HookError(
-            f"{argv[0]} could not be started: {error}", advice="Look at the command in the inventory."
+            f"{argv[0]} could not be started: {error}", advice="Look at the command in the inventory.", started=False
         ) from error
     assert child.stdout is not None  # noqa: S101 - both are pipes; told to the type checker
     assert child.stderr is not None  # noqa: S101

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rackwave.bmc.hook import HookCommand
 from rackwave.core.identity import Lineage, NodeName
 from rackwave.core.node import Selector
 from rackwave.errors import InventoryError, UsageError
@@ -127,7 +128,64 @@ def test_ipv6() -> None:
     assert "2001:db8::1" == _parse(_node(bmc="https://[2001:db8::1]:443")).nodes[0].bmc_host
 
 
+def test_a_second_way_in_step() -> None:
+    """Where a BMC listens for IPMI expands as its address does, or is made of it; its login is the node's own."""
+    nodes = _parse(
+        '[defaults]\ncredentials = "env:LAB"\nipmi = "{host}"\n'
+        '[[nodes]]\nname = "n[1-2]"\nbmc = "https://10.0.0.[1-2]:8443"\n'
+        '[[nodes]]\nname = "m[1-2]"\nbmc = "https://{name}.example"\nipmi = "10.0.1.[1-2]:6230"\n'
+        'ipmi_credentials = "file:ipmi.toml"\n'
+        '[[nodes]]\nname = "v6"\nbmc = "https://[2001:db8::1]"\n'
+        '[[nodes]]\nname = "none"\nbmc = "https://10.0.0.9"\nipmi = ""\n'
+    ).nodes
+
+    assert ["10.0.0.1:623", "10.0.0.2:623", "10.0.1.1:6230", "10.0.1.2:6230", "[2001:db8::1]:623", "None"] == [
+        str(managed.ipmi) for managed in nodes
+    ]
+    assert ("env:LAB", "file:/lab/ipmi.toml") == (nodes[0].ipmi_credentials, nodes[2].ipmi_credentials)
+    assert all(managed.has_redfish for managed in nodes)
+
+
+def test_a_node_without_redfish() -> None:
+    """An ipmi:// address says that there is no Redfish; its host is the BMC's all the same."""
+    (managed,) = _parse(_node(bmc="ipmi://10.0.0.7:6230")).nodes
+
+    assert not managed.has_redfish
+    assert ("10.0.0.7", "10.0.0.7:6230") == (managed.bmc_host, str(managed.ipmi))
+
+
+def test_commands_that_restart_a_bmc() -> None:
+    """A command is a list of words, or a text that is cut into them; a program beside the file is found there."""
+    inventory = _parse(
+        _node()
+        + '[outlet]\ncommand = ["bin/pdu", "{node}", "{action}"]\ntimeout = 30\n'
+        + "[in_band]\ncommand = \"ssh 'root@{node}' ipmitool mc reset cold\"\n"
+    )
+
+    assert HookCommand(("/lab/bin/pdu", "{node}", "{action}"), 30.0) == inventory.outlet
+    assert HookCommand(("ssh", "root@{node}", "ipmitool", "mc", "reset", "cold")) == inventory.in_band
+
+
 _REFUSED = [
+    (_node("ipmi = 'u:p@10.0.0.1'"), "'ipmi' has credentials in it", "ipmi_credentials"),
+    (_node("ipmi = '10.0.0.1:x'"), "'ipmi' is '10.0.0.1:x'", "address:port"),
+    (_node("ipmi = 'http://10.0.0.1'"), "'ipmi' is 'http://10.0.0.1'", "address:port"),
+    (_node("ipmi = '10.0.0.[1-2]'"), "'ipmi' for 2 addresses", "in step"),
+    (_node("ipmi_credentials = 'secret'"), "[[nodes]] 'n1'", "env:"),
+    (_node("ipmi = '10.0.0.1'", bmc="ipmi://10.0.0.2"), "there is 'ipmi' too", "out"),
+    (
+        _node("ipmi = 'x'") + _node("ipmi = 'x'").replace("n1", "n2").replace("//", "//2"),
+        "have one BMC, ipmi://x:623",
+        "",
+    ),
+    (_node() + "[outlet]\n", "'command' is no command", "program"),
+    (_node() + "[outlet]\ncommand = []\n", "'command' is no command", "program"),
+    (_node() + "[outlet]\ncommand = 'pdu \"{node}'\n", "'command' is no command", "program"),
+    (_node() + "[outlet]\ncommand = 'pdu {node} {rack}'\n", "{rack}", "Only {node}"),
+    (_node() + "[outlet]\ncommand = 'pdu cycle'\n", "no {node}", "every node"),
+    (_node() + "[outlet]\ncommand = 'pdu {node} --password=x'\n", "a secret in it", "file"),
+    (_node() + "[outlet]\ncommand = 'pdu {node}'\ntimeout = 0\n", "'timeout'", "more than 0"),
+    (_node() + "[in_band]\ncomand = 'x'\n", "unknown key 'comand'", "command"),
     ("nodes = 1", "no list of tables", "[[nodes]]"),
     ("", "there are no nodes", "[[nodes]]"),
     ("[[nodes]]\nname = 'n1'\n", "'bmc' is missing", "bmc address"),

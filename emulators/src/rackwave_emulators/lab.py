@@ -296,6 +296,7 @@ class Lab:
                 "[[nodes]]",
                 f"name = {_toml(station.name)}",
                 f"bmc = {_toml(station.url)}",
+                *([f"ipmi = {_toml(station.ipmi.endpoint)}"] if station.ipmi is not None else []),
                 f"vendor = {_toml(station.vendor)}",
                 f"model = {_toml(station.model)}",
                 f'labels = {{ rack = "r{place.rack}", slot = "{place.slot:02}" }}',

@@ -16,9 +16,9 @@ Rules:
   UNABLE, so that it was provably never sent; never after a no, and never after silence (P12).
   That no write is begun while one is open, over whichever way, is the core's rule (core/doubt.py).
 - A receipt tells the way: ``IPMI …`` in `Accepted.way`, or in the reason.
-- A way that was found dead is left alone for `REST` seconds, doubled each time it is found dead again,
-  so that its deadline is paid once in a while and not at each look. An accepted restart of the BMC
-  makes it worth asking again at once.
+- A way that was found dead is left alone for as long as it took to find that, doubled each time it is
+  found dead again: its deadline is paid once in a while, not at each look, and one that refuses
+  connections at once may be asked at once. An accepted restart of the BMC makes each worth asking again.
 - A refused login or certificate (P32, P34) rests likewise and does not stop the other way; where no
   way is left, it is raised, for a person must act.
 """
@@ -39,12 +39,9 @@ from ..core.settings_check import SettingsCheck
 from ..errors import BmcCertificateError, BmcLoginError
 from ..ports import Bmc, Clock, Image, Means, ResetKind
 
-REST = 10.0
-"""Seconds for which a way is left alone when it is first found dead: less than the deadline that it cost."""
-
 LONGEST_REST = 120.0
-"""The most that grows to. A BMC takes 90 to over 200 s to come back (P36): it is found in time for
-any patience that waits for that."""
+"""The most seconds for which a dead way is left alone. A BMC takes 90 to over 200 s to come back (P36):
+it is found in time for any patience that waits for that."""
 
 ABSENT_FOR = 60.0
 """Seconds for which the first way must not have listed a component, each time it answered, before the
@@ -93,15 +90,16 @@ class Way:
     async def observe(self, look: Look) -> Observation:
         """Read what *look* asks for; a way that rests, or does not let us in, tells nothing."""
         if (why := self.resting) is None:
+            begun = self._clock.monotonic()
             try:
                 seen = await self.bmc.observe(look)
             except (BmcLoginError, BmcCertificateError) as error:
-                why = self._shut(error)
+                why = self._shut(error, begun)
             else:
                 if not (seen.is_away and seen.is_blank):
                     self._alive()
                     return seen
-                self._lay_down(next(why for why in seen.unknowns() if why.lack is Lack.AWAY))
+                self._lay_down(next(why for why in seen.unknowns() if why.lack is Lack.AWAY), begun)
                 return seen
         return Observation.blank(self._clock.now(), why.reason, look, lack=why.lack)
 
@@ -110,13 +108,14 @@ class Way:
         if (why := self.resting) is not None:
             left = self._until - self._clock.monotonic()
             return Refused(f"{self.name} is not tried again yet: {why.reason}", left, Ground.AWAY)
+        begun = self._clock.monotonic()
         try:
             receipt = await send(self.bmc)
         except (BmcLoginError, BmcCertificateError) as error:
             # It is raised only where nothing was carried out: a login comes before every act.
-            return Refused(self._shut(error).reason, ground=Ground.AWAY)
+            return Refused(self._shut(error, begun).reason, ground=Ground.AWAY)
         if isinstance(receipt, Refused) and receipt.ground is Ground.AWAY:
-            self._lay_down(Unknown(receipt.reason, Lack.AWAY))
+            self._lay_down(Unknown(receipt.reason, Lack.AWAY), begun)
         elif not isinstance(receipt, Ambiguous):
             self._alive()
         return receipt
@@ -125,15 +124,17 @@ class Way:
         self._why, self.refusal = None, None
         self.awaken()
 
-    def _shut(self, error: BmcLoginError | BmcCertificateError) -> Unknown:
+    def _shut(self, error: BmcLoginError | BmcCertificateError, begun: float) -> Unknown:
         self.refusal = error
-        return self._lay_down(Unknown(f"{error} {error.advice}", Lack.REFUSED))
+        return self._lay_down(Unknown(f"{error} {error.advice}", Lack.REFUSED), begun)
 
-    def _lay_down(self, why: Unknown) -> Unknown:
+    def _lay_down(self, why: Unknown, begun: float) -> Unknown:
+        """Rest for as long as it took since *begun*, or twice as long as the last time."""
         if why.lack is not Lack.REFUSED:
             self.refusal = None
-        self._rest = min(self._rest * 2 or REST, LONGEST_REST)
-        self._until = self._clock.monotonic() + self._rest
+        now = self._clock.monotonic()
+        self._rest = min(max(self._rest * 2, now - begun), LONGEST_REST)
+        self._until = now + self._rest
         self._why = why
         return why
 

@@ -5,16 +5,30 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
+from attrs import frozen
+
 from ..core.identity import NodeName
 from ..errors import NodeError
+from .failover import FailoverBmc
+from .ipmi.bmc import IpmiBmc
 from .redfish.bmc import RedfishBmc
 
-Connect = Callable[[NodeName], RedfishBmc]
+
+@frozen
+class Connected:
+    """A node's BMC by every way that it has, and each way by itself, None where it has not that one."""
+
+    bmc: FailoverBmc
+    redfish: RedfishBmc | None = None
+    ipmi: IpmiBmc | None = None
+
+
+Connect = Callable[[NodeName], Connected]
 Leftovers = Callable[[NodeName], Iterable[str]]
 Closed = Callable[[NodeName, str], Awaitable[None]]
 
 
-class RedfishPool:
+class BmcPool:
     """Hands out the adapter of each node.
 
     Before a node is first used, the sessions that a killed run left open on its BMC are closed: BMCs
@@ -25,14 +39,19 @@ class RedfishPool:
         self._connect = connect
         self._leftovers = leftovers
         self._closed = closed
-        self._bmcs: dict[NodeName, RedfishBmc] = {}
+        self._nodes: dict[NodeName, Connected] = {}
 
-    async def get(self, node: NodeName) -> RedfishBmc:
+    async def get(self, node: NodeName) -> Connected:
         """Return the adapter of *node*, the same one until it is released."""
-        bmc = self._bmcs.get(node)
-        if bmc is not None:
-            return bmc
-        bmc = self._bmcs[node] = self._connect(node)
+        known = self._nodes.get(node)
+        if known is not None:
+            return known
+        made = self._nodes[node] = self._connect(node)
+        if made.redfish is not None:
+            await self._close_leftovers(node, made.redfish)
+        return made
+
+    async def _close_leftovers(self, node: NodeName, bmc: RedfishBmc) -> None:
         for uri in tuple(self._leftovers(node)):
             try:
                 gone = await bmc.close_leftover(uri)
@@ -40,14 +59,13 @@ class RedfishPool:
                 continue  # it cannot be reached now; the next run finds it in the journal again
             if gone:
                 await self._closed(node, uri)
-        return bmc
 
     async def release(self, node: NodeName) -> None:
-        """Close the adapter of *node* and the session it holds."""
-        bmc = self._bmcs.pop(node, None)
-        if bmc is not None:
-            await bmc.close()
+        """Close the adapter of *node* and the sessions it holds."""
+        known = self._nodes.pop(node, None)
+        if known is not None:
+            await known.bmc.close()
 
     async def close(self) -> None:
         """Close every adapter."""
-        await asyncio.gather(*(self.release(node) for node in tuple(self._bmcs)), return_exceptions=True)
+        await asyncio.gather(*(self.release(node) for node in tuple(self._nodes)), return_exceptions=True)

@@ -67,7 +67,7 @@ def explain(setting: Setting, nodes: str, as_json: bool) -> int:
 
 
 async def _explained(automation: Automation, node: NodeName) -> dict[str, Any]:
-    bmc = await automation.fleet.get(node)
+    bmc = await automation.fleet.redfish(node)
     problem: str | None = None
     try:
         # All that a record may ask for, so that firmware is told also where nothing hangs on it.

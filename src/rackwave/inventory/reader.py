@@ -7,12 +7,16 @@ ca = "lab-ca.pem"                        # paths are relative to this file
 [[nodes]]
 name = "r[1-4]n[01-16]"                  # one name, or a range
 bmc = "https://10.0.[1-4].[1-16]"        # expands in step; {name}, {1}, {2} stand for the name and its ranges
+ipmi = "{host}"                          # the second way, and where: {host} is the host part of bmc
 vendor = "Contoso"
 model = "R100"
 labels = { rack = "r{1}" }
 
 [lineages.A]
 select = { vendor = "Contoso", labels = { rack = "r[12]" } }   # shell-style patterns
+
+[outlet]                                 # what restarts a BMC that nothing else restarts; see inventory/hooks.py
+command = ["/usr/local/bin/pdu", "{node}", "{action}"]
 
 [access]                                 # see core/access.py
 [serving]                                # see serving/config.py
@@ -31,6 +35,8 @@ from urllib.parse import urlsplit
 
 import attrs
 
+from ..bmc.hook import HookCommand
+from ..bmc.ipmi.endpoint import Endpoint
 from ..core.access import AccessPolicy
 from ..core.identity import Lineage, NodeName
 from ..core.node import Node, Selector
@@ -40,14 +46,25 @@ from ..drain import SCHEDULERS, DrainConfig
 from ..errors import InventoryError, SecretError, UsageError
 from ..secrets import absolute_reference
 from ..serving.config import ServingConfig
+from .hooks import read_hook
 from .ranges import LIMIT, Expanded, expand
 from .selection import select
-from .values import Inventory, ManagedNode
+from .values import IPMI, Inventory, ManagedNode
 
 Table: TypeAlias = Mapping[str, Any]
 
-_TOP = ("defaults", "nodes", "lineages", "access", "serving", "drain", "policy")
-_DEFAULTS = ("vendor", "model", "labels", "credentials", "ca", "tls", "insecure_http")
+_TOP = ("defaults", "nodes", "lineages", "access", "outlet", "in_band", "serving", "drain", "policy")
+_DEFAULTS = (
+    "vendor",
+    "model",
+    "labels",
+    "credentials",
+    "ca",
+    "tls",
+    "insecure_http",
+    "ipmi",
+    "ipmi_credentials",
+)
 _NODE = ("name", "bmc", *_DEFAULTS)
 _SELECT = ("vendor", "model", "labels", "nodes")
 _ACCESS = tuple(attribute.name for attribute in attrs.fields(AccessPolicy))
@@ -108,6 +125,8 @@ class _Reader:
             drain=self._drain(document),
             access=self._access(document),
             policy=self._policy(document),
+            outlet=self._hook(document, "outlet"),
+            in_band=self._hook(document, "in_band"),
         )
         return attrs.evolve(inventory, selectors=tuple(self._selectors(document, inventory)))
 
@@ -135,32 +154,40 @@ class _Reader:
         where = f"[[nodes]] {name!r}"
         if "@" in bmc:  # before anything shows it
             raise self._error(where, "'bmc' has credentials in it", "Take them out; name a reference in 'credentials'.")
+        merged = {**defaults, **table}
         try:
-            names, urls = list(expand(name)), list(expand(bmc))
+            names = list(expand(name))
         except UsageError as error:
             raise self._error(where, str(error).rstrip("."), error.advice) from error
-        if len(urls) not in (1, len(names)) or (len(urls) == 1 and len(names) > 1 and "{" not in bmc):
+        urls = self._in_step(bmc, "bmc", names, where)
+        ends = self._in_step(self._text(merged, "ipmi", where), "ipmi", names, where)
+        for one, url, end in zip(names, urls, ends, strict=True):
+            yield self._managed(merged, self._labels(table, defaults, where), one, url, end, where)
+
+    def _in_step(self, text: str, key: str, names: list[Expanded], where: str) -> list[str]:
+        """Expand the addresses of *names* in step with them."""
+        try:
+            found = list(expand(text))
+        except UsageError as error:
+            raise self._error(where, str(error).rstrip("."), error.advice) from error
+        if len(found) not in (1, len(names)) or (len(found) == 1 and len(names) > 1 and text and "{" not in text):
             raise self._error(
                 where,
-                f"'name' stands for {len(names)} nodes and 'bmc' for {len(urls)} addresses",
-                "They expand in step: give both the same ranges, or write {1}, {2} or {name} in 'bmc'.",
+                f"'name' stands for {len(names)} nodes and {key!r} for {len(found)} addresses",
+                f"They expand in step: give both the same ranges, or write {{1}}, {{2}} or {{name}} in {key!r}.",
             )
-        for one, url in zip(names, urls * len(names) if len(urls) == 1 else urls, strict=True):
-            yield self._managed({**defaults, **table}, self._labels(table, defaults, where), one, url.text, where)
+        every = found * len(names) if len(found) == 1 else found
+        return [_filled(address.text, one) for address, one in zip(every, names, strict=True)]
 
-    def _managed(self, table: Table, labels: Table, one: Expanded, bmc: str, where: str) -> ManagedNode:
+    def _managed(self, table: Table, labels: Table, one: Expanded, bmc: str, ipmi: str, where: str) -> ManagedNode:
         try:
             name = NodeName(one.text)
         except UsageError as error:
             raise self._error(where, str(error).rstrip("."), error.advice) from error
         insecure = self._flag(table, "insecure_http", where)
-        credentials = self._text(table, "credentials", where)
-        if not credentials:
+        reference = self._reference(table, "credentials", where)
+        if not reference:
             raise self._error(where, "'credentials' is missing", 'Write a reference, for example "env:LAB".')
-        try:
-            reference = absolute_reference(credentials, self._path.parent)
-        except SecretError as error:
-            raise self._error(where, str(error).rstrip("."), error.advice) from error
         node = Node(
             name,
             vendor=self._text(table, "vendor", where),
@@ -168,8 +195,43 @@ class _Reader:
             labels={key: _filled(value, one) for key, value in labels.items()},
         )
         ca = self._file(table, "ca", where)
+        url = self._url(bmc, insecure, where)
+        parts = urlsplit(url)
+        if parts.scheme == IPMI:
+            if ipmi:
+                raise self._error(where, "'bmc' is an ipmi:// address, and there is 'ipmi' too", "Leave 'ipmi' out.")
+            ipmi = parts.netloc
+        endpoint = self._endpoint(ipmi.replace("{host}", _bracketed(parts.hostname or "")), where)
+        ipmi_reference = self._reference(table, "ipmi_credentials", where) or reference
         pinned = self._is_pinned(table, where)
-        return ManagedNode(node, self._url(_filled(bmc, one), insecure, where), reference, ca, insecure, pinned)
+        return ManagedNode(node, url, reference, ca, insecure, pinned, endpoint, ipmi_reference)
+
+    def _reference(self, table: Table, key: str, where: str) -> str:
+        """Return the reference to credentials under *key*, its paths made absolute; empty where there is none."""
+        text = self._text(table, key, where)
+        try:
+            return absolute_reference(text, self._path.parent) if text else ""
+        except SecretError as error:
+            raise self._error(where, str(error).rstrip("."), error.advice) from error
+
+    def _endpoint(self, text: str, where: str) -> Endpoint | None:
+        if not text:
+            return None
+        if "@" in text:  # before anything shows it
+            raise self._error(where, "'ipmi' has credentials in it", "Name a reference in 'ipmi_credentials'.")
+        advice = "Write address or address:port."
+        try:
+            endpoint = Endpoint.parse(text)
+        except UsageError as error:
+            raise self._error(where, f"'ipmi' is {text!r}", advice) from error
+        if any(c.isspace() or c in "{}[]/?#" for c in endpoint.host):
+            raise self._error(where, f"'ipmi' is {text!r}", advice)
+        return endpoint
+
+    def _hook(self, document: Table, key: str) -> HookCommand | None:
+        if key not in document:
+            return None
+        return read_hook(self._table(document, key, "the top level"), self._path, f"[{key}]")
 
     def _is_pinned(self, table: Table, where: str) -> bool:
         tls = self._text(table, "tls", where) or "verify"
@@ -199,7 +261,7 @@ class _Reader:
             raise self._error(
                 where, f"'bmc' is {url!r}, without TLS", "Write https://, or allow it by insecure_http = true."
             )
-        if parts.scheme not in ("http", "https") or not host or any(c.isspace() or c in "{}[]" for c in host):
+        if parts.scheme not in ("http", "https", IPMI) or not host or any(c.isspace() or c in "{}[]" for c in host):
             raise self._error(where, f"'bmc' is {url!r}", "Write https://address or https://address:port.")
         if parts.path not in ("", "/") or parts.query or parts.fragment:
             raise self._error(where, f"'bmc' is {url!r}", "Leave the path out: the BMC tells it.")
@@ -350,11 +412,13 @@ class _Reader:
             if managed.name in names:
                 raise self._error("[[nodes]]", f"two nodes are called {managed.name!r}", "Give each its own name.")
             names[managed.name] = managed.bmc_url
-            other = addresses.setdefault(managed.bmc_url, managed.name)
-            if other != managed.name:
-                raise self._error(
-                    "[[nodes]]", f"{other} and {managed.name} have one BMC, {managed.bmc_url}", "Give each its own."
-                )
+            ipmi = f"{IPMI}://{managed.ipmi}" if managed.ipmi is not None else managed.bmc_url
+            for address in dict.fromkeys((managed.bmc_url, ipmi)):
+                other = addresses.setdefault(address, managed.name)
+                if other != managed.name:
+                    raise self._error(
+                        "[[nodes]]", f"{other} and {managed.name} have one BMC, {address}", "Give each its own."
+                    )
 
     def _error(self, where: str, what: str, advice: str) -> InventoryError:
         return InventoryError(f"{self._path}, {where}: {what}.", advice=advice)
@@ -365,6 +429,11 @@ def _filled(text: str, one: Expanded) -> str:
     for number, value in enumerate(one.values, 1):
         text = text.replace(f"{{{number}}}", value)
     return text.replace("{name}", one.text)
+
+
+def _bracketed(host: str) -> str:
+    """Return *host* as it stands before a port: an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host else host
 
 
 def _kind(value: object) -> str:

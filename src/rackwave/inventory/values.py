@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 from attrs import field, frozen
 
+from ..bmc.hook import HookCommand
+from ..bmc.ipmi.endpoint import Endpoint
 from ..core.access import AccessPolicy
 from ..core.bundle import frozen_map
 from ..core.identity import NodeName
@@ -17,12 +19,16 @@ from ..drain import DrainConfig
 from ..errors import UsageError
 from ..serving.config import ServingConfig
 
+IPMI = "ipmi"
+"""The scheme of an address at which there is IPMI and no Redfish."""
+
 
 @frozen
 class ManagedNode:
-    """A node together with the way to its BMC.
+    """A node together with the ways to its BMC. Credentials are references, never values.
 
-    *credentials* is a reference, never a value; *pinned*: its BMC is believed by the key that it showed first.
+    *pinned*: its BMC is believed by the key that it showed first. *bmc_url* is ``https://…`` or, for one
+    without Redfish, ``ipmi://…``; *ipmi* is where it listens for IPMI, None where it does not or nobody said so.
     """
 
     node: Node
@@ -31,11 +37,18 @@ class ManagedNode:
     ca: Path | None = None
     insecure_http: bool = False
     pinned: bool = False
+    ipmi: Endpoint | None = None
+    ipmi_credentials: str = ""
 
     @property
     def name(self) -> NodeName:
         """The node's name."""
         return self.node.name
+
+    @property
+    def has_redfish(self) -> bool:
+        """Whether its BMC speaks Redfish."""
+        return urlsplit(self.bmc_url).scheme != IPMI
 
     @property
     def site(self) -> str:
@@ -50,7 +63,10 @@ class ManagedNode:
 
 @frozen
 class Inventory:
-    """What a TOML file said, checked. *policy* holds the numbers that it changes in ``core.policy.Policy``."""
+    """What a TOML file said, checked. *policy* holds the numbers that it changes in ``core.policy.Policy``.
+
+    *outlet* and *in_band* are the user's commands that restart a BMC: by the node's mains, from its host.
+    """
 
     nodes: tuple[ManagedNode, ...]
     selectors: tuple[Selector, ...] = ()
@@ -58,6 +74,8 @@ class Inventory:
     drain: DrainConfig = field(factory=DrainConfig)
     access: AccessPolicy = field(factory=AccessPolicy)
     policy: Mapping[str, int | float | str] = field(factory=dict, converter=frozen_map)
+    outlet: HookCommand | None = None
+    in_band: HookCommand | None = None
 
     def node(self, name: NodeName) -> ManagedNode:
         """Return the node called *name*.

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scripted_bmc import HandClock, Reply, ScriptedBmc, client
 
-from rackwave.bmc.failover import ABSENT_FOR, LONGEST_REST, REST, FailoverBmc, Way
+from rackwave.bmc.failover import ABSENT_FOR, LONGEST_REST, FailoverBmc, Way
 from rackwave.core.identity import AttemptId, ComponentName, NodeName
 from rackwave.core.observation import Component, Lack, Look, Observation, Post, Power, TaskPhase, Unknown
 from rackwave.core.receipt import Accepted, Ambiguous, Ground, Receipt, Refused
@@ -29,11 +29,25 @@ BIOS, BMC = ComponentName("BIOS"), ComponentName("BMC")
 SILENT = WireFate.SILENT
 
 
+class Slow(Script):
+    """A wire that takes ten seconds to say that nobody answers."""
+
+    clock: VirtualClock
+
+    def __call__(self, act: str) -> WireFate:
+        fate = super().__call__(act)
+        if fate is SILENT:
+            self.clock.advance(10)
+        return fate
+
+
 class Site:
     """One machine and two ways to its BMC, each with a wire of its own."""
 
     def __init__(self, folder: Path, first: Script, second: Script, *, make: str = "plain") -> None:
         self.clock = VirtualClock()
+        if isinstance(first, Slow):
+            first.clock = self.clock
         self.rack = SimRack(["n1"], self.clock, personality=load_personality(make))
         self.machine = self.rack.machine("n1")
         self.first, self.second = first, second
@@ -205,22 +219,31 @@ def test_a_task_of_the_second_way_is_followed_there(site: Callable[..., Site]) -
 
 def test_a_dead_way_is_asked_less_and_less_often(site: Callable[..., Site]) -> None:
     """A dead Redfish costs its deadline once in a while: rests double up to a bound; then it is found again."""
-    here = site(Script([SILENT] * 8))
-    asked = []
-    for _ in range(900):
+    here = site(Slow([SILENT] * 7))
+    tried: list[float] = []
+    for _ in range(700):
+        before = len(here.first.acts)
         here.look()
-        asked.append(len(here.first.acts))
+        if len(here.first.acts) > before:
+            tried.append(here.clock.monotonic())
         here.clock.advance(1)
-    tries = [second for second, (before, after) in enumerate(itertools.pairwise([0, *asked])) if after > before]
-    gaps = [later - earlier for earlier, later in itertools.pairwise(tries)]
+    rests = [later - earlier - 10 for earlier, later in itertools.pairwise(tried[:7])]
 
-    assert [REST, 20, 40, 80, LONGEST_REST, LONGEST_REST, LONGEST_REST, LONGEST_REST] == gaps[:8]
-    assert {1} == set(gaps[8:])
+    assert [10, 20, 40, 80, LONGEST_REST, LONGEST_REST] == rests
+    assert {1} == {later - earlier for earlier, later in itertools.pairwise(tried[7:])}
+
+
+def test_a_way_that_is_found_dead_at_once_may_be_asked_at_once(site: Callable[..., Site]) -> None:
+    """A refused connection costs nothing, so nothing is saved by waiting."""
+    here = site(Script([SILENT]))
+
+    assert [Power.ON, Power.ON] == [here.look().power, here.look().power]
+    assert 2 == len(here.first.acts)
 
 
 def test_a_restarted_bmc_is_asked_again_at_once(site: Callable[..., Site]) -> None:
     """After a restart of the BMC nobody waits out the rest of a way that was dead before it."""
-    here = site(Script([SILENT] * 3))
+    here = site(Slow([SILENT] * 3))
     for _ in range(3):
         here.look()
         here.clock.advance(50)

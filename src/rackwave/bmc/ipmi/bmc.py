@@ -8,11 +8,11 @@ from typing import TypeAlias
 from attrs import evolve
 
 from ...core.bundle import AttributeValue
-from ...core.identity import NodeName
-from ...core.observation import Identity, Look, Observation, Unknown
+from ...core.identity import ComponentName, NodeName
+from ...core.observation import Identity, Lack, Look, Observation, Unknown
 from ...core.receipt import Ground, Receipt, Refused
 from ...errors import BmcCertificateError, BmcLoginError, BmcUnreachableError, NodeError
-from ...ports import Clock, Credentials, Image, ResetKind
+from ...ports import Clock, Credentials, Image, Means, ResetKind
 from . import completion, device, presence
 from .chassis import Boot, Chassis
 from .endpoint import Endpoint
@@ -94,7 +94,7 @@ class IpmiBmc:
             except (BmcLoginError, BmcCertificateError):
                 raise
             except NodeError as error:
-                why = Unknown(str(error))
+                why = Unknown(str(error), Lack.AWAY if isinstance(error, BmcUnreachableError) else Lack.UNREAD)
                 seen = lost(seen, why)
                 if isinstance(error, BmcUnreachableError):
                     away = why
@@ -113,6 +113,14 @@ class IpmiBmc:
         """Refuse."""
         return Refused(f"{image.component} is not written over IPMI", ground=Ground.UNABLE)
 
+    async def start_update(self, component: ComponentName) -> Receipt:
+        """Refuse."""
+        return Refused(f"{component} is not written over IPMI", ground=Ground.UNABLE)
+
+    async def check_settings(self, attributes: Mapping[str, AttributeValue]) -> Unknown:  # noqa: ARG002 - the port's
+        """Say nothing: IPMI has no BIOS settings."""
+        return _NO_SETTINGS
+
     async def configure(self, attributes: Mapping[str, AttributeValue]) -> Receipt:  # noqa: ARG002 - the port's
         """Refuse: IPMI has no BIOS settings."""
         return Refused("IPMI has no BIOS settings", ground=Ground.UNABLE)
@@ -124,11 +132,18 @@ class IpmiBmc:
         except NodeError as error:
             return completion.receipt_of_error(error, f"Chassis Control for {kind}")
 
-    async def reset_bmc(self) -> Receipt:
+    @property
+    def means(self) -> tuple[Means, ...]:
+        """By a cold reset."""
+        return (Means.IPMI,)
+
+    async def reset_bmc(self, means: Means | None = None) -> Receipt:
         """Restart the BMC, once, and see within half a minute whether it does (P38).
 
         Accepted: our session is gone, as after a restart. Refused: the BMC said yes, and has not restarted.
         """
+        if means not in (None, Means.IPMI):
+            return Refused(f"IPMI is no way to restart it by {means}", ground=Ground.UNABLE)
         try:
             return await device.cold_reset(self.session, self._clock)
         except NodeError as error:

@@ -34,7 +34,7 @@ class NodeName(_Name):
 
 
 class ComponentName(_Name):
-    """What a BMC calls an updateable part: the Id of its Redfish SoftwareInventory member, for example ``BIOS``."""
+    """What an updateable part is called: ``BIOS`` or ``BMC`` on every make, else the Id of its inventory member."""
 
     __slots__ = ()
     what = "component name"

@@ -11,7 +11,7 @@ from workplace import Workplace
     "make",
     [
         pytest.param(name, marks=pytest.mark.lab(nodes=2, personality=name))
-        for name in ("ilo5", "ilo6", "xcc", "supermicro", "hgx")
+        for name in ("idrac", "ilo5", "ilo6", "xcc", "supermicro", "hgx")
     ],
 )
 def test_a_bundle_for_bios_fits_every_make(workplace: Workplace, make: str) -> None:

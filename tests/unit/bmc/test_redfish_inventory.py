@@ -213,3 +213,31 @@ def test_the_system_is_not_read_for_it():
     asked(server, _bios)
 
     assert [] == server.seen(f"GET {SYSTEM}")
+
+
+def test_what_members_said_of_themselves_is_remembered():
+    """A second name costs the one member that is meant, not another reading of all; nobody's name reads all once."""
+    server = of_make("HPE", *ILO)
+
+    async def program(bmc: RedfishBmc) -> list[int]:
+        found = []
+        for name in (BIOS, BMC, BIOS, ComponentName("No such part")):
+            server.requests.clear()
+            await bmc.service.inventory.component(name)
+            found.append(len(server.seen(f"GET {INVENTORY}/")))
+        return found
+
+    assert [4, 1, 1, 4] == asked(server, program)
+
+
+def test_what_is_written_to_is_proved_where_names_move():
+    """A member is read once more before it is written to where its number may have moved; an exact Id is not."""
+    exact, numbered = of_make("HPE", member("BIOS", "1")), of_make("HPE", *ILO)
+
+    async def program(bmc: RedfishBmc) -> tuple[str | Unknown, str | Unknown]:
+        await _bios(bmc)
+        return await bmc.service.inventory.uri(BIOS), await bmc.service.inventory.uri(BIOS)
+
+    assert (f"{INVENTORY}/BIOS", f"{INVENTORY}/BIOS") == asked(exact, program)
+    assert (f"{INVENTORY}/2", f"{INVENTORY}/2") == asked(numbered, program)
+    assert (1, 4 + 2) == tuple(len(server.seen(f"GET {INVENTORY}/")) for server in (exact, numbered))

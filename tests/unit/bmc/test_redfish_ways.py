@@ -10,10 +10,10 @@ import pytest
 from attrs import evolve
 from scripted_bmc import DROP, INVENTORY, TASKS, UPDATE, HandClock, Reply, Request, ScriptedBmc, client
 
-from rackwave.bmc.quirks import PLAIN, HttpPushForm, Quirks, Roster, TargetsSent, UpdateWay
+from rackwave.bmc.quirks import PLAIN, ApplyTime, HttpPushForm, Quirks, Roster, TargetsSent, UpdateWay
 from rackwave.bmc.quirks.reader import parse_records
 from rackwave.bmc.redfish.bmc import RedfishBmc
-from rackwave.bmc.redfish.update import ApplyTime, HttpPush, NoWay, Pull, Push, Way, choose_way
+from rackwave.bmc.redfish.update import HttpPush, NoWay, Pull, Push, Way, choose_way
 from rackwave.core.bundle import Activation
 from rackwave.core.identity import ComponentName, Digest
 from rackwave.core.observation import Look, TaskPhase, TaskSeen, Unknown
@@ -115,10 +115,10 @@ def test_no_way_says_why_each_is_none(service: dict[str, Any], quirks: Quirks, w
         (supporting(*ALL), OWN, PLAIN, ApplyTime.IMMEDIATE),
         (supporting("SomeDay"), IMAGE, PLAIN, None),
         (EITHER, IMAGE, PLAIN, None),
-        (EITHER, IMAGE, Quirks(apply_time="OnReset"), ApplyTime.ON_RESET),
-        (supporting(ApplyTime.IMMEDIATE), IMAGE, Quirks(apply_time="OnReset"), ApplyTime.IMMEDIATE),
-        (supporting(*ALL), IMAGE, Quirks(apply_time="Immediate"), ApplyTime.IMMEDIATE),
-        (supporting(*ALL), OWN, Quirks(apply_time="OnReset"), ApplyTime.IMMEDIATE),
+        (EITHER, IMAGE, Quirks(apply_time=ApplyTime.ON_RESET), ApplyTime.ON_RESET),
+        (supporting(ApplyTime.IMMEDIATE), IMAGE, Quirks(apply_time=ApplyTime.ON_RESET), ApplyTime.IMMEDIATE),
+        (supporting(*ALL), IMAGE, Quirks(apply_time=ApplyTime.IMMEDIATE), ApplyTime.IMMEDIATE),
+        (supporting(*ALL), OWN, Quirks(apply_time=ApplyTime.ON_RESET), ApplyTime.IMMEDIATE),
         (pushing(*ALL), IMAGE, PLAIN, ApplyTime.ON_RESET),
         (pushing(), IMAGE, Quirks(start_update=True), ApplyTime.ON_START),
     ],

@@ -28,6 +28,16 @@ class TargetsSent(StrEnum):
     NEVER = "never"
 
 
+class ApplyTime(StrEnum):
+    """When an image that went over is applied (DSP0268, Settings.OperationApplyTime)."""
+
+    IMMEDIATE = "Immediate"
+    ON_RESET = "OnReset"
+    AT_WINDOW = "AtMaintenanceWindowStart"
+    IN_WINDOW = "InMaintenanceWindowOnReset"
+    ON_START = "OnStartUpdateRequest"
+
+
 class HttpPushForm(StrEnum):
     """What HttpPushUri takes: the image as the body (DSP0266), or something of the maker's own, not spoken here."""
 
@@ -82,7 +92,7 @@ class Quirks:
     *post*: where POST stands; *boot_marker*: a property of the ComputerSystem, as a dotted path, that is another
     after each boot. They count where the standard's own are missing.
     *update_way*, *targets*, *http_push*: how images go over, and whether Targets are sent.
-    *apply_time*: the OperationApplyTime to ask for; empty: none.
+    *apply_time*: when what takes a host reset is to be applied; None: what the service lists decides.
     *start_update*: an upload is only verified, and begins by StartUpdate.
     *claims_push_targets*: a push is claimed before by HttpPushUriTargetsBusy, and released after it (P09).
     *update_state*: the path in the UpdateService at which the state of an update stands where there is no task.
@@ -95,7 +105,7 @@ class Quirks:
     update_way: UpdateWay = UpdateWay.AUTO
     targets: TargetsSent = TargetsSent.LISTED
     http_push: HttpPushForm = HttpPushForm.RAW
-    apply_time: str = ""
+    apply_time: ApplyTime | None = None
     start_update: bool = False
     claims_push_targets: bool = False
     update_state: str = ""

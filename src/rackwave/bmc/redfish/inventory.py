@@ -19,6 +19,8 @@ from collections.abc import Awaitable, Callable
 from fnmatch import fnmatchcase
 from urllib.parse import unquote
 
+from attrs import frozen
+
 from ...core.identity import ComponentName
 from ...core.observation import NOT_ASKED, Component, Lack, Unknown
 from ..quirks import Naming, Quirks
@@ -35,6 +37,27 @@ _PENDING_STATES = ("StandbySpare", "StandbyOffline", "Updating", "Enabled")
 
 Listing = Callable[[], Awaitable[tuple[str, ...]]]
 Names = Callable[[], Awaitable[Quirks]]
+
+
+@frozen
+class Label:
+    """What a member says that it is."""
+
+    id: str
+    title: str | None
+    software_id: str | None
+    description: str | None
+
+    def is_meant(self, naming: Naming, name: str) -> bool:
+        """Whether everything that *naming* tells of *name* is true of it."""
+        told = (
+            (naming.id, self.id),
+            (naming.title, self.title),
+            (naming.software_id, self.software_id),
+            (naming.description, self.description),
+        )
+        given = [(patterns, word) for patterns, word in told if patterns]
+        return bool(given) and all(word is not None and _like(word, patterns, name) for patterns, word in given)
 
 
 class FirmwareInventory:
@@ -54,6 +77,7 @@ class FirmwareInventory:
         self._names = names
         self._uris: tuple[str, ...] | None = None
         self._found: dict[ComponentName, tuple[str, Naming | None]] = {}
+        self._labels: dict[str, Label] = {}
         self._shows_staged = False
 
     async def member(self, name: ComponentName) -> tuple[str, Document] | Unknown:
@@ -62,7 +86,7 @@ class FirmwareInventory:
         if known is not None:
             uri, naming = known
             document = await self._read(uri)
-            if document is not None and (naming is None or _is(document, uri, naming, name)):
+            if document is not None and (naming is None or _label(document, uri).is_meant(naming, name)):
                 return uri, document
             del self._found[name]
             self._uris = None
@@ -70,6 +94,14 @@ class FirmwareInventory:
         if isinstance(found, Unknown):
             self._uris = None  # it may be listed later: NICs come with the host (P45)
         return found
+
+    async def uri(self, name: ComponentName) -> str | Unknown:
+        """Find where *name* is to be written: as `member`, but one whose Id is the name needs no proof."""
+        known = self._found.get(name)
+        if known is not None and known[1] is None:
+            return known[0]
+        found = await self.member(name)
+        return found if isinstance(found, Unknown) else found[0]
 
     async def component(self, name: ComponentName) -> Component:
         """Read what is installed of *name*."""
@@ -107,24 +139,37 @@ class FirmwareInventory:
                 self._found[name] = (uri, None)
                 return uri, document
         naming = (await self._names()).naming(name)
-        fits: list[tuple[str, Document]] = []
+        likely = [uri for uri in uris if self._may_fit(uri, name, naming)]
+        # What they said when they were last read speaks against these; numbers may have moved since.
+        unlikely = [uri for uri in uris if uri in self._labels and uri not in likely]
+        fits = await self._fitting(name, naming, likely) or await self._fitting(name, naming, unlikely)
+        exact = [(uri, document) for uri, document in fits if _id(document, uri) == name]
+        if exact or len(fits) == 1:
+            found = (exact or fits)[0]
+            self._found[name] = (found[0], None if exact else naming)
+            return found
+        if not fits:
+            return Unknown(f"the BMC lists no component {name}", Lack.ABSENT)
+        return _ambiguous(f"may be {name}", [uri for uri, _ in fits])
+
+    async def _fitting(self, name: str, naming: Naming | None, uris: list[str]) -> list[tuple[str, Document]]:
+        """Read *uris* and return those that are called *name*, or that *naming* means by it."""
+        fits = []
         for uri in uris:
-            if naming is not None and naming.id and not _like(last(uri), naming.id, name):
-                continue
             document = await self._read(uri)
             if document is None:
                 continue
-            if _id(document, uri) == name:
-                self._found[name] = (uri, None)
-                return uri, document
-            if naming is not None and _is(document, uri, naming, name):
+            label = self._labels[uri] = _label(document, uri)
+            if label.id == name or (naming is not None and label.is_meant(naming, name)):
                 fits.append((uri, document))
-        if len(fits) > 1:
-            return _ambiguous(f"may be {name}", [uri for uri, _ in fits])
-        if not fits:
-            return Unknown(f"the BMC lists no component {name}", Lack.ABSENT)
-        self._found[name] = (fits[0][0], naming)
-        return fits[0]
+        return fits
+
+    def _may_fit(self, uri: str, name: str, naming: Naming | None) -> bool:
+        """Whether *uri* must be read to know whether it is *name*: by its own end, and what it said before."""
+        label = self._labels.get(uri)
+        if label is not None:
+            return label.id == name or (naming is not None and label.is_meant(naming, name))
+        return naming is None or not naming.id or _like(last(uri), naming.id, name)
 
     async def _list(self) -> tuple[str, ...]:
         if self._uris is None:
@@ -137,16 +182,10 @@ class FirmwareInventory:
         return None if answer.status in (404, 410) else answer.document
 
 
-def _is(document: Document, uri: str, naming: Naming, name: str) -> bool:
-    """Whether everything that *naming* tells of *name* is true of this member."""
-    told = (
-        (naming.id, _id(document, uri)),
-        (naming.title, text(document, "Name")),
-        (naming.software_id, text(document, "SoftwareId")),
-        (naming.description, text(document, "Description")),
+def _label(document: Document, uri: str) -> Label:
+    return Label(
+        _id(document, uri), text(document, "Name"), text(document, "SoftwareId"), text(document, "Description")
     )
-    given = [(patterns, word) for patterns, word in told if patterns]
-    return bool(given) and all(word is not None and _like(word, patterns, name) for patterns, word in given)
 
 
 def _like(word: str, patterns: tuple[str, ...], name: str) -> bool:
@@ -160,7 +199,7 @@ def _id(document: Document, uri: str) -> str:
 def _ambiguous(what: str, uris: list[str]) -> Unknown:
     named = ", ".join(sorted(last(uri) for uri in uris)[:6])
     more = f" and {len(uris) - 6} more" if len(uris) > 6 else ""
-    return Unknown(f"{len(uris)} members {what}: {named}{more}; name one of them by its Id")
+    return Unknown(f"{len(uris)} members {what}: {named}{more}; name the one that is meant")
 
 
 def last(uri: str) -> str:

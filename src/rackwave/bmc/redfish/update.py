@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
@@ -28,21 +27,11 @@ from attrs import frozen
 
 from ...core.bundle import Activation
 from ...ports import Image
-from ..quirks import HttpPushForm, Quirks, TargetsSent, UpdateWay
+from ..quirks import ApplyTime, HttpPushForm, Quirks, TargetsSent, UpdateWay
 from .document import Document, dig, items, strings, text, uri_path
 from .power import allowed_values
 
 Prefer: TypeAlias = Literal["auto", "pull", "push"]
-
-
-class ApplyTime(StrEnum):
-    """When an image that went over is applied (DSP0268, Settings.OperationApplyTime)."""
-
-    IMMEDIATE = "Immediate"
-    ON_RESET = "OnReset"
-    AT_WINDOW = "AtMaintenanceWindowStart"
-    IN_WINDOW = "InMaintenanceWindowOnReset"
-    ON_START = "OnStartUpdateRequest"
 
 
 _BEFORE_A_HOST_RESET = (
@@ -229,10 +218,8 @@ def _when(listed: tuple[str, ...], image: Image, quirks: Quirks) -> ApplyTime | 
     """When to have it applied; None: the service lists nothing that could be asked for."""
     is_host = image.activation is Activation.HOST_RESET
     wanted = _BEFORE_A_HOST_RESET if is_host else _AT_ONCE
-    if is_host and quirks.apply_time in tuple(ApplyTime):
-        asked = ApplyTime(quirks.apply_time)
-        if not listed or asked in listed:
-            return asked
+    if is_host and quirks.apply_time is not None and (not listed or quirks.apply_time in listed):
+        return quirks.apply_time
     return next((word for word in wanted if word in listed), None)
 
 

@@ -52,14 +52,14 @@ class Updater:
         Raises:
             NodeError: something that decides cannot be read.
         """
-        found = await self._service.inventory.member(image.component)
-        if isinstance(found, Unknown):
-            return NoWay(found.reason)
+        member = await self._service.inventory.uri(image.component)
+        if isinstance(member, Unknown):
+            return NoWay(member.reason)
         service = await self._service.update_service()
         quirks = await self._service.quirks(*_QUIRKS)
         info_uri = uri_path(text(dig(service, "Actions", "#UpdateService.SimpleUpdate"), "@Redfish.ActionInfo"))
         info = (await self._service.get(info_uri)).document if info_uri is not None else None
-        return choose_way(service, image, found[0], prefer=self._prefer, quirks=quirks, info=info)
+        return choose_way(service, image, member, prefer=self._prefer, quirks=quirks, info=info)
 
     async def write(self, image: Image, *, completing: Callable[[], Awaitable[None]]) -> Receipt:
         """Hand *image* over, once."""

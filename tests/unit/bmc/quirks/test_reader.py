@@ -66,6 +66,10 @@ words = { Done = "complete" }
             "'carrier pigeon' is none of auto, SimpleUpdate, MultipartHttpPush, HttpPush @ differs.update_way",
         ),
         (
+            HEAD + "match = { vendor = 'A' }\ndiffers = { apply_time = 'Tomorrow' }",
+            "'Tomorrow' is none of Immediate, OnReset",
+        ),
+        (
             HEAD + "match = { vendor = 'A' }\ndiffers = { components = { BIOS = { id = [1] } } }",
             "[1] is no list of texts @ differs.components['BIOS'].id",
         ),

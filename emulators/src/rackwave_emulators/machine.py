@@ -76,6 +76,7 @@ class Glimpse:
     bmc_resets: int
     activations: tuple[int, ...]
     corruptions: int
+    health: Health
 
 
 class Machine:
@@ -225,6 +226,9 @@ class Machine:
     def health(self) -> Health:
         """The system's health."""
         self.advance()
+        return self._health()
+
+    def _health(self) -> Health:
         levels = self._mortality.levels()
         spoilt = any(bank.corrupt for bank in self._updates.banks.values())
         if self._host.post is Post.FAILED or self._mortality.dead or spoilt:
@@ -591,6 +595,7 @@ class Machine:
             bmc_resets=self.controller.resets,
             activations=tuple(bank.activations for bank in self._updates.banks.values()),
             corruptions=len(self._updates.corruptions),
+            health=self._health(),
         )
 
     def truth(self) -> dict[str, object]:

@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 from rackwave.bmc.ipmi import session as ipmi_session
-from rackwave.bmc.ipmi.chassis import Boot, BootDevice
 from rackwave.bmc.ipmi.endpoint import Endpoint
+from rackwave.core.boot import BootMode, BootOverride, Lasting
 from rackwave.core.observation import Look, Power, Unknown
+from rackwave.core.power import PowerAct
 from rackwave.core.receipt import Accepted, Ambiguous, Ground, Refused
 from rackwave.errors import BmcLoginError, UsageError
 from rackwave.ports import ResetKind
@@ -342,16 +343,34 @@ def test_the_light_and_the_boot_device(on_ipmi: Any) -> None:
 
     async def scenario(bench: Any) -> None:
         bmc = bench.bmc
-        assert Accepted(way="Chassis Identify") == await bmc.identify(on=True)
-        assert (await bmc.chassis.status()).identifying
-        await bmc.identify(on=False)
-        assert not (await bmc.chassis.status()).identifying
+        assert Accepted(way="Chassis Identify") == await bmc.set_indicator(on=True)
+        assert True is await bmc.indicator()
+        await bmc.set_indicator(on=False)
+        assert False is await bmc.indicator()
 
-        for boot in (Boot(BootDevice.PXE), Boot(BootDevice.CD, persistent=True, uefi=True)):
-            assert Accepted(way="Set System Boot Options") == await bmc.set_boot(boot)
-            assert boot == await bmc.chassis.boot()
-        await bmc.set_boot(Boot(BootDevice.NONE))
-        assert BootDevice.NONE is (await bmc.chassis.boot()).device
+        for override in (
+            BootOverride("Pxe", Lasting.ONCE, BootMode.LEGACY),
+            BootOverride("Cd", Lasting.ALWAYS, BootMode.UEFI),
+        ):
+            assert Accepted(way="Set System Boot Options") == await bmc.set_boot(override)
+            assert override == (await bmc.boot_setting()).override
+        await bmc.set_boot(BootOverride("None", Lasting.NEVER))
+        assert Lasting.NEVER is (await bmc.boot_setting()).override.lasting
+        assert Refused("IPMI has no boot device UefiHttp", ground=Ground.UNABLE) == await bmc.set_boot(
+            BootOverride("UefiHttp")
+        )
+
+    on_ipmi(scenario)
+
+
+def test_a_person_switches_power(on_ipmi: Any) -> None:
+    """What IPMI has of power acts is sent as such; what it has not is refused as not to be had this way."""
+
+    async def scenario(bench: Any) -> None:
+        assert PowerAct.CYCLE in await bench.bmc.power_acts()
+        assert Accepted(way="Chassis Control power cycle") == await bench.bmc.power(PowerAct.CYCLE)
+        assert Refused("IPMI has no button", ground=Ground.UNABLE) == await bench.bmc.power(PowerAct.BUTTON)
+        assert isinstance(await bench.bmc.power(PowerAct.NMI), Refused)  # the lab's chassis has none
 
     on_ipmi(scenario)
 

@@ -1,7 +1,8 @@
 """The system event log (chapters 31 and 32), and who writes into it what befalls the machine.
 
-Entered are: power off and on, starts and restarts, a failed POST, a host that stops in mid-run (critical
-stop, and the watchdog that notices), firmware that changed or was spoilt, and restarts of the BMC.
+Entered are: power off and on, starts and restarts, a POST that starts the operating system or fails, a
+host that stops in mid-run (critical stop, and the watchdog that notices), firmware that changed or was
+spoilt, and restarts of the BMC.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ _SENSOR_SPECIFIC = 0x6F
 _DEASSERTED = 0x80
 _SECOND_BYTE_SAYS_MORE = 0xC0
 _ENTRY = struct.Struct("<HBIHBBBB3s")
+_STARTING_OS = 0x13  # System Firmware Progress, event data 2 (table 42-3)
 _ROM_CORRUPT = 0x0B  # System Firmware Error, event data 2 (table 42-3)
 _CHANGED = {ComponentName("BIOS"): 0x09, ComponentName("BMC"): 0x02}  # Version Change, event data 2
 
@@ -168,6 +170,8 @@ class Witness:
                 found.append(Event(Number.VERSION, Kind.VERSION_CHANGE, 0x07, more=more))
         if now.corruptions > before.corruptions:
             found.append(Event(Number.POST, Kind.FIRMWARE_PROGRESS, 0x00, more=bytes([_ROM_CORRUPT])))
+        if now.post is Post.COMPLETE and (restarted or before.post is not Post.COMPLETE):
+            found.append(Event(Number.POST, Kind.FIRMWARE_PROGRESS, 0x02, more=bytes([_STARTING_OS])))
         if now.post is Post.FAILED and (restarted or before.post is not Post.FAILED):
             if before.post is Post.COMPLETE and not restarted:
                 found.append(Event(Number.OS_STOP, Kind.OS_STOP, 0x01))

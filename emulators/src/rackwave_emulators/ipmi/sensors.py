@@ -13,13 +13,13 @@ from enum import IntEnum
 
 from attrs import frozen
 
-from rackwave.core.observation import Post
+from rackwave.core.observation import Health, Post
 
 from ..host import PowerState
 from ..machine import Glimpse
 
 _OWNER = 0x20
-_THRESHOLD, _SPECIFIC = 0x01, 0x6F  # event/reading types (42.1)
+_THRESHOLD, _SEVERITY, _SPECIFIC = 0x01, 0x07, 0x6F  # event/reading types (42.1)
 _EVENTS_AND_SCANNING, _UNAVAILABLE = 0xC0, 0x20
 
 
@@ -31,6 +31,7 @@ class Kind(IntEnum):
     POWER_UNIT = 0x09
     OTHER_UNITS = 0x0B
     FIRMWARE_PROGRESS = 0x0F
+    CHASSIS = 0x18
     BOOT_INITIATED = 0x1D
     OS_STOP = 0x20
     WATCHDOG_2 = 0x23
@@ -48,6 +49,7 @@ class Number(IntEnum):
     WATCHDOG = 0x05
     VERSION = 0x06
     BMC_HEALTH = 0x07
+    HEALTH = 0x08
     INLET = 0x10
     CPU = 0x11
     FAN = 0x12
@@ -108,13 +110,14 @@ class Discrete:
     entity: int
     offsets: int
     states: Callable[[Glimpse], int]
+    event_type: int = _SPECIFIC
 
     def record(self) -> bytes:
         """Return its compact sensor record, but for the header (43.2)."""
         body = struct.pack(
             "<9BHHH3B",
             _OWNER, 0, self.number,
-            self.entity, 1, 0x67, 0x40, self.kind, _SPECIFIC,
+            self.entity, 1, 0x67, 0x40, self.kind, self.event_type,
             self.offsets, self.offsets, self.offsets,
             0xC0, 0, 0,  # no reading in units
         )  # fmt: skip
@@ -134,6 +137,11 @@ def _post_failed(state: Glimpse) -> int:
     return 0x01 if state.post is Post.FAILED else 0x04 if state.post is Post.RUNNING else 0x00
 
 
+def _severity(state: Glimpse) -> int:
+    # Transition to OK, to non-critical from OK, to critical from less severe (table 42-2, 07h)
+    return {Health.OK: 0x01, Health.WARNING: 0x02, Health.CRITICAL: 0x04}[state.health]
+
+
 def _nothing(_: Glimpse) -> int:
     return 0
 
@@ -149,6 +157,7 @@ SENSORS: tuple[Analog | Discrete, ...] = (
     Discrete(Number.OS_STOP, Kind.OS_STOP, "OS Stop", 0x23, 0x0002, _nothing),
     Discrete(Number.WATCHDOG, Kind.WATCHDOG_2, "Watchdog", 0x23, 0x0001, _nothing),
     Discrete(Number.VERSION, Kind.VERSION_CHANGE, "Firmware", 0x22, 0x0080, _nothing),
+    Discrete(Number.HEALTH, Kind.CHASSIS, "System Health", 0x17, 0x0007, _severity, event_type=_SEVERITY),
     Discrete(Number.BMC_HEALTH, Kind.SUBSYSTEM_HEALTH, "BMC Health", 0x06, 0x0008, _nothing),
 )
 """Every sensor of a lab machine."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import assert_never
 
 from attrs import frozen
 
@@ -26,12 +25,14 @@ _IDENTIFY_KNOWN = 0x40
 
 
 class Control(IntEnum):
-    """What Chassis Control can be asked for (28.3); the soft shutdown is left out, for it depends on the OS."""
+    """What Chassis Control can be asked for (28.3)."""
 
     POWER_DOWN = 0
     POWER_UP = 1
     POWER_CYCLE = 2
     HARD_RESET = 3
+    DIAGNOSTIC_INTERRUPT = 4
+    SOFT_SHUTDOWN = 5
 
 
 _CONTROLS = {
@@ -111,29 +112,36 @@ class Chassis:
         """
         receipt: Receipt = Refused("there is no chassis control")
         for control in _CONTROLS[kind]:
-            way = f"Chassis Control {control.name.lower().replace('_', ' ')}"
-            code = await self._session.act(CONTROL, bytes([control]))
-            receipt = completion.receipt_of(code, way)
-            if code not in _HAS_NOT:
+            receipt, is_lacking = await self._control(control)
+            if not is_lacking:
                 break
-        if isinstance(receipt, Refused) and await self._is_so(kind):
-            return Accepted(way=way)
         return receipt
 
-    async def _is_so(self, kind: ResetKind) -> bool:
+    async def control(self, control: Control) -> Receipt:
+        """Send one Chassis Control, once. A refusal in the state that was asked for is as good as yes (P35).
+
+        Raises:
+            NodeError: as `Session.act`.
+        """
+        return (await self._control(control))[0]
+
+    async def _control(self, control: Control) -> tuple[Receipt, bool]:
+        """Send it; return the receipt, and whether the chassis lacks it."""
+        way = f"Chassis Control {control.name.lower().replace('_', ' ')}"
+        code = await self._session.act(CONTROL, bytes([control]))
+        receipt = completion.receipt_of(code, way)
+        if isinstance(receipt, Refused) and await self._is_so(control):
+            return Accepted(way=way), False
+        return receipt, code in _HAS_NOT
+
+    async def _is_so(self, control: Control) -> bool:
+        wanted = {Control.POWER_UP: Power.ON, Control.POWER_DOWN: Power.OFF}.get(control)
+        if wanted is None:
+            return False
         try:
-            power = (await self.status()).power
+            return (await self.status()).power is wanted
         except NodeError:
             return False  # then the refusal stands
-        match kind:
-            case ResetKind.ON:
-                return power is Power.ON
-            case ResetKind.FORCE_OFF:
-                return power is Power.OFF
-            case ResetKind.FORCE_RESTART:
-                return False
-            case _:
-                assert_never(kind)
 
     async def identify(self, *, on: bool) -> Receipt:
         """Switch the identify light on, until it is switched off, or off.

@@ -13,12 +13,16 @@ import threading
 
 from ...errors import BmcAmbiguousError, BmcAnswerError, BmcLoginError, BmcRefusedError, BmcUnreachableError, NodeError
 from ...ports import Credentials
+from .completion import LENGTH
 from .endpoint import Endpoint
 from .link import MAX_PASSWORD, READ, SUITES, Patience
 
 _LOGIN = Patience(1.0, 4)
 _SETUP = 6
 """Exchanges that a session takes beside the command itself; each may need all its tries."""
+
+_LONGEST = 240
+"""Bytes of data that ``ipmitool raw`` takes: it has room for 256 with what comes before them."""
 
 _GET_DEVICE_ID = (0x06, 0x01)
 _HEX = re.compile(r"^(?: [0-9a-f]{2})+$", re.MULTILINE)
@@ -94,6 +98,8 @@ class IpmitoolLink:
         with self._busy:
             if self._credentials is None:
                 raise BmcUnreachableError(f"{self.node}: there is no session", node=self.node)
+            if len(data) > _LONGEST:
+                return bytes([LENGTH])  # as a BMC would say; nothing was sent
             return self._run(self._credentials, netfn, command, data, lun, patience)
 
     def close(self) -> None:

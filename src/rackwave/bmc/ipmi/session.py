@@ -119,7 +119,10 @@ class Session:
         """
         async with self._one:
             await self._read(GET_DEVICE_ID, b"", READ)
-            return (await self._send(command, data, patience))[0]
+            try:
+                return (await self._send(command, data, patience))[0]
+            except BmcAnswerError as error:  # it was sent, and whatever came back proves nothing
+                raise BmcAmbiguousError(str(error), node=self.node) from error
 
     async def burst(self, work: Callable[[Link], Result]) -> Result:
         """Run *work*, which is to take a fraction of a second, on the open session in one thread.

@@ -116,14 +116,15 @@ def test_the_device_tells_the_bmcs_version(rig: Any) -> None:
 
 
 def test_power_off_and_on_are_events(rig: Any) -> None:
-    """The event log tells that the host went off, came on and booted."""
+    """The event log tells that the host went off, came on and booted, up to the operating system."""
     rig.machine.reset_host(HostReset.FORCE_OFF)
     rig.clock.advance(10)
     rig.machine.advance()
     rig.machine.reset_host(HostReset.ON)
     rig.clock.advance(100)
 
-    assert [(0x09, 0, True), (0x09, 0, False), (0x1D, 0, True)] == [event[:3] for event in events(rig.console())]
+    told = [event[:3] for event in events(rig.console())]
+    assert [(0x09, 0, True), (0x09, 0, False), (0x1D, 0, True), (0x0F, 2, True)] == told
 
 
 def test_a_cycle_is_an_event(rig: Any) -> None:
@@ -131,7 +132,7 @@ def test_a_cycle_is_an_event(rig: Any) -> None:
     rig.machine.reset_host(HostReset.POWER_CYCLE)
     rig.clock.advance(100)
 
-    assert [(0x09, 1, True), (0x1D, 0, True)] == [event[:3] for event in events(rig.console())]
+    assert [(0x09, 1, True), (0x1D, 0, True), (0x0F, 2, True)] == [event[:3] for event in events(rig.console())]
 
 
 def test_a_dead_host_is_a_critical_stop(rig: Any) -> None:
@@ -197,7 +198,7 @@ def test_every_sdr_names_a_sensor_that_reads(rig: Any) -> None:
         if record[3] in (1, 2):
             sensors.append(record[7])
 
-    assert 11 == len(set(sensors)) == len(sensors)
+    assert 12 == len(set(sensors)) == len(sensors)
     assert {0} == {console.ask(SENSOR, 0x2D, bytes([sensor]))[0] for sensor in sensors}
     assert 0xCB == console.ask(SENSOR, 0x2D, b"\xfe")[0]
 

@@ -25,12 +25,16 @@ from .engine.embedded import EmbeddedEngine, Turn
 from .engine.leases import Holder, Lease
 from .engine.logbook import Logbook
 from .errors import BmcCertificateError, BmcLoginError, TrustError, UsageError
-from .ports import Bmc, Clock
+from .ports import Announces, Bmc, Clock
 from .recovery_manager import RecoveryManager
 from .worker.worker_orchestrator import Over, Rest, WorkerOrchestrator
 
 KEEP_CONNECTED = 30.0
-"""Seconds of rest up to which a node keeps its connection: a kept TLS connection costs about 300 KiB."""
+"""Seconds of rest up to which a node keeps its connection: a kept TLS connection costs about 120 KiB."""
+
+LISTEN_FROM = 10.0
+"""Seconds of rest from which a node's BMC is listened to. A stream costs a connection and two requests, which
+a short wait does not save; one that is open stays so until the node is released."""
 
 
 class BmcPool(Protocol):
@@ -206,6 +210,8 @@ class BundleOrchestrator:
         result = await self._worker.turn(bmc, bundle, context.policy, check_lease=lambda: self._leases.check(lease))
         match result:
             case Rest(seconds, _):
+                if seconds >= LISTEN_FROM and isinstance(bmc, Announces):
+                    await bmc.listen(lambda: self._engine.wake((node,)))
                 if seconds > KEEP_CONNECTED:
                     await bmc.park()
                 return seconds

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from attrs import field, frozen
 
@@ -22,6 +22,7 @@ from .core.settings_check import SettingsCheck
 from .core.step import Means, ResetKind
 
 __all__ = [
+    "Announces",
     "BlobStore",
     "Bmc",
     "Clock",
@@ -176,6 +177,19 @@ class Panel(Protocol):
 
     async def log(self, since: LogMark | None, *, limit: int) -> LogNews | Unknown:
         """Read at most *limit* entries of the machine's event log, the newest, or those since a mark."""
+        ...
+
+
+@runtime_checkable
+class Announces(Protocol):
+    """A `Bmc` that may tell of news by itself."""
+
+    async def listen(self, wake: Callable[[], None]) -> None:
+        """Call *wake*, on this event loop, whenever a look may show something new, until the BMC is closed.
+
+        It decides nothing and promises nothing: news may be lost, late or false. No effect where the
+        BMC tells none, and none the second time.
+        """
         ...
 
 

@@ -23,6 +23,7 @@ from typing import TypeAlias, assert_never
 
 from aiohttp import web
 
+from .event_face import stream
 from .faults import AnswerLost, Busy, ExpandLies, GarbledError, KeepAliveDropped, RedfishDead, RequestLost, Silence
 from .fleet_app import CURRENT, allowed_methods
 from .listener import Listener, abort
@@ -163,6 +164,8 @@ class BmcServer:
             case unknown:
                 assert_never(unknown)
         try:
+            if path and path == station.machine.personality.rules.events_uri and station.recording is None:
+                return await self._stream(request, path)
             answer = await self._judged(request, path)
         except RefusalError as refusal:
             answer = refusal.answer()
@@ -175,6 +178,14 @@ class BmcServer:
                 return await parting(request, response_of(answer))
             case _:
                 return response_of(answer)
+
+    async def _stream(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
+        self._check_login(request, path)
+        if request.method != "GET":
+            raise RefusalError(405, "An event stream can only be read.", headers={"Allow": "GET"})
+        if not self._station.machine.personality.rules.events_enabled:
+            raise RefusalError(503, "The EventService is switched off.")
+        return await stream(request, self._station, self._is_up)
 
     async def _judged(self, request: web.BaseRequest, path: str) -> Answer:
         """Answer, with what is out of order before and after."""
@@ -214,6 +225,8 @@ class BmcServer:
             if not self._station.sessions.close(path.rpartition("/")[2]):
                 raise RefusalError(404, f"There is no resource at {path}.")
             return Answer(HTTPStatus.NO_CONTENT)
+        elif path.startswith(paths.SUBSCRIPTIONS) and method in ("POST", "DELETE"):
+            return await self._subscription_call(request, path)
         elif path.startswith(paths.ACCOUNTS):
             return await self._account_call(request, path)
         return await self._pass_on(request, path)
@@ -246,6 +259,19 @@ class BmcServer:
             if account is None:
                 raise RefusalError(401, "The account is no more.")
             account_service.check(account, request.method, path)
+
+    async def _subscription_call(self, request: web.BaseRequest, path: str) -> Answer:
+        """Enter or end a subscription."""
+        body, ident = await body_of(request), path.removeprefix(paths.SUBSCRIPTIONS).strip("/")
+        if request.method == "POST" and not ident:
+            with self._station.exclusive():
+                return self._station.events.subscribe(json_object(body))
+        if request.method == "POST" or not ident:
+            raise RefusalError(405, "That is not allowed here.", headers={"Allow": headers.allow(path)})
+        with self._station.exclusive():
+            if not self._station.events.remove(ident):
+                raise RefusalError(404, f"There is no resource at {path}.")
+        return Answer(HTTPStatus.NO_CONTENT)
 
     async def _account_call(self, request: web.BaseRequest, path: str) -> Answer:
         """Make, change or remove an account."""

@@ -37,7 +37,7 @@ from ..core.observation import NOT_ASKED, Component, Identity, Lack, Look, Obser
 from ..core.receipt import Accepted, Ambiguous, Ground, Receipt, Refused
 from ..core.settings_check import SettingsCheck
 from ..errors import BmcCertificateError, BmcLoginError
-from ..ports import Bmc, Clock, Image, Means, ResetKind
+from ..ports import Announces, Bmc, Clock, Image, Means, ResetKind
 
 LONGEST_REST = 120.0
 """The most seconds for which a dead way is left alone. A BMC takes 90 to over 200 s to come back (P36):
@@ -367,6 +367,14 @@ class FailoverBmc:
                 return receipt
             case _:
                 return evolve(receipt, reason=f"{way.name}: {receipt.reason}")
+
+    # -- news ----------------------------------------------------------------------------------
+
+    async def listen(self, wake: Callable[[], None]) -> None:
+        """Call *wake* when either way tells of news by itself; a way that is dead is not asked."""
+        for way in self._ways:
+            if isinstance(way.bmc, Announces) and way.resting is None:
+                await way.bmc.listen(wake)
 
     # -- the end -------------------------------------------------------------------------------
 

@@ -17,10 +17,12 @@ _TYPE = re.compile(rb'"@odata\.type"\s*:\s*"#([A-Za-z0-9_.]+)\.[A-Za-z0-9]+"')
 _BY_PATH = {
     paths.SESSIONS: "GET, HEAD, POST",
     paths.ACCOUNTS: "GET, HEAD, POST",
+    paths.SUBSCRIPTIONS: "GET, HEAD, POST",
     paths.UPDATE_SERVICE: "GET, HEAD, PATCH",
 }
 _BY_PARENT = {
     paths.SESSIONS: "GET, HEAD, DELETE",
+    paths.SUBSCRIPTIONS: "GET, HEAD, DELETE",
     paths.ACCOUNTS: "GET, HEAD, PATCH, DELETE",
     paths.SYSTEMS: "GET, HEAD, PATCH",
     paths.MANAGERS: "GET, HEAD, PATCH",

@@ -26,6 +26,8 @@ MANAGERS = f"{ROOT}/Managers"
 CHASSIS = f"{ROOT}/Chassis"
 REGISTRIES = f"{ROOT}/Registries"
 JOBS = f"{ROOT}/JobService/Jobs"
+EVENT_SERVICE = f"{ROOT}/EventService"
+SUBSCRIPTIONS = f"{EVENT_SERVICE}/Subscriptions"
 CERTIFICATES = f"{ROOT}/CertificateService"
 
 

@@ -94,6 +94,7 @@ def root(unit: Unit) -> dict[str, Any]:
         "SessionService": link(paths.SESSION_SERVICE),
         "AccountService": link(paths.ACCOUNT_SERVICE),
         "Registries": link(paths.REGISTRIES),
+        "EventService": link(paths.EVENT_SERVICE),
         "CertificateService": link(paths.CERTIFICATES),
         "Links": {"Sessions": link(paths.SESSIONS)},
     }

@@ -16,7 +16,7 @@ import attrs
 
 from ..personality import Oem
 from ..updates import MachineTask
-from . import account_service, chassis, headers, inventory, log_service, odata, oem, paths, resources, tasks
+from . import account_service, chassis, events, headers, inventory, log_service, odata, oem, paths, resources, tasks
 from .accounts import ROLES
 from .answers import Answer, RefusalError, encode
 from .sessions import Sessions
@@ -91,6 +91,9 @@ class Shelf:
             return self._log_entry(path)
         if path.startswith(paths.ACCOUNTS + "/"):
             return self._account(path)
+        if path.startswith(paths.SUBSCRIPTIONS + "/"):
+            told = self._unit.events.destination(path.rpartition("/")[2])
+            return None if told is None else self._described(path, told)
         if path == paths.METADATA:
             return _METADATA
         return self._session(path)
@@ -114,6 +117,7 @@ class Shelf:
             paths.SESSION_SERVICE: partial(resources.session_service, self._sessions.timeout),
             paths.ODATA: lambda: odata.service_document(resources.root(unit)),
             paths.ACCOUNT_SERVICE: account_service.service,
+            paths.EVENT_SERVICE: partial(events.service, unit),
             f"{paths.CERTIFICATES}/ReplaceCertificateActionInfo": resources.certificate_action_info,
             paths.ROLES: partial(
                 resources.collection, paths.ROLES, "Role", [f"{paths.ROLES}/{name}" for name in ROLES]
@@ -157,6 +161,7 @@ class Shelf:
                 paths.TASKS, "Task", [f"{paths.TASKS}/{task.id}" for task in self._tasks()]
             ),
             paths.SESSIONS: lambda: collection(paths.SESSIONS, "Session", [session.uri for session in self._sessions]),
+            paths.SUBSCRIPTIONS: lambda: collection(paths.SUBSCRIPTIONS, "EventDestination", unit.events.uris),
             paths.ACCOUNTS: lambda: collection(
                 paths.ACCOUNTS, "ManagerAccount", [f"{paths.ACCOUNTS}/{of.id}" for of in self._sessions.accounts]
             ),
@@ -195,6 +200,8 @@ class Shelf:
             return self._unit.witness.log.revision
         if path == paths.ACCOUNTS:
             return (stamp, self._sessions.accounts.revision)
+        if path == paths.SUBSCRIPTIONS:
+            return (stamp, self._unit.events.revision)
         if path == paths.SESSIONS:
             return (stamp, [session.id for session in self._sessions])
         return stamp

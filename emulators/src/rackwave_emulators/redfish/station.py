@@ -37,6 +37,7 @@ from ..refusal import LabRefusal
 from ..updates import Hold, MachineTask
 from . import log_service, resources, tasks
 from .answers import Answer, RefusalError
+from .events import Events
 from .sessions import Account, Sessions
 from .shelf import Shelf
 
@@ -114,6 +115,7 @@ class Station:
         self._booted = machine.bmc_last_reset
         self._requests: dict[int, dict[str, Any]] = {}
         self.witness = Witness(self)
+        self.events = Events(self)
         self._shelf = Shelf(self, sessions)
         self.recording: Recorded | None = None
         """What this BMC says instead of anything that the lab could make up; it is then read-only."""
@@ -149,6 +151,7 @@ class Station:
             if not alive or booted != self._booted:
                 self._booted = booted
                 self.sessions.forget()
+                self.events.forget()
                 self.push_targets, self.push_claimed = (), False
             self.sessions.follow()
             return alive

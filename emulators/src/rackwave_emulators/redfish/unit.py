@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..ipmi.sel import Witness
 from ..machine import Machine
 from ..updates import MachineTask
+
+if TYPE_CHECKING:
+    from .events import Events
 
 
 class Host(Protocol):
@@ -58,6 +61,8 @@ class Unit(Protocol):
     def clock_offset(self) -> float: ...
     @property
     def push_targets(self) -> tuple[str, ...]: ...
+    @property
+    def events(self) -> Events: ...
     @property
     def push_claimed(self) -> bool: ...
     def boot(self) -> dict[str, Any]: ...

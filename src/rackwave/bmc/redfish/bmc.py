@@ -22,6 +22,7 @@ from . import power, receipts
 from .answer import Answer
 from .bios import Bios
 from .document import Document, text
+from .events import EventStream
 from .inspection import Inspection
 from .media import VirtualMedia
 from .panel import RedfishPanel
@@ -89,10 +90,12 @@ class RedfishBmc:
         self.media = VirtualMedia(self.session, self.service, clock, patcher)
         self.inspection = Inspection(self.session, self.service, clock, self.media)
         self.panel = RedfishPanel(self.session, self.service, clock, patcher)
+        self._events = EventStream(self.session, self.service, clock)
         self._installed: dict[ComponentName, str] = {}
         self.updater = Updater(self.session, self.service, clock, patcher, prefer)
         self._tracker = Tracker(self.session, self.service, clock)
         self._lent: list[Callable[[], None]] = []
+        self._is_away = False
 
     @property
     def node(self) -> NodeName:
@@ -126,6 +129,7 @@ class RedfishBmc:
                 seen = lost(seen, why)
                 if _says_all(error):
                     away = why
+        self._is_away = away is not None
         return seen
 
     def _parts(self, look: Look) -> Iterator[Part]:
@@ -294,8 +298,14 @@ class RedfishBmc:
         await self.session.rest()
         await self.transport.park()
 
+    async def listen(self, wake: Callable[[], None]) -> None:
+        """Call *wake* when the BMC tells of news by itself, until `close`; no effect where it does not."""
+        if not self._is_away:  # it would cost the deadline of a connection again
+            await self._events.listen(wake)
+
     async def close(self) -> None:
         """Delete our session on the BMC and drop every connection."""
+        await self._events.close()
         for close in self._lent:
             close()
         self._lent.clear()

@@ -111,6 +111,11 @@ class Session:
                     await self._end_old(self._expired.pop(), new)
             return new
 
+    @property
+    def held(self) -> Token | None:
+        """The token of the session that there is, for what is not worth a login; it may have expired."""
+        return self._token
+
     async def rest(self) -> None:
         """Nothing is to be done here for a while: end the session of a BMC that has few, keep any other."""
         if not self._keeps:

@@ -20,8 +20,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import zlib
 from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Protocol, TypeAlias
 
 import aiohttp
@@ -56,6 +58,9 @@ five seconds and more (Apache's default is 5); an act that meets such a close in
 and resolving that costs a settle time, where a new connection costs 1.6 ms."""
 
 _BUSY = frozenset({429, 503})
+
+_STREAM_BUFFER = 4096
+"""Bytes of events that wait to be read; each is a few hundred, and is read at once."""
 
 KEEP_ALIVE = 30.0
 """Seconds that a resting connection is kept; longer waits are parked by the caller (architecture, 2)."""
@@ -297,6 +302,34 @@ class Transport:
         finally:
             self._last_used = asyncio.get_running_loop().time()
 
+    @asynccontextmanager
+    async def stream(self, uri: str, headers: Headers, *, silence: float) -> AsyncIterator[aiohttp.ClientResponse]:
+        """GET what has no end, on a connection of its own that is closed at the end of the block.
+
+        *silence* is for how many seconds it may bring nothing. Reading it raises aiohttp's own errors.
+        It takes none of the places that requests have, for it would keep one.
+
+        Raises:
+            NodeError: as `request`; it could not be opened.
+        """
+        self._refuse_unsettled()
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=self.timeouts.connect, sock_read=silence)
+        async with aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=1, force_close=True, ssl=self._tls()),
+            middlewares=(_never_replay,),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": "rackwave", "Accept-Encoding": "identity", **headers},
+            read_bufsize=_STREAM_BUFFER,
+        ) as session:
+            try:
+                opened = await session.get(
+                    self.base.join(URL(uri, encoded=True)), timeout=timeout, allow_redirects=False
+                )
+            except (aiohttp.ClientError, TimeoutError) as error:
+                raise self._translated(error, "GET", uri) from error
+            async with opened as response:
+                yield response
+
     async def park(self) -> None:
         """Drop the connection; the next request makes a new one."""
         session, self._session, self._redfish = self._session, None, None
@@ -320,13 +353,11 @@ class Transport:
         if act and self._session is not None and self._rested() > STALE_AFTER:
             await self.park()
         if self._session is None:
-            shrink_tls_buffers()
-            context = ssl_context(self.trust) if self.keeper is None else None
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
                     limit=self.budget.in_flight,
                     keepalive_timeout=KEEP_ALIVE,
-                    ssl=KeyCheck(self.keeper.check) if self.keeper is not None else context or True,
+                    ssl=self._tls(),
                     socket_factory=self._socket,
                 ),
                 response_class=BoundedResponse,
@@ -341,6 +372,13 @@ class Transport:
                 },
             )
         return self._session
+
+    def _tls(self) -> ssl.SSLContext | aiohttp.Fingerprint | bool:
+        """Whom to believe, as aiohttp wants to be told."""
+        shrink_tls_buffers()
+        if self.keeper is not None:
+            return KeyCheck(self.keeper.check)
+        return ssl_context(self.trust) or True
 
     def _rested(self) -> float:
         return asyncio.get_running_loop().time() - self._last_used

@@ -10,25 +10,28 @@ from pathlib import Path
 
 from attrs import define, field
 
+from rackwave.bmc.failover import FailoverBmc, Way
 from rackwave.bundle_orchestrator import BundleOrchestrator
 from rackwave.core.bundle import Activation, Bundle, Element, ElementKind, Manifest, Payload, PayloadRole, Reversibility
 from rackwave.core.event import Assigned, Event, Recorded, RolloutStarted
 from rackwave.core.history import RolloutState
 from rackwave.core.identity import AttemptId, BundleId, ComponentName, Digest, Lineage, NodeName, RolloutId
 from rackwave.core.policy import Policy
+from rackwave.core.receipt import Accepted, Receipt
 from rackwave.core.waves import cut_waves
 from rackwave.engine.leases import Holder
 from rackwave.engine.logbook import Logbook
 from rackwave.engine.memory import MemoryJournal, MemoryLeases
 from rackwave.errors import DigestMismatchError
 from rackwave.leave import NodeLeave
-from rackwave.ports import Bmc, Journal
+from rackwave.ports import Bmc, Journal, Means
 from rackwave.recovery_manager import RecoveryManager
 from rackwave.worker.worker_orchestrator import WorkerOrchestrator
 from rackwave_emulators.clock import VirtualClock
 from rackwave_emulators.images import make_image
 from rackwave_emulators.personality import Personality
 from rackwave_emulators.sim import Killed, SimRack, Wire, WireFate, calm
+from rackwave_emulators.sim_ipmi import SimIpmi
 
 BIOS, BMC, NIC = ComponentName("BIOS"), ComponentName("BMC"), ComponentName("NIC")
 ACTIVATIONS = {BIOS: Activation.HOST_RESET, BMC: Activation.BMC_RESET, NIC: Activation.HOST_RESET}
@@ -170,9 +173,14 @@ class Rig:
     reaper: Reaper = field(factory=Reaper)
     between: Callable[[Bmc], Bmc] = _nothing
     """Puts something between the orchestrator and a BMC."""
+    ipmi: Wire | None = None
+    """The wire of a second way to every BMC; None: there is none."""
+    outlet: Callable[[NodeName], None] | None = None
+    """What cuts a node's mains and gives them back."""
     rack: SimRack = field(init=False)
     journal: MemoryJournal = field(init=False)
     leases: MemoryLeases = field(factory=MemoryLeases)
+    _ways: dict[NodeName, FailoverBmc] = field(factory=dict, init=False)
     _orderly: asyncio.AbstractEventLoop | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -186,7 +194,26 @@ class Rig:
             # One thread: images are prepared in the order in which they are asked for, so that stories repeat.
             loop.set_default_executor(ThreadPoolExecutor(1))
             self._orderly = loop
-        return self.between(self.rack.bmc(node, wire=self._mortal(self.wires.get(node, self.wire))))
+        first = self.rack.bmc(node, wire=self._mortal(self.wires.get(node, self.wire)))
+        if self.ipmi is None and self.outlet is None:
+            return self.between(first)
+        if node not in self._ways:
+            ways = [Way(Means.REDFISH, first, self.clock)]
+            if self.ipmi is not None:
+                second = SimIpmi(self.rack.machine(node), wire=self._mortal(self.ipmi))
+                ways.append(Way(Means.IPMI, second, self.clock))
+            hooks = {Means.OUTLET: self._cut} if self.outlet is not None else {}
+            self._ways[node] = FailoverBmc(*ways, clock=self.clock, hooks=hooks)
+        return self.between(self._ways[node])
+
+    async def _cut(self, node: NodeName) -> Receipt:
+        if not self.reaper.passes("before outlet"):
+            raise Killed("outlet")
+        assert self.outlet is not None
+        self.outlet(node)
+        if not self.reaper.passes("after outlet"):
+            raise Killed("outlet")
+        return Accepted(way="the command outlet (cycle)")
 
     def _mortal(self, wire: Wire) -> Wire:
         def fate(act: str) -> WireFate:
@@ -198,7 +225,8 @@ class Rig:
         return fate
 
     async def release(self, node: NodeName) -> None:
-        """Let go of nothing: simulated clients hold nothing."""
+        """Let go of the node's client, and of all that it remembers."""
+        self._ways.pop(node, None)
 
     def logbook(self) -> Logbook:
         """Read the journal as a process that starts now would."""
@@ -206,6 +234,7 @@ class Rig:
 
     def orchestrator(self) -> BundleOrchestrator:
         """Start a new orchestrator on what is there, as after a kill."""
+        self._ways.clear()
         logbook = self.logbook()
         worker = WorkerOrchestrator(
             logbook=logbook,

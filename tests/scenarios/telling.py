@@ -12,6 +12,7 @@ NAME.toml holds:
 * ``[bundles]``: images, and ``settings`` as a table, by bundle.
 * ``[[faults]]``: ``node`` and the lab's own words for a fault (``fault``, and its parameters).
 * ``[[silences]]``: ``node``, ``from`` and ``until``, in seconds: its BMC is not reachable.
+* ``ipmi``: whether there is a second way to every BMC (false); ``outlet``: whether its mains can be cut (false).
 * ``[[strangers]]``: ``node`` and ``component``: somebody else's update that runs when we begin.
 """
 
@@ -57,7 +58,10 @@ def play(name: str, folder: Path) -> tuple[Rig, str]:
         nodes(script.get("nodes", 1)),
         policy=Policy(**{**SHORT, **script.get("policy", {})}),
         personality=load_personality(script.get("make", "plain")),
+        ipmi=calm if script.get("ipmi") else None,
     )
+    if script.get("outlet"):
+        rig.outlet = lambda node: rig.rack.machine(node).cut_ac()
     rig.wires = {NodeName(s["node"]): _silence(rig, s["from"], s["until"]) for s in script.get("silences", ())}
     for committed in script.get("committed", ()):
         rig.clock.run(rig.assign(bundles[committed]))
@@ -153,8 +157,8 @@ def _words(event: ev.Event, rig: Rig) -> str | None:
 
 def _receipt(receipt: Receipt) -> str:
     match receipt:
-        case Accepted():
-            return "taken"
+        case Accepted(way=way):
+            return f"taken by {way}" if way.startswith(("IPMI", "the command")) else "taken"
         case Refused(reason, retry_after):
             return f"refused ({reason})" + ("" if retry_after is None else f", again in {retry_after:.0f} s")
         case Ambiguous(reason):

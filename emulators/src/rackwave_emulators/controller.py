@@ -66,6 +66,7 @@ class Controller:
 
     def _restarted(self) -> None:
         self.last_reset = max(int(self._timeline.time), self.last_reset + 1)
+        self._armory.mend(self._timeline.time)
         self._back()
         if flaps := self._armory.strike(BmcFlaps, at=self._timeline.time):
             self._flap(flaps, flaps.times)

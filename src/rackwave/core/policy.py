@@ -37,7 +37,7 @@ class Policy:
         write_limit: Upper bound on any element's own time limit.
         reset_timeout: From a reset to a completed POST. Memory training on large machines takes
             10 minutes; BMCs took 90 to over 200 s to come back (P36).
-        steady: How long a BMC must be back before it is trusted: it flaps (P36).
+        steady: How long a BMC that was away must have answered without a gap before it is trusted: it flaps (P36).
         effect_timeout: From a completed POST to the new version in the inventory, which lags by
             minutes on some (P46).
         unknown_timeout: How long something that decides may stay unreadable.

@@ -15,6 +15,7 @@ called again with it.
 from __future__ import annotations
 
 import itertools
+import math
 from typing import TypeAlias, assert_never
 
 from attrs import evolve, frozen
@@ -109,7 +110,8 @@ class Situation:
     *since* is when this process first looked at the attempt: time in which nobody looked is no
     patience spent, or one bad reading after a long outage of ours would condemn a node. *usual* is what
     the attempt's last step took before, in seconds, where anybody knows. *means* are those by which its
-    BMC may be restarted, *revived* when that was done of late.
+    BMC may be restarted, *revived* when that was done of late. *back* is when this process found it there
+    again after it was away: infinity while it is away.
     """
 
     node: NodeName
@@ -123,6 +125,7 @@ class Situation:
     usual: float | None = None
     means: tuple[Means, ...] = ()
     revived: tuple[float, ...] = ()
+    back: float = -math.inf
 
     def waited(self, moment: float | None = None) -> float:
         """Return for how long it has been watched since *moment*, or since the last news of the attempt."""
@@ -490,6 +493,9 @@ def _unless_refused(situation: Situation, act: Act) -> Decision:
     """Hold back a step that the BMC just refused: for good, or until it said to come back."""
     attempt, policy = situation.attempt, situation.policy
     last = attempt.steps[-1] if attempt.steps else None
+    unsteady = min(policy.steady - (situation.now - situation.back), policy.steady)
+    if unsteady > 0:
+        return Wait(unsteady, "the BMC was away a moment ago; one good answer proves nothing (P36)")
     if isinstance(act.step, ResetBmc):
         act = evolve(act, step=evolve(act.step, means=next_means(attempt, situation.means)))
     if last is None or not isinstance(last.receipt, Refused) or type(last.step) is not type(act.step):

@@ -8,6 +8,7 @@ the lease checked, before a request that changes anything leaves.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias, assert_never
 
@@ -75,6 +76,7 @@ class WorkerOrchestrator:
         self._clock = clock
         self._leave = leave
         self._since: dict[NodeName, tuple[AttemptId, float]] = {}
+        self._back: dict[NodeName, float] = {}
 
     async def turn(
         self, bmc: Bmc, bundle: Bundle, policy: Policy, *, check_lease: Callable[[], Awaitable[None]]
@@ -95,11 +97,21 @@ class WorkerOrchestrator:
                 attempt = self._attempt(node)
                 now = self._clock.now()
                 since = self._watched_since(node, attempt, now)
-                usual = self._logbook.ledger.usual(node)
-                revived = self._logbook.node(node).revived
-                decision = decide(
-                    Situation(node, attempt, bundle, policy, now, seen, holding, since, usual, bmc.means, revived)
+                situation = Situation(
+                    node,
+                    attempt,
+                    bundle,
+                    policy,
+                    now,
+                    seen,
+                    holding,
+                    since,
+                    usual=self._logbook.ledger.usual(node),
+                    means=bmc.means,
+                    revived=self._logbook.node(node).revived,
+                    back=self._back_since(node, seen, now),
                 )
+                decision = decide(situation)
                 match decision:
                     case See(look):
                         seen = seen.with_more(await bmc.observe(look))
@@ -133,6 +145,15 @@ class WorkerOrchestrator:
         if known is None or known[0] != attempt.id:
             known = self._since[node] = (attempt.id, now)
         return known[1]
+
+    def _back_since(self, node: NodeName, seen: Observation, now: float) -> float:
+        """Return since when *node*'s BMC has answered without a gap that this process saw (P36)."""
+        before = self._back.get(node, -math.inf)
+        if seen.is_away:
+            before = self._back[node] = math.inf
+        elif before == math.inf:
+            before = self._back[node] = now
+        return before
 
     async def _act(
         self,

@@ -94,6 +94,10 @@ class Armory:
             woken.append(fault)
         return tuple(woken)
 
+    def mend(self, at: float) -> None:
+        """Remove what is in force and was to last until the BMC restarts."""
+        self._armed = tuple(a for a in self._armed if not (getattr(a.fault, "until_restart", False) and a.in_force(at)))
+
     def in_force(self, kind: type[F], *, at: float) -> tuple[F, ...]:
         """Return the faults of *kind* that are in force, without striking."""
         return tuple(a.fault for a in self._armed if isinstance(a.fault, kind) and a.in_force(at))

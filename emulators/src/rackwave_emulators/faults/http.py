@@ -161,7 +161,7 @@ class AccountLocks(Fault):
 
 @frozen(kw_only=True)
 class RedfishDead(Fault):
-    """The Redfish service does not answer; the host, and IPMI, go on."""
+    """The Redfish service does not answer; the host, and IPMI, go on. *until_restart*: of the BMC, which mends it."""
 
     id = "redfish-dead"
     story = "Redfish is dead while IPMI still answers"
@@ -170,3 +170,4 @@ class RedfishDead(Fault):
 
     count: int | None = None
     how: Silence = Silence.RESET
+    until_restart: bool = False

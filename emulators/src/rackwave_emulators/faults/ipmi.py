@@ -29,7 +29,7 @@ class IpmiPacketLost(Fault):
 
 @frozen(kw_only=True)
 class IpmiSilent(Fault):
-    """The IPMI port does not answer at all; the host, and Redfish, go on."""
+    """The IPMI port does not answer at all; the host, and Redfish, go on. *until_restart*: as for redfish-dead."""
 
     id = "ipmi-silent"
     story = "IPMI is dead while Redfish still answers"
@@ -37,6 +37,7 @@ class IpmiSilent(Fault):
     pathologies = ("P39",)
 
     count: int | None = None
+    until_restart: bool = False
 
 
 @frozen(kw_only=True)

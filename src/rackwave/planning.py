@@ -88,8 +88,9 @@ class RackPlanner:
             for look in [full_look(bundle) for bundle in bundles] or [Look()]:
                 seen = seen.with_more(await bmc.observe(look))
         except (NodeError, SecretError) as error:
+            why = f"{error} {error.advice}".rstrip()
             for look in [full_look(bundle) for bundle in bundles] or [Look()]:
-                seen = seen.with_more(Observation.blank(self._clock.now(), str(error), look))
+                seen = seen.with_more(Observation.blank(self._clock.now(), why, look))
         finally:
             await self._bmcs.release(node)
         drift = {bundle.id.lineage: _drift(node, bundle, seen) for bundle in bundles}

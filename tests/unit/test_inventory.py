@@ -7,8 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rackwave.bmc.hook import HookCommand
+from rackwave.core.access import AccessPolicy
 from rackwave.core.identity import Lineage, NodeName
 from rackwave.core.node import Selector
+from rackwave.core.pin import Trust
 from rackwave.errors import InventoryError, UsageError
 from rackwave.inventory import Inventory, load_inventory, parse_inventory, select
 from rackwave.inventory.ranges import LIMIT, count, expand
@@ -90,6 +92,18 @@ def test_defaults_and_what_overrides_them() -> None:
         spare.insecure_http,
     )
     assert "http://127.0.0.9:8000" == spare.bmc_url
+
+
+def test_how_bmcs_are_believed_and_treated() -> None:
+    """A node is verified unless it says "pin"; [access] is for all of them."""
+    text = "[defaults]\nca = 'ca.pem'\n[access]\nin_flight = 7\nrepin = 'never'\n" + _node("tls = 'pin'\nca = ''")
+    pinned = _parse(text)
+    plain = _parse(_RACKS)
+
+    assert (Trust.PIN, None) == (pinned.nodes[0].trust, pinned.nodes[0].ca)
+    assert AccessPolicy(in_flight=7, repin="never") == pinned.access
+    assert (Trust.CA, Trust.NOBODY) == (plain.nodes[0].trust, plain.nodes[-1].trust)
+    assert ("x", AccessPolicy()) == (plain.nodes[0].site, plain.access)
 
 
 def test_lineages_become_selectors() -> None:
@@ -212,6 +226,16 @@ _REFUSED = [
     (_node("labels = { a = 1 }"), "labels 'a' is a number", "texts"),
     (_node("labels = 'a'"), "'labels' is no table", "[labels]"),
     (_node("vendor = ['x']"), "'vendor' is a list", "quotation"),
+    (_node("tls = 'none'"), "'tls' is 'none'", "nothing drops verification"),
+    (_node("tls = true"), "'tls' is true or false", "quotation"),
+    (_node("tls = 'pin'\nca = 'ca.pem'"), "exclude one another", "needs no pin"),
+    ("[defaults]\nca = 'ca.pem'\n" + _node("tls = 'pin'"), "exclude one another", 'ca = ""'),
+    (_node("tls = 'pin'\ninsecure_http = true"), "exclude one another", "Without TLS"),
+    (_node() + "[access]\nin_fligt = 2\n", "unknown key 'in_fligt'", "'in_flight'"),
+    (_node() + "[access]\nin_flight = 0\n", "in_flight is 0", "from 1"),
+    (_node() + "[access]\nin_flight = true\n", "in_flight is True", "from 1"),
+    (_node() + "[access]\nrepin = 'always'\n", "repin is 'always'", "never"),
+    (_node() + "[access]\nrepin = []\n", "repin is []", "never"),
     (_node("insecure_http = 'yes'"), "'insecure_http' is a text", "true or false"),
     (_node(bmc="http://10.0.0.1"), "without TLS", "insecure_http"),
     (_node(bmc="10.0.0.1"), "'bmc' is '10.0.0.1'", "https://"),

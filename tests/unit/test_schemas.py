@@ -79,6 +79,7 @@ def printed(tmp_path: Path) -> Iterator[dict[str, list[Any]]]:
         rackwave("rollouts", "rollout", "resume")
         rackwave("history", "history")
         rackwave("doctor", "doctor")
+        rackwave("pins", "pin", "list")
         rackwave("discover", "discover", lab.stations[0].url.removeprefix("https://"))
         rackwave("inventory-list", "inventory", "list")
         rackwave("quirk-list", "quirk", "list")

@@ -45,6 +45,7 @@ _COMMANDS = {
     "release": ("nodes", "release"),
     "discover": ("inventories", "discover"),
     "inventory": ("inventories", "inventory"),
+    "pin": ("pins", "pin"),
     "hold": ("holds", "hold"),
     "unhold": ("holds", "unhold"),
     "doctor": ("doctor", "doctor"),

@@ -66,6 +66,9 @@ def _note(status: NodeStatus) -> str:
     told = [words(history.hold)] if history.hold is not None else []
     if history.held_back:
         told.append(f"waits: {history.held_back}")
+    seen = status.seen
+    if seen is not None and isinstance(seen.power, Unknown) and isinstance(seen.health, Unknown):
+        told.append(seen.power.reason)  # nothing was read, and the table has no room to say so in every column
     return "; ".join(told) or status.held_by
 
 

@@ -15,6 +15,7 @@ from ..core.access import AccessPolicy
 from ..core.bundle import frozen_map
 from ..core.identity import NodeName
 from ..core.node import Node, Selector
+from ..core.pin import Trust
 from ..drain import DrainConfig
 from ..errors import UsageError
 from ..serving.config import ServingConfig
@@ -49,6 +50,15 @@ class ManagedNode:
     def has_redfish(self) -> bool:
         """Whether its BMC speaks Redfish."""
         return urlsplit(self.bmc_url).scheme != IPMI
+
+    @property
+    def trust(self) -> Trust:
+        """How its BMC is believed."""
+        if not self.has_redfish:
+            return Trust.PASSWORD
+        if self.insecure_http:
+            return Trust.NOBODY
+        return Trust.PIN if self.pinned else Trust.CA
 
     @property
     def site(self) -> str:

@@ -31,6 +31,7 @@ from .core.identity import BundleId, Lineage, NodeName, RolloutId
 from .core.node import Node
 from .core.pin import PinGround, PinStatus, Trust, fingerprint
 from .core.policy import Policy
+from .core.receipt import Accepted
 from .core.recovery import POLICIES
 from .core.report import NodeStatus, RackPlan, RolloutReport
 from .core.selection import refusal
@@ -38,7 +39,7 @@ from .drain import DrainHook
 from .engine.leases import Holder
 from .engine.logbook import Logbook
 from .engine.logins import KEY_FILE, Fingerprints
-from .errors import PlanRefusedError, StateError, UsageError
+from .errors import PlanRefusedError, RackwaveError, StateError, UsageError
 from .fleet import Fleet
 from .inventory import Inventory, load_inventory
 from .leave import NodeLeave, words
@@ -301,6 +302,28 @@ class Automation:
         released = tuple(each.node for each in chosen if each.quarantined is not None or each.refused_logins)
         await self.logbook.record(*(Released(name, reason, self._by) for name in released))
         return released
+
+    async def locate(self, nodes: str, *, on: bool) -> list[tuple[NodeName, str]]:
+        """Switch the locator light of nodes; for each, why it could not be, or nothing.
+
+        No lease is taken: a light changes nothing that a rollout looks at.
+        """
+
+        async def one(node: Node) -> tuple[NodeName, str]:
+            refusals = []
+            try:
+                for panel in await self.fleet.panels(node.name):
+                    receipt = await panel.set_indicator(on=on)
+                    if isinstance(receipt, Accepted):
+                        return node.name, ""
+                    refusals.append(receipt.reason)  # a light may be switched twice: what is unclear is tried again
+            except RackwaveError as error:
+                refusals.append(f"{error} {error.advice}".strip())
+            finally:
+                await self.fleet.release(node.name)
+            return node.name, "; ".join(refusals)
+
+        return await each(one, self.fleet.select(nodes))
 
     # -- holds -----------------------------------------------------------------------------------------
 

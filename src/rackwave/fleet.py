@@ -21,7 +21,7 @@ from .engine.logins import Fingerprints, JournalledLogins
 from .engine.pins import JournalledKeys
 from .errors import InventoryError, NodeError
 from .inventory import Inventory, ManagedNode, select
-from .ports import Clock, Credentials, Means, Secrets
+from .ports import Clock, Credentials, Means, Panel, Secrets
 
 
 class Fleet:
@@ -112,6 +112,12 @@ class Fleet:
     async def ipmi(self, node: NodeName) -> IpmiBmc | None:
         """Return the IPMI side of *node*'s BMC; None where the inventory names none."""
         return (await self._pool.get(node)).ipmi
+
+    async def panels(self, node: NodeName) -> tuple[Panel, ...]:
+        """Return every way to *node*'s panel, the one to be tried first in front."""
+        found = await self._pool.get(node)
+        redfish = (found.redfish.panel,) if found.redfish is not None else ()
+        return (*redfish, *((found.ipmi,) if found.ipmi is not None else ()))
 
     async def release(self, node: NodeName) -> None:
         """Close the adapter of *node* and the session it holds."""

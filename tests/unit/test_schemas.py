@@ -81,6 +81,7 @@ def printed(tmp_path: Path) -> Iterator[dict[str, list[Any]]]:
         rackwave("doctor", "doctor")
         rackwave("pins", "pin", "list")
         rackwave("discover", "discover", lab.stations[0].url.removeprefix("https://"))
+        rackwave("inspect", "inspect", "r1n01")
         rackwave("inventory-list", "inventory", "list")
         rackwave("quirk-list", "quirk", "list")
         rackwave("quirk-explain", "quirk", "explain", "r1n01")

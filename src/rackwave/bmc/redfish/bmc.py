@@ -29,6 +29,7 @@ from .panel import RedfishPanel
 from .patch import Patcher
 from .resources import Service
 from .session import OnSession, Session
+from .surveyor import Surveyor
 from .tracker import Tracker
 from .transport import Budget, Timeouts, Transport
 from .trust import SystemTrust, TlsTrust
@@ -93,6 +94,7 @@ class RedfishBmc:
         self._events = EventStream(self.session, self.service, clock)
         self._installed: dict[ComponentName, str] = {}
         self.updater = Updater(self.session, self.service, clock, patcher, prefer)
+        self.surveyor = Surveyor(self.service, updater=self.updater, bios=self._bios, media=self.media)
         self._tracker = Tracker(self.session, self.service, clock)
         self._lent: list[Callable[[], None]] = []
         self._is_away = False

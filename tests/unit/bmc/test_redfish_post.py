@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from scripted_bmc import MANAGER, SYSTEM, Reply, ScriptedBmc, client
 
-from rackwave.core.observation import Look, Observation, Post, Unknown
+from rackwave.core.observation import Lack, Look, Observation, Post, Unknown
 
 LIFECYCLE = f"{MANAGER}/Oem/Dell/DellLCService"
 STATUS = f"{LIFECYCLE}/Actions/DellLCService.GetRemoteServicesAPIStatus"
@@ -80,6 +80,17 @@ def test_the_standard_comes_first():
     assert Post.RUNNING is own.post
 
 
+@pytest.mark.parametrize(
+    ("word", "os"),
+    [("InPost", False), ("FinishedPost", Unknown("the service tells POST alone")), ("Unknown", None)],
+)
+def test_an_operating_system_beside_a_witness_of_post(word: str, os: bool | Unknown | None):
+    """In POST no operating system runs; after it that is not known, and not worth another way's answer at each look."""
+    (seen,) = looked(of_make("HPE", Oem={"Hpe": {"PostState": word}}))
+
+    assert (Unknown("the service has no BootProgress", Lack.ABSENT) if os is None else os) == seen.os
+
+
 def test_a_host_without_power_is_not_asked_for_post():
     """No power, no POST, and no action to find it out."""
     server = of_idrac(PowerState="Off")
@@ -132,5 +143,16 @@ def test_an_idrac_without_lifecycle_controller():
 def test_boot_markers(vendor: str, system: dict[str, Any], boot: str | Unknown):
     """What is another after each boot is LastResetTime, else what a record knows, else unknown."""
     (seen,) = looked(of_make(vendor, **system))
+
+    assert boot == seen.boot
+
+
+@pytest.mark.parametrize(
+    ("word", "boot"), [("FinishedPost", "T1"), ("InPost", "after T1"), ("PowerOff", "T1"), ("Unknown", "T1")]
+)
+def test_a_marker_that_moves_late(word: str, boot: str):
+    """A marker that names the last boot that came through is told as the one after it while the host is in POST."""
+    oem = {"Hpe": {"PostState": word, "PostDiscoveryCompleteTimeStamp": "T1"}}
+    (seen,) = looked(of_make("HPE", Oem=oem, PowerState="Off" if word == "PowerOff" else "On"))
 
     assert boot == seen.boot

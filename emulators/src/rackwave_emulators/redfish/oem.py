@@ -76,7 +76,7 @@ def of_update_service(unit: Unit) -> dict[str, Any] | None:
     tasks = [task for task in unit.machine.tasks if task.step != "settings"]
     if tasks:
         newest = tasks[-1]
-        told["State"] = _HPE_UPDATE[newest.state]
+        told["State"] = _HPE_UPDATE.get(newest.state, "Updating")
         if not newest.ended:
             told["FlashProgressPercent"] = newest.percent
         else:
@@ -90,7 +90,9 @@ def of_task(unit: Unit, of: MachineTask) -> dict[str, Any] | None:
     if unit.machine.personality.rules.oem is not Oem.DELL:
         return None
     settings = of.step == "settings"
-    state = "Scheduled" if settings and not of.ended else _DELL_JOB[of.state]
+    # A task that waits for somebody, or says a word that nobody knows, says the same as a job.
+    word = _DELL_JOB.get(of.state, of.told_state) if of.told_state == of.state else of.told_state
+    state = "Scheduled" if settings and not of.ended else word
     return {
         "Dell": {
             "@odata.type": "#DellJob.v1_5_0.DellJob",

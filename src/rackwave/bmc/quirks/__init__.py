@@ -4,7 +4,18 @@
 `roster` chooses those that concern one BMC and merges them into one `Quirks`, whose defaults are the standard's.
 """
 
-from .quirks import PLAIN, ApplyTime, HttpPushForm, Naming, PostWitness, Quirks, TargetsSent, TaskWord, UpdateWay
+from .quirks import (
+    PLAIN,
+    ApplyTime,
+    BootMarker,
+    HttpPushForm,
+    Naming,
+    PostWitness,
+    Quirks,
+    TargetsSent,
+    TaskWord,
+    UpdateWay,
+)
 from .record import Facts, Record
 from .roster import Roster, Selection
 from .shipped import load_roster
@@ -12,6 +23,7 @@ from .shipped import load_roster
 __all__ = [
     "PLAIN",
     "ApplyTime",
+    "BootMarker",
     "Facts",
     "HttpPushForm",
     "Naming",

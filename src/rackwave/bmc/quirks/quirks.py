@@ -85,12 +85,23 @@ class PostWitness:
 
 
 @frozen
+class BootMarker:
+    """What is another after each boot where there is no LastResetTime: the *property* at a dotted path of the system.
+
+    *late*: it moves when POST is through, not when it begins. A host that is seen in POST is in the next boot then.
+    """
+
+    property: str
+    late: bool = False
+
+
+@frozen
 class Quirks:
     """What is different about one BMC. The defaults are the standard's behaviour (DSP0266, DSP2046).
 
     *components*: how a component is listed, by its name; ``*`` is for all the others.
-    *post*: where POST stands; *boot_marker*: a property of the ComputerSystem, as a dotted path, that is another
-    after each boot. They count where the standard's own are missing.
+    *post*: where POST stands; *boot_marker*: what is another after each boot. They count where the standard's own
+    are missing.
     *update_way*, *targets*, *http_push*: how images go over, and whether Targets are sent.
     *apply_time*: when what takes a host reset is to be applied; None: what the service lists decides.
     *start_update*: an upload is only verified, and begins by StartUpdate.
@@ -101,7 +112,7 @@ class Quirks:
 
     components: Mapping[str, Naming] = field(factory=dict, converter=frozen_map)
     post: PostWitness | None = None
-    boot_marker: str = ""
+    boot_marker: BootMarker | None = None
     update_way: UpdateWay = UpdateWay.AUTO
     targets: TargetsSent = TargetsSent.LISTED
     http_push: HttpPushForm = HttpPushForm.RAW

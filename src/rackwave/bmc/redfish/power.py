@@ -9,7 +9,7 @@ from attrs import evolve
 
 from ...core.observation import Health, Identity, Lack, Observation, Post, Power, Unknown
 from ...ports import ResetKind
-from ..quirks import PostWitness, Quirks
+from ..quirks import BootMarker, PostWitness, Quirks
 from .document import Document, dig, strings, text
 
 _POWER = {"On": Power.ON, "Off": Power.OFF, "PoweringOn": Power.CHANGING, "PoweringOff": Power.CHANGING}
@@ -43,13 +43,14 @@ def with_system(
 ) -> Observation:
     """Return *seen* with what a ComputerSystem document tells; *asked* is what else was asked how far POST is."""
     power = power_state(system)
+    how_far = post(system, power, quirks.post, asked)
     return evolve(
         seen,
         power=power,
-        post=post(system, power, quirks.post, asked),
+        post=how_far,
         health=health(system),
-        os=os_started(system, power),
-        boot=boot_marker(system, quirks.boot_marker),
+        os=os_started(system, power, None if quirks.post is None else how_far),
+        boot=boot_marker(system, quirks.boot_marker, how_far),
         identity=Identity(
             vendor=text(system, "Manufacturer") or Unknown("the system has no Manufacturer", Lack.ABSENT),
             model=text(system, "Model") or Unknown("the system has no Model", Lack.ABSENT),
@@ -104,20 +105,33 @@ def post(
     return Unknown("the service has no BootProgress", Lack.ABSENT)
 
 
-def boot_marker(system: Document, path: str) -> str | Unknown:
-    """What is another after each boot: LastResetTime, else what a quirk knows at the dotted *path*."""
+def boot_marker(system: Document, marker: BootMarker | None, how_far: Post | Unknown) -> str | Unknown:
+    """What is another after each boot: LastResetTime, else what a quirk knows.
+
+    A marker that is late still names the last boot that came through while the next is in POST. That one is
+    told as the one after it, or a boot that hangs in POST could never be seen to have begun.
+    """
     told = text(system, "LastResetTime")
-    if told is None and path:
-        found = dig(system, *path.split("."))
-        told = str(found) if type(found) is int else text(system, *path.split("."))
+    if told is None and marker is not None:
+        path = marker.property.split(".")
+        found = dig(system, *path)
+        told = str(found) if type(found) is int else text(system, *path)
+        if told is not None and marker.late and how_far in (Post.RUNNING, Post.FAILED):
+            told = f"after {told}"
     return told or Unknown("the system has no LastResetTime", Lack.ABSENT)
 
 
-def os_started(system: Document, power: Power | Unknown) -> bool | Unknown:
-    """Whether BootProgress says that an operating system was started."""
+def os_started(system: Document, power: Power | Unknown, witnessed: Post | Unknown | None = None) -> bool | Unknown:
+    """Whether an operating system was started, by BootProgress, or by how far a quirk's witness saw POST.
+
+    In POST none runs. After it one may: a service that tells POST alone leaves that unknown, and is not
+    said to lack it, so that no other way is asked at each look for what decides so little.
+    """
     if power is Power.OFF:
         return False
     word = text(system, "BootProgress", "LastState")
+    if word not in _POST and isinstance(witnessed, Post):
+        return Unknown("the service tells POST alone") if witnessed is Post.COMPLETE else False
     if word is None:
         return Unknown("the service has no BootProgress", Lack.ABSENT)
     return word in ("OSBootStarted", "OSRunning") if word in _POST else Unknown(f"BootProgress is {word}")

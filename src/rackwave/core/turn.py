@@ -389,6 +389,14 @@ def _decide_booting(situation: Situation) -> Decision | None:
             if next_means(attempt, situation.means, but=last.step.means) is not None:
                 return Resolve(last.number, Outcome.NEVER_STARTED, f"{late}; the BMC runs on as before (P38)")
             return Finish(AttemptResult.FAILED, (late,))
+        if (
+            isinstance(last.step, ResetHost)
+            and seen.post in (Post.RUNNING, Post.NOT_RUNNING)
+            and was_effective(last, seen)
+        ):
+            # Many makes tell a hang in POST as POST that goes on. The restart happened all the same: what
+            # waited for it waits no more, and what comes of it is for the gate to judge.
+            return Resolve(last.number, Outcome.DONE, f"restarted; {late}")
         return _revival(situation, late) or Finish(AttemptResult.FAILED, (late, *tale(attempt)))
     left = policy.reset_timeout - situation.waited(last.last_at)
     usual = situation.usual if last is attempt.steps[-1] else None
@@ -415,8 +423,10 @@ def _decide_gate(situation: Situation) -> Decision:
                 return situation.wait(f"{why}; it may pass", policy.effect_timeout)
             return Finish(AttemptResult.FAILED, (why,))
         case NotYet(why):
-            if waited <= policy.reset_timeout:
-                return situation.wait(why, policy.reset_timeout)
+            resets = _planned_resets(attempt)
+            since = resets[-1].last_at if resets and isinstance(resets[-1].step, ResetHost) else None
+            if situation.waited(since) <= policy.reset_timeout:
+                return situation.wait(why, policy.reset_timeout, moment=since)
             return Finish(AttemptResult.FAILED, (f"{why}, for {policy.reset_timeout:.0f} s",))
         case NotKnown(why):
             return _patience(situation, why, AttemptResult.FAILED)

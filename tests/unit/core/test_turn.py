@@ -202,7 +202,18 @@ def test_a_post_that_began_in_our_absence_is_given_its_time() -> None:
     booting = evolve(OLD, boot="boot-2", post=Post.RUNNING)
 
     assert "Wait" == what(turn(begun, booting, 7200.0, since=7200.0))
-    assert "Finish failed" == what(turn(begun, booting, 7200.0 + POLICY.reset_timeout + 1, since=7200.0))
+    assert "Resolve 2 done" == what(turn(begun, booting, 7200.0 + POLICY.reset_timeout + 1, since=7200.0))
+
+
+def test_a_hang_in_post_is_told_as_a_restart_and_a_failure() -> None:
+    """POST that never ends after our restart: that one is seen to have happened, so that the way back is not barred."""
+    reset = record(2, host_reset(), taken(None), at=10.0)
+    hangs = evolve(NEW, boot="boot-2", post=Post.RUNNING)
+    late = 10.0 + POLICY.reset_timeout + 1
+
+    assert "Resolve 2 done" == what(turn(attempt(BEGUN, DONE_WRITE, reset), hangs, late))
+    assert "Finish failed" == what(turn(attempt(BEGUN, DONE_WRITE, evolve(reset, outcome=Outcome.DONE)), hangs, late))
+    assert "Finish failed" == what(turn(attempt(BEGUN, DONE_WRITE, reset), evolve(hangs, boot=OLD.boot), late))
 
 
 def test_refusals_of_long_ago_do_not_count_against_one_of_now() -> None:

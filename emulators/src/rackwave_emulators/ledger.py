@@ -11,7 +11,9 @@ component is unresolved, or a second write of one digest within one attempt"), i
 * It is a ``repeat`` if bytes of the same digest were already programmed into the same component
   within the same attempt. A request whose image never came or never verified wrote no digest.
 * The lab learns the attempt from the image's name alone: a URL path segment or file name that
-  contains ``attempt-<id>``. Everything without it belongs to attempt ``""``.
+  contains ``attempt-<id>``. HPM.1 has no place for one: attempt ``""``. There an image programmed in
+  between ends the attempt, since nobody writes another image in the midst of a try; the same bytes twice
+  in a row are a repeat.
 """
 
 from __future__ import annotations
@@ -88,15 +90,14 @@ def double_flash(record: WriteRecord, others: tuple[WriteRecord, ...]) -> Double
     earlier = (other for other in same if other.accepted < record.accepted)
     if any(other.resolved is None or other.resolved > record.accepted for other in earlier):
         return DoubleFlash.OVERLAP
+    if record.flashed is None:
+        return None
     # An image may be long on its way: of two, the one that is programmed later repeats the other.
-    if record.flashed is not None and any(
-        other.flashed is not None
-        and other.flashed < record.flashed
-        and (other.attempt, other.digest) == (record.attempt, record.digest)
-        for other in same
-    ):
-        return DoubleFlash.REPEAT
-    return None
+    before = [other for other in same if other.flashed is not None and other.flashed < record.flashed]
+    if not record.attempt:
+        before = sorted(before, key=lambda other: other.flashed or 0)[-1:]
+    is_repeat = any((other.attempt, other.digest) == (record.attempt, record.digest) for other in before)
+    return DoubleFlash.REPEAT if is_repeat else None
 
 
 class Ledger:

@@ -136,3 +136,17 @@ def test_the_first_end_of_a_write_counts() -> None:
 
     assert WriteResult.ACTIVATED is ledger[number].result
     assert ledger[number].resolved_at == 1.0
+
+
+@pytest.mark.parametrize(
+    ("digests", "repeats"), [((ONE, ONE), True), ((ONE, TWO, ONE), False), ((ONE, TWO, TWO), True)]
+)
+def test_without_an_attempt_another_image_ends_one(digests: tuple[Digest, ...], repeats: bool) -> None:
+    """HPM.1 tells no attempt: the same bytes twice in a row are a repeat, forth and back are not."""
+    ledger = Ledger()
+    for digest in digests:
+        number = accept(ledger, attempt="")
+        flash(ledger, number, digest)
+        activate(ledger, number)
+
+    assert ({number: DoubleFlash.REPEAT} if repeats else {}) == ledger.double_flashes()

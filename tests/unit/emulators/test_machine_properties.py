@@ -70,7 +70,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.machine = Machine("n1", self.clock, personality=attrs.evolve(plain, rules=rules))
         self.waiting: list[tuple[MachineTask, str, str]] = []
         self.offered: dict[str, set[str]] = {name: {"1.0.0"} for name in ("BIOS", "BMC", "NIC")}
-        self.programmed: set[tuple[str, str, str]] = set()
+        self.programmed: list[tuple[str, str, str]] = []
         self.tasks: list[MachineTask] = []
         self.ends: dict[int, tuple[TaskState, float | None]] = {}
         self.flashes = 0
@@ -127,9 +127,10 @@ class AnyOrder(RuleBasedStateMachine):
             return
         self.offered[component].add(version)
         self.flashes += 1
-        if (component, attempt, version) in self.programmed:
+        before = [each for each in self.programmed if each[0] == component]
+        if (component, attempt, version) in (before if attempt else before[-1:]):
             self.doubles.add(task.record)
-        self.programmed.add((component, attempt, version))
+        self.programmed.append((component, attempt, version))
 
     def fetch_fails(self) -> bool:
         """Whether the next image will not arrive."""

@@ -144,6 +144,7 @@ class Fleet:
             lambda: self._secrets.resolve(managed.ipmi_credentials),
             clock=self._clock,
             threads=self._threads,
+            memory=JournalledLogins(managed.name, self._logbook, self._fingerprints, self._clock),
         )
 
     def _redfish(self, managed: ManagedNode) -> RedfishBmc:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from attrs import field, frozen
 
 from rackwave.bmc.ipmi import session as ipmi_session
 from rackwave.bmc.ipmi.endpoint import Endpoint
@@ -20,7 +21,7 @@ from rackwave.core.observation import Look, Power, Unknown
 from rackwave.core.power import PowerAct
 from rackwave.core.receipt import Accepted, Ambiguous, Ground, Refused
 from rackwave.errors import BmcLoginError, UsageError
-from rackwave.ports import ResetKind
+from rackwave.ports import Credentials, ResetKind
 
 BACKENDS = [
     pytest.param(
@@ -90,6 +91,54 @@ def test_a_password_that_is_too_long_is_not_sent(on_ipmi: Any, backend: str) -> 
         assert secret not in str(caught.value)
 
     on_ipmi(scenario, backend=backend)
+
+
+@frozen
+class Notes:
+    """A memory of logins that a test can read."""
+
+    told: list[Credentials] = field(factory=list)
+
+    async def why_not(self, credentials: Credentials) -> str | None:
+        return "it was refused before" if credentials in self.told else None
+
+    async def refused(self, credentials: Credentials, reason: str) -> str:
+        self.told.append(credentials)
+        return f"do something about it ({reason})"
+
+
+def test_a_refused_login_outlives_its_process(on_ipmi: Any) -> None:
+    """P34: what the memory knows is not sent by a later process; it is remembered apart from Redfish's."""
+    notes = Notes()
+
+    async def scenario(bench: Any) -> None:
+        with pytest.raises(BmcLoginError) as first:
+            await bench.make("wrong", memory=notes).observe(Look())
+        once = bench.truth()["ipmi"]["datagrams"]
+        with pytest.raises(BmcLoginError, match="it was refused before"):
+            await bench.make("wrong", memory=notes).observe(Look())
+
+        assert once == bench.truth()["ipmi"]["datagrams"]
+        assert "do something about it (over IPMI)" == first.value.advice
+        assert [Credentials("admin over IPMI", "wrong")] == notes.told
+
+    on_ipmi(scenario)
+
+
+def test_what_does_not_fit_is_no_refusal(on_ipmi: Any) -> None:
+    """A password that IPMI cannot carry was never sent: nothing is remembered against it."""
+    notes = Notes()
+
+    async def scenario(bench: Any) -> None:
+        with pytest.raises(BmcLoginError, match="up to 20 bytes"):
+            await bench.make("x" * 21, memory=notes).observe(Look())
+        with pytest.raises(BmcLoginError, match="up to 20 bytes"):
+            await bench.make("x" * 21, memory=notes).reset_host(ResetKind.ON)
+
+        assert [] == notes.told
+        assert 0 == bench.truth()["ipmi"]["datagrams"]
+
+    on_ipmi(scenario)
 
 
 def test_a_changed_password_is_tried(on_ipmi: Any) -> None:

@@ -24,7 +24,7 @@ from ...errors import (
     BundleError,
     NodeError,
 )
-from ...ports import Clock, Credentials, Image, Means, ResetKind
+from ...ports import Clock, Credentials, Image, LoginMemory, Means, ResetKind
 from . import completion, device, fru, panel, presence
 from .chassis import Chassis, ChassisStatus
 from .endpoint import Endpoint
@@ -71,6 +71,7 @@ class IpmiBmc:
         backend: ``native`` (python-ipmi), ``ipmitool``, or ``auto``: the first that is there.
         link: a link instead of the backend's.
         is_there: asks whether a BMC answers at all.
+        memory: what became of logins in earlier processes.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class IpmiBmc:
         backend: Backend = "auto",
         link: Link | None = None,
         is_there: Presence = presence.answers,
+        memory: LoginMemory | None = None,
     ) -> None:
         self._node = node
         self._clock = clock
@@ -97,6 +99,7 @@ class IpmiBmc:
             threads=threads,
             link=link or LazyLink(node, endpoint, suites=cipher_suites, backend=backend),
             is_there=is_there,
+            memory=memory,
         )
         self.chassis = Chassis(self.session)
         self.hpm = Hpm(self.session, clock)

@@ -15,7 +15,7 @@ from ...errors import BmcAmbiguousError, BmcAnswerError, BmcLoginError, BmcRefus
 from ...ports import Credentials
 from .completion import LENGTH
 from .endpoint import Endpoint
-from .link import MAX_PASSWORD, READ, SUITES, Patience
+from .link import READ, SUITES, Patience
 
 _LOGIN = Patience(1.0, 4)
 _SETUP = 6
@@ -74,12 +74,6 @@ class IpmitoolLink:
         """Find the cipher suite with which the BMC answers (`Link.open`)."""
         with self._busy:
             self._credentials = None
-            if len(credentials.password.encode()) > MAX_PASSWORD:
-                raise BmcLoginError(
-                    f"{self.node}: IPMI takes passwords up to {MAX_PASSWORD} bytes",
-                    node=self.node,
-                    advice="Give this BMC an account that fits, and name it in the inventory.",
-                )
             for suite in self._suites:
                 self._suite = suite
                 try:

@@ -20,6 +20,15 @@ MAX_PASSWORD = 20
 """Bytes of a user name and a password in IPMI 2.0 (22.28, 22.30)."""
 
 
+def why_unfit(credentials: Credentials) -> str | None:
+    """Return why *credentials* cannot be an account's over IPMI; None: they may be."""
+    if len(credentials.username.encode()) > MAX_NAME:
+        return f"IPMI takes user names up to {MAX_NAME} bytes"
+    if len(credentials.password.encode()) > MAX_PASSWORD:
+        return f"IPMI takes passwords up to {MAX_PASSWORD} bytes"
+    return None
+
+
 @frozen
 class Patience:
     """How long to wait for one answer, in seconds, and how often to send in all."""
@@ -47,7 +56,7 @@ class Link(Protocol):
         ...
 
     def open(self, credentials: Credentials) -> None:
-        """Log in; a session that is open is dropped first.
+        """Log in with credentials that fit (`why_unfit`); a session that is open is dropped first.
 
         Raises:
             BmcLoginError: the BMC refused the credentials.

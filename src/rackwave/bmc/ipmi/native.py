@@ -35,7 +35,7 @@ from ...errors import BmcAmbiguousError, BmcAnswerError, BmcLoginError, BmcRefus
 from ...ports import Credentials
 from .completion import words
 from .endpoint import Endpoint
-from .link import MAX_NAME, MAX_PASSWORD, READ, SUITES, Patience
+from .link import READ, SUITES, Patience
 
 _NETFN_APP = 0x06
 _CLOSE_SESSION, _CIPHER_SUITES_OF_CHANNEL = 0x3C, 0x54
@@ -211,12 +211,6 @@ class NativeLink:
         with self._busy:
             self._abandon()
             name, password = credentials.username.encode(), credentials.password.encode()
-            if len(name) > MAX_NAME or len(password) > MAX_PASSWORD:
-                raise BmcLoginError(
-                    f"{self.node}: IPMI takes user names up to {MAX_NAME} bytes and passwords up to {MAX_PASSWORD}",
-                    node=self.node,
-                    advice="Give this BMC an account that fits, and name it in the inventory.",
-                )
             session = Session()
             session.set_session_type_rmcp(self._endpoint.host, self._endpoint.port)
             session.set_auth_type_user(name, password)

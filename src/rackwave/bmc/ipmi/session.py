@@ -3,8 +3,9 @@
 Rules:
 
 - Nobody is logged in to whom the BMC does not answer: presence is asked first, on the loop.
-- A refused login is final (P34): it is remembered with the credentials that were refused, and nothing is
-  sent again until the credentials differ.
+- A refused login is final (P34): it is remembered with the credentials that were refused, here and in the
+  `LoginMemory` for later processes, and nothing is sent again until the credentials differ. It says nothing
+  of Redfish: an account may be let in by one protocol alone.
 - A read that is not answered is asked again in a new session, once: a BMC that has forgotten a session is
   silent to it (P31). What acts is sent once, right after a read that showed the session to be alive.
 - Sessions live for a minute on BMCs without use. One that we have not used for some time is ended and
@@ -22,10 +23,10 @@ from typing import TypeVar
 from attrs import frozen
 
 from ...errors import BmcAmbiguousError, BmcAnswerError, BmcLoginError, BmcRefusedError, BmcUnreachableError
-from ...ports import Clock, Credentials
+from ...ports import Clock, Credentials, LoginMemory
 from . import completion, presence
 from .endpoint import Endpoint
-from .link import ONCE, READ, Link, Patience
+from .link import ONCE, READ, Link, Patience, why_unfit
 from .presence import Presence
 from .threads import Threads
 
@@ -63,6 +64,7 @@ class Session:
         threads: Threads,
         link: Link,
         is_there: Presence = presence.answers,
+        memory: LoginMemory | None = None,
     ) -> None:
         self.node = node
         self.endpoint = endpoint
@@ -73,6 +75,7 @@ class Session:
         self._threads = threads
         self._link = link
         self._is_there = is_there
+        self._memory = memory
         self._one = asyncio.Lock()
         self._open = False
         self._used = 0.0
@@ -194,8 +197,7 @@ class Session:
         if self._open and self._clock.monotonic() - self._used <= IDLE:
             return False
         credentials = self._credentials()
-        if self._refused is not None and self._refused[0] == credentials:
-            raise self._refused[1]
+        await self._check(credentials)
         if self._open:
             self._open = False
             await self._threads.run(self._link.close)
@@ -205,8 +207,7 @@ class Session:
         try:
             await self._threads.run(partial(self._link.open, credentials))
         except BmcLoginError as error:
-            self._refused = (credentials, error)
-            raise
+            raise await self._remembered(credentials, error) from error
         except asyncio.CancelledError:
             self._open = True  # it may have come to one; `close` will see to it
             raise
@@ -215,11 +216,39 @@ class Session:
         self._used = self._clock.monotonic()
         return True
 
+    async def _check(self, credentials: Credentials) -> None:
+        """Raise where *credentials* must not be sent: they were refused, or cannot be an account's."""
+        if self._refused is not None and self._refused[0] == credentials:
+            raise self._refused[1]
+        if (unfit := why_unfit(credentials)) is not None:
+            advice = "Give this BMC an account that fits, and name it in the inventory ('ipmi_credentials')."
+            raise BmcLoginError(f"{self.node}: {unfit}", node=self.node, advice=advice)
+        if self._memory is not None and (why := await self._memory.why_not(_over_ipmi(credentials))) is not None:
+            advice = (
+                "Correct the credentials that the inventory refers to, or allow another try: "
+                f"'rackwave release {self.node} --reason …'."
+            )
+            raise BmcLoginError(f"{self.node}: {why}", node=self.node, advice=advice)
+
+    async def _remembered(self, credentials: Credentials, error: BmcLoginError) -> BmcLoginError:
+        """Remember that *credentials* were refused; the error to raise."""
+        more = ""
+        if self._memory is not None:
+            more = await self._memory.refused(_over_ipmi(credentials), "over IPMI")
+        refused = BmcLoginError(str(error), node=self.node, advice=more or error.advice)
+        self._refused = (credentials, refused)
+        return refused
+
     async def _located(self) -> Endpoint:
         """Look the host's name up, in our threads: asyncio would do it in those that everybody shares."""
         if self.endpoint.is_literal:
             return self.endpoint
         return await self._threads.run(partial(_look_up, self.node, self.endpoint))
+
+
+def _over_ipmi(credentials: Credentials) -> Credentials:
+    """What the memory knows of them as: Redfish may let the same account in."""
+    return Credentials(f"{credentials.username} over IPMI", credentials.password)
 
 
 def _look_up(node: str, endpoint: Endpoint) -> Endpoint:

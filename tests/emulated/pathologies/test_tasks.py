@@ -296,6 +296,25 @@ def test_p11_the_task_waits_for_ever(play, client, images, arm, state):
     play(scenario)
 
 
+@pytest.mark.parametrize("state", ["Suspended", "UserIntervention", "Interrupted"])
+@pytest.mark.parametrize("make", ["idrac", "ilo6"])
+def test_p11_is_told_by_makes_with_words_of_their_own(play, client, images, arm, make, state):
+    """Dell's job and iLO's update state have a word for a task that waits."""
+
+    async def scenario(lab, clock):
+        arm(lab, "P11", state=state, percent=30)
+        async with images.serving(), client(lab, basic="admin:password") as bmc:
+            await bmc.simple_update(images.url("bios2"), None)
+            await lab.transfers_done()
+            clock.advance(86_400)
+            (member,) = (await bmc.get(TASKS))["Members"]
+
+            assert state == (await bmc.get(member["@odata.id"]))["TaskState"]
+            assert 200 == (await bmc.ask("GET", UPDATES)).status
+
+    play(scenario, personality=make)
+
+
 @pytest.mark.pathology("P12", "the connection drops without an answer, and the task is there")
 def test_p12_the_answer_to_the_update_is_lost(play, client, images, arm):
     """A client that sends it again has the BMC flash twice: the second is refused here only because one runs."""

@@ -37,6 +37,7 @@ from rackwave_emulators.faults import (
     InventoryLags,
     IpmiSilent,
     JobPending,
+    KeepAliveDropped,
     LinkBreaks,
     LocationHidden,
     Lockdown,
@@ -172,7 +173,8 @@ _PLAYED: Mapping[type[Fault], _Staging] = {
     EtagTrouble: _Staging(Carries.SETTINGS, cannot=_without_settings),
     IfMatchOnAction: _Staging(avoids=lambda *_: "actions are sent without If-Match"),
     SessionsExpire: _Staging(given={"at": Moment.WRITE, "after": 5.0}),
-    CertificateChanges: _Staging(given={"at": Moment.WRITE}),
+    # A connection that stands goes on with the certificate it has seen.
+    CertificateChanges: _Staging(given={"at": Moment.WRITE}, also=(KeepAliveDropped(at=Moment.WRITE),)),
     BmcFlaps: _Staging(Carries.BMC),
     AcStays: _Staging(also=(NeedsAcCycle(),)),
     Lockdown: _Staging(Carries.BMC),

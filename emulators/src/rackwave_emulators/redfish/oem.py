@@ -33,6 +33,9 @@ _DELL_JOB = {
     TaskState.NEW: "Downloading",
     TaskState.RUNNING: "Running",
     TaskState.PENDING: "Scheduled",
+    TaskState.SUSPENDED: "Paused",
+    TaskState.USER_INTERVENTION: "Waiting",
+    TaskState.INTERRUPTED: "Paused",
     TaskState.COMPLETED: "Completed",
     TaskState.EXCEPTION: "Failed",
 }
@@ -40,6 +43,9 @@ _HPE_UPDATE = {
     TaskState.NEW: "Uploading",
     TaskState.RUNNING: "Updating",
     TaskState.PENDING: "Complete",
+    TaskState.SUSPENDED: "Updating",
+    TaskState.USER_INTERVENTION: "Updating",
+    TaskState.INTERRUPTED: "Updating",
     TaskState.COMPLETED: "Complete",
     TaskState.EXCEPTION: "Error",
 }

@@ -188,7 +188,8 @@ class Updates:
         if word := self._armory.strike(TaskWord, at=now):
             task.word = word.word
         if self._armory.strike(TwoTasks, at=now):
-            task.step, task.starts_itself = "verify", True
+            # Where the request is to wait for StartUpdate, that is what makes the second task.
+            task.step, task.starts_itself = "verify", hold is not Hold.STARTED
         self._transfers[record] = task
         return task
 

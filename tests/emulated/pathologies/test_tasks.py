@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+
+import aiohttp
 import pytest
 
 from emulated.pathologies.raw import (
@@ -352,3 +355,25 @@ def test_p19_one_upload_creates_two_tasks(play, client, images, arm):
             assert ["Completed", "Running"] == states
 
     play(scenario)
+
+
+@pytest.mark.pathology("P19", "the second task only at StartUpdate, where the upload asked for that")
+def test_p19_begins_no_update_that_is_to_wait(play, client, images, arm):
+    """An upload that asks for OnStartUpdateRequest is verified, and written only when it is started."""
+
+    async def scenario(lab, clock):
+        arm(lab, "P19")
+        parameters = {"Targets": [], "@Redfish.OperationApplyTime": "OnStartUpdateRequest"}
+        form = aiohttp.FormData()
+        form.add_field("UpdateParameters", json.dumps(parameters), content_type="application/json")
+        form.add_field("UpdateFile", (images.directory / "bios2").read_bytes(), filename="bios2")
+        async with client(lab) as bmc:
+            await bmc.log_in()
+            await bmc.ask("POST", (await bmc.get(UPDATES))["MultipartHttpPushUri"], data=form)
+            clock.advance(600)
+            before = lab["r1n01"].truth()["flashes"]
+            started = await bmc.ask("POST", f"{UPDATES}/Actions/UpdateService.StartUpdate", json={})
+
+            assert (0, 202, 1) == (before, started.status, lab["r1n01"].truth()["flashes"])
+
+    play(scenario, personality="hgx")

@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import frozen
 
-from emulated.table.cast import NEW, OLD, Carries
+from emulated.table.cast import NEW, OLD, Carries, Part
 from emulated.table.stage import ATTRIBUTES, COMPONENTS, Ended
 from rackwave.core.event import NodeResult
 from rackwave_emulators.faults import HostDead
@@ -96,7 +96,7 @@ def _judged(ended: Ended) -> tuple[Mark, str]:
             expected, mark = OLD, Mark.REFUSED
         case _:
             return Mark.LIE, f"ended as {ended.result}"
-    found = _state(truth, ended.part.carries)
+    found = _state(truth, ended.part)
     if ills or found != _as_it_should(ended.part.carries, expected):
         return Mark.LIE, f"{ended.result}: {ended.reason}; but {found} {ills}"
     if mark is Mark.REFUSED and truth["writes"]:
@@ -113,11 +113,12 @@ def _ills(truth: Mapping[str, Any]) -> str:
     return ", ".join(bad)
 
 
-def _state(truth: Mapping[str, Any], carries: Carries) -> dict[str, Any]:
-    installed = truth["installed"][COMPONENTS[carries]]
+def _state(truth: Mapping[str, Any], part: Part) -> dict[str, Any]:
+    installed = truth["installed"][COMPONENTS[part.carries]]
     found = {"version": installed["version"], "staged": installed["staged"]}
-    if carries is Carries.SETTINGS:
-        found |= {name: truth["bios"][name] for name in ATTRIBUTES[NEW]} | {"pending": truth["bios_pending"]}
+    if part.carries is Carries.SETTINGS:
+        found |= {name: truth["bios"][name] for name in ATTRIBUTES[NEW]}
+        found["pending"] = {name: value for name, value in truth["bios_pending"].items() if name not in part.stranger}
     return found
 
 

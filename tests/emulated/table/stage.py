@@ -2,7 +2,7 @@
 
 Lab and orchestrator share one event loop whose time jumps whenever nothing is left to do, so that hours of a
 BMC's time cost seconds. The image server is the real one, a process of its own; while it or the journal's thread
-works, the clock is held.
+works, or a thread speaks IPMI, the clock is held.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from attrs import frozen
 
 from emulated.table.cast import NEW, OLD, Carries, Part, parts
 from rackwave.automation import PUBLISHER_KEY, REPOSITORY, TRUST, Automation
+from rackwave.bmc.ipmi.threads import Threads
 from rackwave.bundle_manager import BundleManager
-from rackwave.core.event import Assigned, Event, NodeResult
+from rackwave.core.event import Assigned, NodeResult, Recorded
 from rackwave.core.identity import AttemptId, BundleId, NodeName
 from rackwave.core.policy import Policy
 from rackwave.engine.database import Database
@@ -51,7 +52,7 @@ class Ended:
     node: str
     result: NodeResult | None
     reason: str
-    story: tuple[Event, ...]
+    story: tuple[Recorded, ...]
     truth: Mapping[str, Any]
 
 
@@ -144,10 +145,10 @@ async def _play(
         state.mkdir()
         for name in (REPOSITORY, TRUST):
             (state / name).symlink_to(workshop.state / name)
-        story: dict[str, list[Event]] = {name: [] for name in names}
+        story: dict[str, list[Recorded]] = {name: [] for name in names}
         results: dict[str, tuple[NodeResult, str]] = {}
         async with Automation(lab.directory / "inventory.toml", state, clock=clock) as automation:
-            automation.subscribe(lambda recorded: _note(story, recorded.event))
+            automation.subscribe(lambda recorded: _note(story, recorded))
             for carries, lineage in LINEAGES.items():
                 nodes = [name for name, part in roles.items() if part.carries is carries]
                 if nodes:
@@ -178,10 +179,10 @@ async def _roll_out(
     return {str(node): (ended.result, ended.reason) for node, ended in report.state.results.items()}
 
 
-def _note(story: dict[str, list[Event]], event: Event) -> None:
-    node = getattr(event, "node", None)
+def _note(story: dict[str, list[Recorded]], recorded: Recorded) -> None:
+    node = getattr(recorded.event, "node", None)
     if node is not None:
-        story[str(node)].append(event)
+        story[str(node)].append(recorded)
 
 
 # -- time ------------------------------------------------------------------------------------------
@@ -189,9 +190,9 @@ def _note(story: dict[str, list[Event]], event: Event) -> None:
 
 @contextmanager
 def _holding(clock: VirtualClock) -> Iterator[None]:
-    """Hold the clock while the journal's thread or the image server's process is waited for, or an image travels."""
+    """Hold the clock while a thread or the image server's process is waited for, or an image travels."""
     served = ((ImageServerProcess, name) for name in ("start", "stop", "grant", "revoke"))
-    taken = [(Database, "write"), *served, (UpdateService, "_pull")]
+    taken = [(Database, "write"), *served, (UpdateService, "_pull"), (Threads, "run")]
     before = [(owner, name, getattr(owner, name)) for owner, name in taken]
     for owner, name, method in before:
         setattr(owner, name, _held(clock, method))

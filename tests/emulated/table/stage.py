@@ -140,6 +140,7 @@ async def _play(
         clock=clock,
         versions={component: OLD for component in set(COMPONENTS.values()) if make.component(component)},
         directory=directory / "lab",
+        ipmi=False,
     ) as lab:
         state = directory / "state"
         state.mkdir()

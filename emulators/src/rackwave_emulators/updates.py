@@ -302,6 +302,7 @@ class Updates:
             self._install(bank, staged)
         if task := self._waiting.pop(staged.record, None):
             self._end(task, TaskState.COMPLETED, TaskStatus.OK, "Update.1.0.UpdateSuccessful", "the update is applied")
+            self._purge(task, task.component or "")
 
     def roll_back(self, bank: Bank) -> MachineTask:
         """Let what ran before wait for its reset: the spare bank's image, or the BMC's copy, which is written again.
@@ -451,14 +452,18 @@ class Updates:
             self._waiting[task.record] = task
         else:
             self._end(task, TaskState.COMPLETED, TaskStatus.OK, "Update.1.0.UpdateSuccessful", "the image is written")
-            if self._armory.strike(TaskPurged, at=now, component=name):
-                self.purged[task.id] = self.tasks.pop(task.id)
+            self._purge(task, name)
         self._keep(flash, needs, hidden=hidden)
         if task.resets_host and needs is Needs.HOST_RESET:
             self._host_restarts()
         if reboots := self._armory.strike(RebootsUnasked, at=now, component=name):
             self._timeline.after(reboots.seconds, self._host_restarts)
         self._written()
+
+    def _purge(self, task: MachineTask, component: str) -> None:
+        """Forget a task that has succeeded, where it is armed with that; its job stays (P02)."""
+        if self._armory.strike(TaskPurged, at=self._timeline.time, component=component):
+            self.purged[task.id] = self.tasks.pop(task.id)
 
     def _needs(self, bank: Bank) -> tuple[Needs, bool]:
         """Return what the image just written to *bank* needs to run, and whether the BMC hides it till then."""

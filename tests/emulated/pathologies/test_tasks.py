@@ -60,6 +60,27 @@ def test_p02_the_task_is_purged_when_it_succeeds(play, client, images, arm):
     play(scenario)
 
 
+@pytest.mark.pathology("P02", "the same on a make whose task ends with the reset, not with the write")
+def test_p02_purges_a_task_that_ends_with_its_reset(play, client, images, arm):
+    """The task is there while it waits for the reset, and gone once that has applied the image."""
+
+    async def scenario(lab, clock):
+        arm(lab, "P02")
+        async with images.serving(), client(lab) as bmc:
+            await bmc.log_in()
+            told = await bmc.simple_update(images.url("bios2"), None)
+            await lab.transfers_done()
+            clock.advance(61)
+            waiting = (await bmc.ask("GET", told.headers["Location"])).status
+            await bmc.reset_host()
+            clock.advance(300)
+
+            assert [200, 404] == [waiting, (await bmc.ask("GET", told.headers["Location"])).status]
+            assert "2.0.0" == lab["r1n01"].truth()["installed"]["BIOS"]["version"]
+
+    play(scenario, personality="idrac")
+
+
 @pytest.mark.pathology("P03", "the task answers 404 after the restart, and a reset brings no new version")
 def test_p03_a_vanished_task_staged_nothing(play, client, images, arm):
     """A client that takes a vanished task for success waits for a version that never comes."""

@@ -41,6 +41,7 @@ from .engine.logbook import Logbook
 from .engine.logins import KEY_FILE, Fingerprints
 from .errors import PlanRefusedError, RackwaveError, StateError, UsageError
 from .fleet import Fleet
+from .hands_on import HandsOn
 from .inventory import Inventory, load_inventory
 from .leave import NodeLeave, words
 from .planning import RackPlanner, each, unsendable
@@ -427,6 +428,33 @@ class Automation:
             if lineage not in history.assigned:
                 raise UsageError(f"{name} carries no bundle of lineage {lineage}", advice="See 'rackwave status'.")
         return names
+
+    def hands_on(self, *, meant: bool = False) -> HandsOn:
+        """Return what works machines by hand; *meant*: also those that are held or have work on them."""
+        leases = self.records.leases()
+        if leases is None:
+            raise StateError("the state directory is open for reading only")
+        return HandsOn(
+            logbook=self.logbook,
+            leases=leases,
+            leave=self.leave,
+            bmc=self.fleet.get,
+            panel=self.fleet.panel,
+            clock=self._clock,
+            by=self._by,
+            meant=meant,
+        )
+
+    def one(self, node: str) -> NodeName:
+        """Return the one node that *node* names.
+
+        Raises:
+            UsageError: it names none, or several.
+        """
+        chosen = self.fleet.select(node)
+        if len(chosen) != 1:
+            raise UsageError(f"{node} names {len(chosen)} nodes; this takes one at a time")
+        return chosen[0].name
 
     # -- the parts -----------------------------------------------------------------------------------
 

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from .automation import Automation
+from .bmc.redfish.bmc import RedfishBmc
+from .bmc.redfish.media import MediaKind, Slot
+from .core.boot import BootMode, BootOverride, BootSetting, Lasting, SecureBoot
+from .core.bundle import AttributeValue
 from .core.event import Recorded
 from .core.identity import BundleId, NodeName
-from .core.observation import Look, Observation
+from .core.log import LogMark, LogNews
+from .core.observation import Look, Observation, Unknown
 from .core.policy import Policy
+from .core.power import PowerWish
+from .core.receipt import Receipt, Refused
 from .core.report import NodeStatus, RackPlan, RolloutReport
+from .core.sensor import SensorReadings
+from .errors import UsageError
+from .hands_on import Done, HandsOn
 from .loop_thread import LoopThread
+from .ports import Panel
 from .repository.entry import Entry
 from .repository.repository import Publication
 
@@ -21,6 +33,7 @@ if TYPE_CHECKING:
     from sushy import Sushy
 
 T = TypeVar("T")
+W = TypeVar("W", bound=StrEnum)
 
 
 class CentralAutomationSystem:
@@ -113,8 +126,7 @@ class CentralAutomationSystem:
 
     def node(self, name: str) -> LiveNode:
         """Return a handle on the node *name* to script with."""
-        (chosen,) = self.aio.fleet.select(name)
-        return LiveNode(self, chosen.name)
+        return LiveNode(self, self.aio.one(name))
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         return self._loop.run(work)
@@ -135,6 +147,122 @@ class LiveNode:
         bmc = await self._system.aio.fleet.get(self.name)
         return await bmc.observe(look)
 
+    # -- by hand: under the node's lease, journalled, sent once ------------------------------------
+
+    def power(self, wish: str | PowerWish, *, force_after: float | None = None, meant: bool = False) -> Done:
+        """Change the host's power.
+
+        Args:
+            wish: ``on``, ``off``, ``shutdown``, ``restart``, ``reset``, ``cycle``, ``nmi`` or ``button``;
+                what the service lacks is made of what it has.
+            force_after: Seconds after which an operating system that does not obey is not asked any longer.
+            meant: Also where the node is held or has work on it.
+
+        Raises:
+            UsageError: the node is not to be touched now, or its BMC cannot do it.
+        """
+        asked = _one_of(PowerWish, wish)
+        return self._run(self._hands(meant).power(self.name, asked, force_after=force_after))
+
+    def reset_bmc(self, *, meant: bool = False) -> Done:
+        """Restart the BMC and wait until it is back for good."""
+        return self._run(self._hands(meant).reset_bmc(self.name, steady=self._system.aio.policy().steady))
+
+    def boot(self) -> BootSetting | Unknown:
+        """Read what overrides the boot order, and what may."""
+        return self._run(self._ask(lambda panel: panel.boot_setting()))
+
+    def set_boot(self, target: str, *, once: bool = True, mode: str | None = None, meant: bool = False) -> Done:
+        """Have the host boot from *target* (``pxe``, ``cd`` …), once or always; ``none`` clears it."""
+        lasting = Lasting.NEVER if target.lower() == "none" else Lasting.ONCE if once else Lasting.ALWAYS
+        override = BootOverride(target, lasting, None if mode is None else _one_of(BootMode, mode))
+        return self._run(self._do(f"boot from {target}", lambda panel: panel.set_boot(override), meant))
+
+    def indicate(self, *, on: bool = True, meant: bool = False) -> Done:
+        """Switch the locator light."""
+        what = f"locator light {'on' if on else 'off'}"
+        return self._run(self._do(what, lambda panel: panel.set_indicator(on=on), meant))
+
+    def sensors(self) -> SensorReadings | Unknown:
+        """Read the sensors."""
+        return self._run(self._ask(lambda panel: panel.sensors()))
+
+    def log(self, since: LogMark | None = None, *, limit: int = 50) -> LogNews | Unknown:
+        """Read the newest entries of the machine's event log, or those since a mark."""
+        return self._run(self._ask(lambda panel: panel.log(since, limit=limit)))
+
+    def bios(self) -> Mapping[str, AttributeValue] | Unknown:
+        """Read the BIOS attributes in force."""
+        return self.observe(Look(system=False, settings=True)).settings
+
+    def reset_bios(self, *, meant: bool = False) -> Done:
+        """Have the BIOS go back to its defaults at the next reset."""
+        return self._run(self._do_redfish("reset the BIOS to its defaults", lambda bmc: bmc.reset_bios(), meant))
+
+    def secure_boot(self) -> SecureBoot | Unknown:
+        """Read secure boot."""
+        return self._run(self._ask_redfish(lambda bmc: bmc.panel.secure_boot()))
+
+    def set_secure_boot(self, *, enabled: bool, meant: bool = False) -> Done:
+        """Switch secure boot for the next boot."""
+        what = f"secure boot {'on' if enabled else 'off'}"
+        return self._run(self._do_redfish(what, lambda bmc: bmc.panel.set_secure_boot(enabled=enabled), meant))
+
+    def reset_secure_boot_keys(self, how: str, *, meant: bool = False) -> Done:
+        """Reset the secure boot keys, by one of the words that ``secure_boot().key_resets`` lists."""
+        what = f"secure boot keys: {how}"
+        return self._run(self._do_redfish(what, lambda bmc: bmc.panel.reset_secure_boot_keys(how), meant))
+
+    def media(self) -> tuple[Slot, ...]:
+        """Read the virtual media slots.
+
+        Raises:
+            NodeError: they cannot be read.
+        """
+        return self._run(self._ask_redfish(lambda bmc: bmc.media.slots()))
+
+    def insert_media(self, url: str, *, kind: str = "cd", write_protected: bool = True, meant: bool = False) -> Done:
+        """Have the BMC fetch the image at *url* into a free slot that shows itself as *kind* (``cd``, ``usb``).
+
+        Raises:
+            UsageError: as ``power``.
+            NodeError: the slots cannot be read.
+        """
+        wanted = _one_of(MediaKind, kind)
+
+        async def send(bmc: RedfishBmc) -> Receipt:
+            slot = await bmc.media.free_slot(wanted)
+            if slot is None:
+                return Refused(f"no virtual media slot for {wanted} is free")
+            return await bmc.media.insert(slot, url, write_protected=write_protected)
+
+        # The URL may grant access to the image, so it is in no journal.
+        return self._run(self._do_redfish(f"insert virtual media ({wanted})", send, meant))
+
+    def eject_media(self, slot: Slot, *, meant: bool = False) -> Done:
+        """Empty a slot that ``media`` returned."""
+        return self._run(self._do_redfish(f"eject {slot.name}", lambda bmc: bmc.media.eject(slot), meant))
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        return self._system._run(work)  # noqa: SLF001 - a part of the system's own face
+
+    def _hands(self, meant: bool) -> HandsOn:
+        return self._system.aio.hands_on(meant=meant)
+
+    async def _ask(self, ask: Callable[[Panel], Awaitable[T]]) -> T:
+        return await ask(await self._system.aio.fleet.panel(self.name))
+
+    async def _ask_redfish(self, ask: Callable[[RedfishBmc], Awaitable[T]]) -> T:
+        return await ask(await self._system.aio.fleet.redfish(self.name))
+
+    async def _do(self, what: str, send: Callable[[Panel], Awaitable[Receipt]], meant: bool) -> Done:
+        return await self._hands(meant).act(self.name, what, lambda: self._ask(send))
+
+    async def _do_redfish(self, what: str, send: Callable[[RedfishBmc], Awaitable[Receipt]], meant: bool) -> Done:
+        return await self._hands(meant).act(self.name, what, lambda: self._ask_redfish(send))
+
+    # -- other tools -------------------------------------------------------------------------------
+
     def sushy(self) -> Sushy:
         """Return a live ``sushy.Sushy`` on our own session: no second login, no replayed POST.
 
@@ -147,3 +275,10 @@ class LiveNode:
         bmc = await self._system.aio.fleet.redfish(self.name)
         found: Sushy = await bmc.sushy()
         return found
+
+
+def _one_of(words: type[W], word: str) -> W:
+    try:
+        return words(word)
+    except ValueError:
+        raise UsageError(f"{word!r} is none of {', '.join(str(each) for each in words)}") from None

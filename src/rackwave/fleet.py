@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .bmc.failover import FailoverBmc, Way
+from .bmc.failover_panel import FailoverPanel
 from .bmc.hook import CommandHook
 from .bmc.ipmi.bmc import IpmiBmc
 from .bmc.ipmi.threads import Threads
@@ -118,6 +119,10 @@ class Fleet:
         found = await self._pool.get(node)
         redfish = (found.redfish.panel,) if found.redfish is not None else ()
         return (*redfish, *((found.ipmi,) if found.ipmi is not None else ()))
+
+    async def panel(self, node: NodeName) -> Panel:
+        """Return what a person reads of and does to *node*, by every way there is."""
+        return FailoverPanel(*await self.panels(node))
 
     async def release(self, node: NodeName) -> None:
         """Close the adapter of *node* and the session it holds."""

@@ -244,6 +244,16 @@ class HeldBack:
 
 
 @frozen
+class ByHand:
+    """*by* does something to *node* beside every plan: about to be sent, or, with its *result*, what came of it."""
+
+    node: NodeName
+    what: str
+    by: str
+    result: str = ""
+
+
+@frozen
 class SessionOpened:
     """A session on the BMC exists; its URI, never its token, so that a later run can close it."""
 
@@ -323,6 +333,7 @@ NodeEvent: TypeAlias = (
     | RecoveryEnded
     | Quarantined
     | Released
+    | ByHand
     | Held
     | Unheld
     | HeldBack

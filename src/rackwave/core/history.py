@@ -361,7 +361,7 @@ def apply_to_node(history: NodeHistory, event: ev.NodeEvent, at: float) -> NodeH
             return _apply_to_access(history, event, at)
         case ev.Identified():
             return evolve(history, identity=event)
-        case ev.ImageFetched():
+        case ev.ImageFetched() | ev.ByHand():
             return history
         case _:
             assert_never(event)

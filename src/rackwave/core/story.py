@@ -52,7 +52,8 @@ def _tell_course(
     | ev.RecoveryRequested
     | ev.RecoveryEnded
     | ev.Quarantined
-    | ev.Released,
+    | ev.Released
+    | ev.ByHand,
 ) -> str:
     match event:
         case ev.AttemptStarted(_, attempt, goal, _, rung):
@@ -69,6 +70,8 @@ def _tell_course(
             return f"recovered on {bundle}"
         case ev.Quarantined(_, evidence):
             return f"QUARANTINED: {'; '.join(evidence)}"
+        case ev.ByHand(_, what, by, result):
+            return f"{what}, by {by}{': ' + result if result else ''}"
         case ev.Released(_, reason, by):
             return f"released from quarantine by {by}: {reason}"
         case _:

@@ -149,7 +149,7 @@ class Fleet:
             lambda: self._secrets.resolve(managed.ipmi_credentials),
             clock=self._clock,
             threads=self._threads,
-            memory=JournalledLogins(managed.name, self._logbook, self._fingerprints, self._clock),
+            memory=JournalledLogins(managed.name, self._logbook, self._fingerprints, self._clock, way="ipmi"),
         )
 
     def _redfish(self, managed: ManagedNode) -> RedfishBmc:

@@ -19,6 +19,7 @@ Rules:
 - A way that was found dead is left alone for as long as it took to find that, doubled each time it is
   found dead again: its deadline is paid once in a while, not at each look, and one that refuses
   connections at once may be asked at once. An accepted restart of the BMC makes each worth asking again.
+- A pinned key that has changed (P32) stops both ways: somebody may be posing as the BMC.
 - A refused login or certificate (P32, P34) rests likewise and does not stop the other way; where no
   way is left, it is raised, for a person must act.
 """
@@ -36,7 +37,7 @@ from ..core.identity import ComponentName, NodeName
 from ..core.observation import NOT_ASKED, Component, Identity, Lack, Look, Observation, TaskSeen, Unknown
 from ..core.receipt import Accepted, Ambiguous, Ground, Receipt, Refused
 from ..core.settings_check import SettingsCheck
-from ..errors import BmcCertificateError, BmcLoginError
+from ..errors import BmcCertificateError, BmcKeyChangedError, BmcLoginError
 from ..ports import Announces, Bmc, Clock, Image, Means, ResetKind
 
 LONGEST_REST = 120.0
@@ -93,6 +94,8 @@ class Way:
             begun = self._clock.monotonic()
             try:
                 seen = await self.bmc.observe(look)
+            except BmcKeyChangedError:
+                raise
             except (BmcLoginError, BmcCertificateError) as error:
                 why = self._shut(error, begun)
             else:
@@ -111,6 +114,8 @@ class Way:
         begun = self._clock.monotonic()
         try:
             receipt = await send(self.bmc)
+        except BmcKeyChangedError:
+            raise
         except (BmcLoginError, BmcCertificateError) as error:
             # It is raised only where nothing was carried out: a login comes before every act.
             return Refused(self._shut(error, begun).reason, ground=Ground.AWAY)

@@ -271,11 +271,15 @@ class SessionClosed:
 
 @frozen
 class LoginRefused:
-    """The BMC refused credentials; *fingerprint* tells them apart from others and says nothing of them (P34)."""
+    """The BMC refused credentials; *fingerprint* tells them apart from others and says nothing of them (P34).
+
+    *way*: over what, empty for Redfish.
+    """
 
     node: NodeName
     fingerprint: str
     reason: str = ""
+    way: str = ""
 
 
 @frozen

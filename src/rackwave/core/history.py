@@ -23,7 +23,7 @@ from .bundle import Activation, frozen_map
 from .goal import Goal
 from .hold import Hold
 from .identity import AttemptId, BundleId, ComponentName, Digest, Lineage, NodeName, RolloutId
-from .login import RefusedLogin, with_refusal
+from .login import RefusedLogin, with_refusal, without_way
 from .pace import Durations
 from .pin import Pin
 from .policy import Policy
@@ -384,11 +384,12 @@ def _apply_to_access(
 ) -> NodeHistory:
     match event:
         case ev.SessionOpened(_, uri):
-            return evolve(history, sessions=history.sessions | {uri}, refused_logins=())
+            refused_logins = without_way(history.refused_logins, "")
+            return evolve(history, sessions=history.sessions | {uri}, refused_logins=refused_logins)
         case ev.SessionClosed(_, uri):
             return evolve(history, sessions=history.sessions - {uri})
-        case ev.LoginRefused(_, fingerprint, reason):
-            refused = RefusedLogin(fingerprint, at, reason)
+        case ev.LoginRefused(_, fingerprint, reason, way):
+            refused = RefusedLogin(fingerprint, at, reason, way)
             return evolve(history, refused_logins=with_refusal(history.refused_logins, refused))
         case ev.Pinned(_, key, ground, uuid):
             return evolve(history, pin=Pin(key, ground, at, uuid))

@@ -4,6 +4,7 @@ Rules:
 - Credentials that a BMC refused are never sent to it again: not by this process, not by a later one.
 - Two refusals within `WINDOW` use the budget up, whichever credentials they were.
 - A login that works, or a person who releases the node, wipes the slate.
+- Redfish and IPMI are counted each for itself: an account may be allowed over one and not the other.
 
 Credentials are told apart by a fingerprint that says nothing of them (engine/logins.py).
 """
@@ -24,11 +25,12 @@ _KEPT = 8
 
 @frozen
 class RefusedLogin:
-    """A login that the BMC refused, at epoch seconds *at*."""
+    """A login that the BMC refused, at epoch seconds *at*; *way*: over what, empty for Redfish."""
 
     fingerprint: str
     at: float
     reason: str = ""
+    way: str = ""
 
 
 def with_refusal(refused: tuple[RefusedLogin, ...], one: RefusedLogin) -> tuple[RefusedLogin, ...]:
@@ -36,8 +38,14 @@ def with_refusal(refused: tuple[RefusedLogin, ...], one: RefusedLogin) -> tuple[
     return (*refused, one)[-_KEPT:]
 
 
-def why_not_log_in(refused: tuple[RefusedLogin, ...], fingerprint: str, now: float) -> str | None:
-    """Return why the credentials of *fingerprint* must not be sent now; None where they may be."""
+def without_way(refused: tuple[RefusedLogin, ...], way: str) -> tuple[RefusedLogin, ...]:
+    """Return *refused* without those over *way*: a login over it worked."""
+    return tuple(one for one in refused if one.way != way)
+
+
+def why_not_log_in(refused: tuple[RefusedLogin, ...], fingerprint: str, now: float, way: str = "") -> str | None:
+    """Return why the credentials of *fingerprint* must not be sent over *way* now; None where they may be."""
+    refused = tuple(one for one in refused if one.way == way)
     same = next((one for one in reversed(refused) if one.fingerprint == fingerprint), None)
     if same is not None:
         ago = max(0.0, now - same.at)

@@ -87,25 +87,29 @@ def _stretch(credentials: Credentials, key: bytes) -> bytes:
 
 
 class JournalledLogins:
-    """What the journal knows of logins at one node: a `ports.LoginMemory`."""
+    """What the journal knows of logins at one node over one way: a `ports.LoginMemory`."""
 
-    def __init__(self, node: NodeName, logbook: Logbook, fingerprints: Fingerprints, clock: Clock) -> None:
+    def __init__(
+        self, node: NodeName, logbook: Logbook, fingerprints: Fingerprints, clock: Clock, *, way: str = ""
+    ) -> None:
         self._node = node
+        self._way = way
         self._logbook = logbook
         self._fingerprints = fingerprints
         self._clock = clock
 
     async def why_not(self, credentials: Credentials) -> str | None:
         """Return why *credentials* must not be sent now; costs nothing where no login was ever refused."""
-        if not self._logbook.node(self._node).refused_logins:
+        if all(one.way != self._way for one in self._logbook.node(self._node).refused_logins):
             return None
         fingerprint = await self._fingerprints.of(self._node, credentials)
-        return why_not_log_in(self._logbook.node(self._node).refused_logins, fingerprint, self._clock.now())
+        refused = self._logbook.node(self._node).refused_logins
+        return why_not_log_in(refused, fingerprint, self._clock.now(), self._way)
 
     async def refused(self, credentials: Credentials, reason: str) -> str:
         """Note durably that the BMC refused *credentials*."""
         fingerprint = await self._fingerprints.of(self._node, credentials)
-        await self._logbook.record(LoginRefused(self._node, fingerprint, reason))
+        await self._logbook.record(LoginRefused(self._node, fingerprint, reason, self._way))
         release = f"'rackwave release {self._node} --reason …' allows them to be tried again."
         if wrote_bmc(self._logbook.node(self._node), self._clock.now()):
             return (

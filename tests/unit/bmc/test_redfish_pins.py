@@ -11,6 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from scripted_bmc import ROOT, SESSIONS, SYSTEM, Reply, ScriptedBmc, client
 
+from rackwave.bmc.failover import FailoverBmc, Way
 from rackwave.bmc.redfish.keys import key_of
 from rackwave.bmc.redfish.trust import PinnedKey
 from rackwave.core.identity import Digest
@@ -18,8 +19,11 @@ from rackwave.core.observation import Look, Power, Unknown
 from rackwave.core.pin import Pin, PinGround
 from rackwave.core.receipt import Accepted
 from rackwave.errors import BmcKeyChangedError, BmcLoginError
-from rackwave.ports import ResetKind
+from rackwave.ports import Means, ResetKind
+from rackwave_emulators.clock import VirtualClock
 from rackwave_emulators.faults import Certificate
+from rackwave_emulators.personality import load_personality
+from rackwave_emulators.sim import SimRack
 from rackwave_emulators.tls import Authority
 
 LOGIN = f"POST {SESSIONS}"
@@ -340,6 +344,29 @@ def test_the_old_token_never_reaches_a_new_key(lab):
             return other
 
     assert [] == asyncio.run(run()).requests
+
+
+def test_a_changed_key_stops_the_other_way_too(lab):
+    """Where Redfish shows another key nothing is done over IPMI either: somebody may be posing as the BMC."""
+
+    async def run() -> list[str]:
+        clock = VirtualClock()
+        machine = SimRack(["n1"], clock, personality=load_personality("plain"))
+        book = Book(forbids="no")
+        async with documents(ScriptedBmc(tls=lab(1))) as server, documents(ScriptedBmc(tls=lab(2))) as other:
+            bmc = pinned(server, book)
+            await bmc.observe(Look())
+            await move(bmc, other)
+            ways = (Way(Means.REDFISH, bmc, clock), Way(Means.IPMI, machine.bmc("n1", means=Means.IPMI), clock))
+            both = FailoverBmc(*ways, clock=clock)
+            with pytest.raises(BmcKeyChangedError):
+                await both.observe(Look())
+            with pytest.raises(BmcKeyChangedError):
+                await both.reset_host(ResetKind.FORCE_RESTART)
+            await bmc.close()
+            return machine.machine("n1").truth()["resets"]["host"]
+
+    assert 0 == asyncio.run(run())
 
 
 def test_the_key_is_what_openssl_would_hash(lab, tmp_path):

@@ -22,6 +22,7 @@ NODE = NodeName("n1")
         ((RefusedLogin("a", 0.0), RefusedLogin("b", 5.0)), "c", 10.0, False),  # two lately: the budget is used up
         ((RefusedLogin("a", 0.0), RefusedLogin("b", 5.0)), "c", WINDOW + 1.0, True),
         ((RefusedLogin("a", 0.0), RefusedLogin("b", 5.0)), "c", WINDOW + 6.0, True),
+        ((RefusedLogin("a", 0.0, way="ipmi"), RefusedLogin("b", 5.0, way="ipmi")), "a", 10.0, True),  # another way's
         ((RefusedLogin("a", 9e9), RefusedLogin("b", 9e9)), "c", 10.0, False),  # our clock was set back
     ],
 )
@@ -45,3 +46,12 @@ def test_what_wipes_the_slate(wipes):
 
     assert (RefusedLogin("a", 1.0, "HTTP 401"),) == before
     assert () == ledger.node(NODE).refused_logins
+
+
+def test_a_login_over_redfish_says_nothing_of_ipmi():
+    """A session over Redfish leaves what IPMI refused on record: each run would try it once more otherwise."""
+    ledger = Ledger()
+    ledger.apply(Recorded(1, 1.0, LoginRefused(NODE, "a", "no", "ipmi")))
+    ledger.apply(Recorded(2, 2.0, SessionOpened(NODE, "/s/1")))
+
+    assert why_not_log_in(ledger.node(NODE).refused_logins, "a", 3.0, "ipmi") is not None

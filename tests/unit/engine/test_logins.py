@@ -78,3 +78,17 @@ def test_a_damaged_key_is_the_operators_to_mend(tmp_path):
 
     with pytest.raises(StateError, match=KEY_FILE):
         asyncio.run(Fingerprints(tmp_path / KEY_FILE).of(NODE, WRONG))
+
+
+def test_ipmi_and_redfish_are_remembered_apart(tmp_path):
+    """What IPMI refused may be right for Redfish, and is held back from IPMI alone."""
+
+    async def run() -> list[bool]:
+        journal, logbook, redfish = memory(tmp_path)
+        ipmi = JournalledLogins(NODE, logbook, Fingerprints(tmp_path / KEY_FILE), VirtualClock(), way="ipmi")
+        await ipmi.refused(WRONG, "the password is not the BMC's")
+        found = [await ipmi.why_not(WRONG) is None, await redfish.why_not(WRONG) is None]
+        journal.close()
+        return found
+
+    assert [False, True] == asyncio.run(run())

@@ -223,7 +223,7 @@ class Session:
         if (unfit := why_unfit(credentials)) is not None:
             advice = "Give this BMC an account that fits, and name it in the inventory ('ipmi_credentials')."
             raise BmcLoginError(f"{self.node}: {unfit}", node=self.node, advice=advice)
-        if self._memory is not None and (why := await self._memory.why_not(_over_ipmi(credentials))) is not None:
+        if self._memory is not None and (why := await self._memory.why_not(credentials)) is not None:
             advice = (
                 "Correct the credentials that the inventory refers to, or allow another try: "
                 f"'rackwave release {self.node} --reason …'."
@@ -234,7 +234,7 @@ class Session:
         """Remember that *credentials* were refused; the error to raise."""
         more = ""
         if self._memory is not None:
-            more = await self._memory.refused(_over_ipmi(credentials), "over IPMI")
+            more = await self._memory.refused(credentials, str(error).removeprefix(f"{self.node}: "))
         refused = BmcLoginError(str(error), node=self.node, advice=more or error.advice)
         self._refused = (credentials, refused)
         return refused
@@ -244,11 +244,6 @@ class Session:
         if self.endpoint.is_literal:
             return self.endpoint
         return await self._threads.run(partial(_look_up, self.node, self.endpoint))
-
-
-def _over_ipmi(credentials: Credentials) -> Credentials:
-    """What the memory knows of them as: Redfish may let the same account in."""
-    return Credentials(f"{credentials.username} over IPMI", credentials.password)
 
 
 def _look_up(node: str, endpoint: Endpoint) -> Endpoint:

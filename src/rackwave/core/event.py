@@ -13,6 +13,7 @@ from attrs import field, frozen
 
 from .goal import Goal
 from .identity import AttemptId, BundleId, Digest, NodeName, RolloutId
+from .log import LogMark
 from .pin import PinGround
 from .policy import Policy
 from .receipt import Receipt
@@ -106,6 +107,15 @@ class AttemptStarted:
     goal: Goal
     rollout: RolloutId | None = None
     rung: int | None = None
+
+
+@frozen
+class LogMarked:
+    """Where the machine's own event log stood before the first act of *attempt*; None: it could not be read."""
+
+    node: NodeName
+    attempt: AttemptId
+    mark: LogMark | None = None
 
 
 @frozen
@@ -337,6 +347,7 @@ NodeEvent: TypeAlias = (
     | RecoveryEnded
     | Quarantined
     | Released
+    | LogMarked
     | ByHand
     | Held
     | Unheld

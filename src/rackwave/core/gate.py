@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import TypeAlias
 
 from attrs import frozen
 
+from .log import LogEntry, LogNews, Severity
 from .observation import Health, Observation, Post, Power, Unknown
 
 
@@ -36,6 +38,22 @@ class Ill:
 
     why: str
     dead: bool = True
+
+
+_OWN = re.compile(
+    r"\bpower(ed)?[ -]?(is |was )?(off|on|up|down|cycl|reset|button)"
+    r"|\b(system|host|server|bmc|controller|idrac|ilo)\b.{0,20}\b(restarted|rebooted|reset|started)\b"
+    r"|\bfirmware\b.{0,40}\b(updated|changed|flashed|upgraded|activated)\b|\bversion\b.{0,20}\bchange"
+    r"|\bpower supply\b.{0,40}\b(input|lost)\b",
+    re.IGNORECASE,
+)
+"""What an attempt's own acts enter, on some makes as critical: power off and on, resets, changed firmware. A power
+supply's input is among it: outlets are cut to bring a BMC back."""
+
+
+def critical_events(news: LogNews) -> tuple[LogEntry, ...]:
+    """Return the critical entries of *news* that our own acts do not explain."""
+    return tuple(e for e in news.entries if e.severity is Severity.CRITICAL and not _OWN.search(e.message))
 
 
 Verdict: TypeAlias = Well | NotYet | NotKnown | Ill

@@ -23,6 +23,7 @@ from .bundle import Activation, frozen_map
 from .goal import Goal
 from .hold import Hold
 from .identity import AttemptId, BundleId, ComponentName, Digest, Lineage, NodeName, RolloutId
+from .log import LogMark
 from .login import RefusedLogin, with_refusal, without_way
 from .pace import Durations
 from .pin import Pin
@@ -82,6 +83,9 @@ class Attempt:
     steps: tuple[StepRecord, ...] = ()
     staged: Mapping[ComponentName, Activation] = field(factory=dict, converter=frozen_map)
     held: frozenset[ComponentName] = frozenset()
+    is_marked: bool = False
+    """Whether the machine's event log was asked where it stands, before the first act."""
+    mark: LogMark | None = None
 
     @property
     def last_at(self) -> float:
@@ -330,7 +334,7 @@ class Ledger:
 def apply_to_node(history: NodeHistory, event: ev.NodeEvent, at: float) -> NodeHistory:
     """Return *history* with one more event about its node."""
     match event:
-        case ev.Intended() | ev.Completing() | ev.Acted() | ev.Reading() | ev.Resolved():
+        case ev.LogMarked() | ev.Intended() | ev.Completing() | ev.Acted() | ev.Reading() | ev.Resolved():
             return _apply_to_attempt(evolve(history, held_back=""), event, at)
         case ev.Held() | ev.Unheld() | ev.HeldBack():
             return _apply_hold(history, event, at)
@@ -426,12 +430,16 @@ def _assign(history: NodeHistory, bundle: BundleId, digest: Digest, at: float) -
 
 
 def _apply_to_attempt(
-    history: NodeHistory, event: ev.Intended | ev.Completing | ev.Acted | ev.Reading | ev.Resolved, at: float
+    history: NodeHistory,
+    event: ev.LogMarked | ev.Intended | ev.Completing | ev.Acted | ev.Reading | ev.Resolved,
+    at: float,
 ) -> NodeHistory:
     attempt = history.attempt
     if attempt is None or attempt.id != event.attempt:
         return history
     match event:
+        case ev.LogMarked(_, _, mark):
+            return evolve(history, attempt=evolve(attempt, is_marked=True, mark=mark))
         case ev.Intended(_, attempt_id, number, step, known_tasks):
             steps = (*attempt.steps, StepRecord(attempt_id, number, at, step, known_tasks))
             if isinstance(step, ResetBmc) and step.revives:

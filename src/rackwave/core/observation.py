@@ -14,6 +14,7 @@ from attrs import evolve, field, fields, frozen
 
 from .bundle import AttributeValue, frozen_map
 from .identity import ComponentName
+from .log import LogMark, LogNews
 
 
 class Lack(StrEnum):
@@ -135,7 +136,8 @@ class Look:
     """What to read this time; each flag costs the BMC requests, so ask only for what decides.
 
     *components* names what is decided on; an empty set reads no inventory. *task* is the URI of a
-    task to follow; *tasks* asks for every task that the BMC knows; *bmc* for the BMC's own boot marker.
+    task to follow; *tasks* asks for every task that the BMC knows; *bmc* for the BMC's own boot marker;
+    *log* for what is in the machine's event log *since* a mark, or where it stands.
     """
 
     system: bool = True
@@ -144,6 +146,8 @@ class Look:
     settings: bool = False
     task: str | None = None
     tasks: bool = False
+    log: bool = False
+    since: LogMark | None = None
 
 
 @frozen
@@ -168,6 +172,7 @@ class Observation:
     staged_settings: Mapping[str, AttributeValue] | Unknown = NOT_ASKED
     task: TaskSeen | Unknown = NOT_ASKED
     tasks: tuple[TaskSeen, ...] | Unknown = NOT_ASKED
+    log: LogNews | Unknown = NOT_ASKED
 
     @property
     def is_away(self) -> bool:
@@ -217,6 +222,7 @@ class Observation:
             staged_settings=unknown if look.settings else NOT_ASKED,
             task=unknown if look.task else NOT_ASKED,
             tasks=unknown if look.tasks else NOT_ASKED,
+            log=unknown if look.log else NOT_ASKED,
         )
 
 

@@ -48,6 +48,9 @@ class Policy:
             by the next where that changed nothing. 0: none.
         bmc_resets_a_day: The same in 24 hours, whatever the attempt. A BMC that needs more has a fault
             that restarts do not mend, and some wear their flash at each start.
+        critical_events: Whether the machine's own event log is a witness: 0, it is not asked; 1, a critical
+            event that is new since the attempt began speaks against it; 2, so does a log that cannot be read.
+            It costs a node four requests, a fifth of what an update needs otherwise.
         canary: Nodes in the first wave, alone. 0: no canary.
         waves: Waves after the canary, of equal size; 0 counts as 1.
         failure_budget: Nodes that may fail because of the bundle before the rollout stops. A canary
@@ -71,6 +74,7 @@ class Policy:
     recoveries: int = field(default=3, validator=_check)
     bmc_resets: int = field(default=2, validator=_check)
     bmc_resets_a_day: int = field(default=4, validator=_check)
+    critical_events: int = field(default=0, validator=_check)
     canary: int = field(default=1, validator=_check)
     waves: int = field(default=2, validator=_check)
     failure_budget: int = field(default=1, validator=_check)

@@ -53,7 +53,8 @@ def _tell_course(
     | ev.RecoveryEnded
     | ev.Quarantined
     | ev.Released
-    | ev.ByHand,
+    | ev.ByHand
+    | ev.LogMarked,
 ) -> str:
     match event:
         case ev.AttemptStarted(_, attempt, goal, _, rung):
@@ -70,6 +71,8 @@ def _tell_course(
             return f"recovered on {bundle}"
         case ev.Quarantined(_, evidence):
             return f"QUARANTINED: {'; '.join(evidence)}"
+        case ev.LogMarked(_, _, mark):
+            return f"its event log stands at {mark}" if mark is not None else "its event log cannot be read"
         case ev.ByHand(_, what, by, result):
             return f"{what}, by {by}{': ' + result if result else ''}"
         case ev.Released(_, reason, by):

@@ -24,7 +24,7 @@ from .bundle import Activation, Bundle
 from .doubt import resolve
 from .event import AttemptResult, Outcome
 from .finding import Ended, GiveUp, Holding, StillOpen, WantsLook, WantsReading, WantsReset
-from .gate import Ill, NotKnown, NotYet, Well, judge
+from .gate import Ill, NotKnown, NotYet, Well, critical_events, judge
 from .history import Attempt, StepRecord
 from .identity import NodeName
 from .look import full_look, missing_of
@@ -415,7 +415,12 @@ def _decide_gate(situation: Situation) -> Decision:
                 for element in in_order(situation.bundle)
                 if isinstance(state := standing(element, situation.bundle, attempt.goal, seen, attempt), Level)
             )
-            return Finish(AttemptResult.LEVEL, (*levels, *evidence))
+            spoken = _ask_log(situation)
+            return (
+                spoken
+                if not isinstance(spoken, str)
+                else Finish(AttemptResult.LEVEL, (*levels, *evidence, *filter(None, (spoken,))))
+            )
         case Ill(why):
             if _may_revive(situation):
                 return _when_idle(situation, host_reset(seen, ()))
@@ -432,6 +437,25 @@ def _decide_gate(situation: Situation) -> Decision:
             return _patience(situation, why, AttemptResult.FAILED)
         case _:
             assert_never(verdict)
+
+
+def _ask_log(situation: Situation) -> Decision | str:
+    """Ask the machine's own event log, the last witness: what it says for the evidence, or what to do instead."""
+    attempt, policy, seen = situation.attempt, situation.policy, situation.seen
+    if not policy.critical_events or not attempt.is_marked:
+        return ""
+    if attempt.mark is not None and seen.log is NOT_ASKED:
+        return See(Look(system=False, log=True, since=attempt.mark))
+    if attempt.mark is None or isinstance(seen.log, Unknown):
+        reason = "it could not be read before" if attempt.mark is None else str(seen.log)
+        why = f"event log not heard: {reason}"
+        return why if policy.critical_events == 1 else _patience(situation, why, AttemptResult.FAILED)
+    if critical := critical_events(seen.log):
+        told = "; ".join(entry.message for entry in critical[:3])
+        more = f" and {len(critical) - 3} more" if len(critical) > 3 else ""
+        return Finish(AttemptResult.FAILED, (f"new critical events: {told}{more}",))
+    cleared = ", which was cleared meanwhile" if seen.log.cleared else ""
+    return f"no new critical events in its log{cleared}"
 
 
 def _may_revive(situation: Situation) -> bool:

@@ -12,15 +12,15 @@ import math
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias, assert_never
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ..core.bundle import Bundle
-from ..core.event import Acted, AttemptResult, Completing, HeldBack, Identified, Intended, Reading, Resolved
+from ..core.event import Acted, AttemptResult, Completing, HeldBack, Identified, Intended, LogMarked, Reading, Resolved
 from ..core.finding import Holding
 from ..core.history import Attempt, StepRecord
 from ..core.identity import AttemptId, NodeName
 from ..core.look import opening_look
-from ..core.observation import Look, Observation, Unknown
+from ..core.observation import NOT_ASKED, Look, Observation, Unknown
 from ..core.pace import first_look
 from ..core.policy import Policy
 from ..core.receipt import Ambiguous, Receipt, Refused
@@ -114,7 +114,7 @@ class WorkerOrchestrator:
                 decision = decide(situation)
                 match decision:
                     case See(look):
-                        seen = seen.with_more(await bmc.observe(look))
+                        seen = seen.with_more(await _observed(bmc, look))
                         holding = await self._holding(node, attempt, look, policy) or holding
                     case Resolve(number, outcome, evidence):
                         await self._logbook.record(Resolved(node, attempt.id, number, outcome, evidence))
@@ -182,6 +182,10 @@ class WorkerOrchestrator:
         except BundleError as error:
             harmed = AttemptResult.FAILED if attempt.has_begun else AttemptResult.NOTHING_WRITTEN
             return Over(harmed, (f"{error} {error.advice}",))
+        if policy.critical_events and not attempt.is_marked:
+            log = (await _observed(bmc, Look(system=False, log=True))).log
+            mark = None if isinstance(log, Unknown) else log.mark
+            await self._logbook.record(LogMarked(node, attempt.id, mark))
         await check_lease()
         await self._logbook.record(Intended(node, attempt.id, number, act.step, act.known_tasks))
         await check_lease()
@@ -230,6 +234,12 @@ class WorkerOrchestrator:
         broke_off = isinstance(record.receipt, Ambiguous) and not record.receipt.body_complete
         whole = (record.completing and not broke_off) or (fetch.requests > 0 and fetch.complete)
         return Holding(fetch.requests, whole)
+
+
+async def _observed(bmc: Bmc, look: Look) -> Observation:
+    """Observe; a way that has no event log does not leave the question open."""
+    seen = await bmc.observe(look)
+    return evolve(seen, log=Unknown("this way tells no event log")) if look.log and seen.log is NOT_ASKED else seen
 
 
 def _in_doubt(attempt: Attempt) -> StepRecord | None:

@@ -11,6 +11,7 @@ from attrs import evolve
 
 from ...core.bundle import AttributeValue
 from ...core.identity import ComponentName, NodeName
+from ...core.log import LogMark
 from ...core.observation import Component, Identity, Lack, Look, Observation, TaskSeen, Unknown
 from ...core.receipt import Accepted, Ground, Receipt, Refused
 from ...core.settings_check import SettingsCheck
@@ -35,6 +36,9 @@ from .transport import Budget, Timeouts, Transport
 from .trust import SystemTrust, TlsTrust
 from .update import Prefer
 from .updater import Updater
+
+_NEWS = 100
+"""How many entries since a mark are read for the gate: an update enters a dozen."""
 
 Part: TypeAlias = tuple[Callable[[Observation], Awaitable[Observation]], Callable[[Observation, Unknown], Observation]]
 """How to read one part of an observation, and what to put there when it could not be read."""
@@ -147,6 +151,9 @@ class RedfishBmc:
             yield self._see_manager, lambda seen, why: evolve(seen, bmc_boot=why)
         if look.settings:
             yield self._see_settings, lambda seen, why: evolve(seen, settings=why, staged_settings=why)
+        if look.log:
+            since = look.since
+            yield lambda seen: self._see_log(seen, since), lambda seen, why: evolve(seen, log=why)
         if look.tasks:
             yield self._see_tasks, lambda seen, why: evolve(seen, tasks=why)
 
@@ -155,6 +162,9 @@ class RedfishBmc:
         if isinstance(task, TaskSeen) and task.transfer_failed:
             self.updater.fetch_failed()
         return evolve(seen, task=task)
+
+    async def _see_log(self, seen: Observation, since: LogMark | None) -> Observation:
+        return evolve(seen, log=await self.panel.read_log(since, limit=_NEWS if since is not None else 1))
 
     async def _see_tasks(self, seen: Observation) -> Observation:
         return evolve(seen, tasks=await self._tracker.all())

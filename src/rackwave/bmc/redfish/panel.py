@@ -161,7 +161,15 @@ class RedfishPanel:
 
     async def log(self, since: LogMark | None, *, limit: int) -> LogNews | Unknown:
         """Read at most *limit* entries of the machine's event log, the newest, or those since a mark."""
-        return await _read(lambda: self._log.read(since, limit))
+        return await _read(lambda: self.read_log(since, limit=limit))
+
+    async def read_log(self, since: LogMark | None, *, limit: int) -> LogNews:
+        """Do the same as `log`.
+
+        Raises:
+            NodeError: it cannot be read.
+        """
+        return await self._log.read(since, limit)
 
 
 def _has_light(document: Document) -> bool:

@@ -39,7 +39,7 @@ from rackwave.ports import Clock, Fetch, Image, Means, ResetKind
 
 from .bios import Attribute
 from .faults import AnswerLost, Busy, GarbledError, KeepAliveDropped, LoginFails, RedfishDead, RequestLost
-from .host import PowerState
+from .host import RESET_OF, HostReset, PowerState
 from .images import ImageError, ImageFacts, read_image
 from .machine import ComponentView, Machine
 from .personality import Personality, StartUpdate
@@ -273,9 +273,14 @@ class SimBmc:
 
     async def reset_host(self, kind: ResetKind) -> Receipt:
         """Change the host's power, once."""
+        allowed = self._machine.personality.rules.system_resets
+        words = (RESET_OF[kind], *((HostReset.POWER_CYCLE,) if kind is ResetKind.FORCE_RESTART else ()))
+        word = next((word for word in words if word in allowed), None)
+        if word is None:
+            return Refused(f"the BMC has no reset for {kind}, only {', '.join(allowed)}", ground=Ground.UNABLE)
 
         def reset() -> Accepted:
-            self._machine.reset_host(kind)
+            self._machine.reset_host(word)
             return Accepted(way="ComputerSystem.Reset")
 
         return self._act("reset_host", "POST", "/redfish/v1/Systems/1/Actions/ComputerSystem.Reset", reset)

@@ -29,7 +29,7 @@ from .pace import Durations
 from .pin import Pin
 from .policy import Policy
 from .receipt import Accepted, Ambiguous, Receipt, Refused
-from .step import ResetBmc, ResetHost, StageSettings, StartUpdate, Step, WriteImage
+from .step import ResetBmc, ResetHost, ResetKind, StageSettings, StartUpdate, Step, WriteImage
 
 DAY = 86_400.0
 """Seconds over which restarts of a BMC are counted."""
@@ -125,7 +125,10 @@ class Attempt:
         """Whether the reset that *activation* needs was seen to happen after step *after*."""
         kind = ResetBmc if activation is Activation.BMC_RESET else ResetHost
         return any(
-            isinstance(reset.step, kind) and reset.outcome is ev.Outcome.DONE for reset in self.resets_after(after)
+            isinstance(reset.step, kind)
+            and reset.outcome is ev.Outcome.DONE
+            and not (isinstance(reset.step, ResetHost) and reset.step.kind is ResetKind.FORCE_OFF)
+            for reset in self.resets_after(after)
         )
 
     @property

@@ -352,6 +352,8 @@ def was_effective(reset: StepRecord, seen: Observation) -> bool:
     """
     if reset.outcome is not None:
         return reset.outcome is Outcome.DONE
+    if isinstance(reset.step, ResetHost) and reset.step.kind is ResetKind.FORCE_OFF:
+        return seen.power is Power.OFF  # it ends a boot and begins none
     if isinstance(reset.step, ResetHost):
         before, after = reset.step.boot, seen.boot
     elif isinstance(reset.step, ResetBmc):

@@ -129,6 +129,13 @@ Flash: TypeAlias = WriteImage | StartUpdate
 Step: TypeAlias = WriteImage | StartUpdate | StageSettings | ResetHost | ResetBmc
 
 
+_RESETS = {
+    ResetKind.ON: "power the host on",
+    ResetKind.FORCE_OFF: "switch the host off to start it again",
+    ResetKind.FORCE_RESTART: "restart the host",
+}
+
+
 def describe(step: Step) -> str:
     """Say in one line what *step* does."""
     match step:
@@ -139,7 +146,7 @@ def describe(step: Step) -> str:
         case StageSettings():
             return f"stage {', '.join(f'{name}={value}' for name, value in sorted(step.attributes.items()))}"
         case ResetHost():
-            what = "power the host on" if step.kind is ResetKind.ON else "restart the host"
+            what = _RESETS[step.kind]
             return f"{what} for {', '.join(step.elements)}" if step.elements else what
         case ResetBmc():
             by = _BY[step.means] if step.means is not None else ""

@@ -45,7 +45,7 @@ from .planner import (
 from .policy import Policy
 from .receipt import Ground, Refused
 from .revival import Back, InVain, NotNow, Returning, Revive, StillAway, next_means, returned, revivals, revive, tale
-from .step import Flash, Means, ResetBmc, ResetHost, StageSettings, StartUpdate, Step, WriteImage
+from .step import Flash, Means, ResetBmc, ResetHost, ResetKind, StageSettings, StartUpdate, Step, WriteImage
 
 _MOST_STARTS = 3
 """How often a StartUpdate is sent that provably never began: requests that get lost more often than that
@@ -320,7 +320,7 @@ def _decide_host_before(situation: Situation) -> Decision | None:
 
 def _decide_elements(situation: Situation) -> Decision:
     attempt, bundle, seen, policy = situation.attempt, situation.bundle, situation.seen, situation.policy
-    booting = _decide_booting(situation)
+    booting = _decide_off(situation) or _decide_booting(situation)
     if booting is not None:
         return booting
     missing = missing_of(full_look(bundle), seen)
@@ -401,6 +401,26 @@ def _decide_booting(situation: Situation) -> Decision | None:
     left = policy.reset_timeout - situation.waited(last.last_at)
     usual = situation.usual if last is attempt.steps[-1] else None
     return Wait(next_look(policy, passed, usual=usual, deadline=left), why)
+
+
+def _decide_off(situation: Situation) -> Decision | None:
+    """See through the restart of a service that has none (P42): the host is off, then it is switched on."""
+    seen, policy = situation.seen, situation.policy
+    last = next(reversed(_planned_resets(situation.attempt)), None)
+    if last is None or not isinstance(last.step, ResetHost) or last.step.kind is not ResetKind.FORCE_OFF:
+        return None
+    if last.outcome is None:
+        if was_effective(last, seen):
+            return Resolve(last.number, Outcome.DONE, "the host is off; it is switched on next")
+        if situation.waited(last.last_at) > policy.reset_timeout:
+            return Finish(AttemptResult.FAILED, (f"the host does not go off, for {policy.reset_timeout:.0f} s",))
+        return Wait(policy.poll, "the host is going off")
+    if isinstance(seen.power, Unknown):
+        return _patience(situation, f"power is {seen.power}", AttemptResult.LOST)
+    if seen.power is Power.CHANGING:
+        return Wait(policy.poll, "the host's power is changing")
+    # Seen on, it was started by somebody else, or by itself: that is a restart, too.
+    return _when_idle(situation, host_reset(seen, last.step.elements)) if seen.power is Power.OFF else None
 
 
 def _decide_gate(situation: Situation) -> Decision:
@@ -537,6 +557,8 @@ def _unless_refused(situation: Situation, act: Act) -> Decision:
     receipt = last.receipt
     if isinstance(act.step, ResetBmc) and act.step.means is not None and receipt.ground is not Ground.SAID_NO:
         return act  # it was never sent, and there is another means
+    if isinstance(act.step, ResetHost) and _has_no_restart(last.step, receipt) and _is_restart(act.step):
+        return evolve(act, step=evolve(act.step, kind=ResetKind.FORCE_OFF))
     if receipt.retry_after is None:
         return _end_unharmed(situation, f"the BMC refused: {receipt.reason}")
     in_a_row = list(itertools.takewhile(lambda r: isinstance(r.receipt, Refused), reversed(attempt.steps)))
@@ -612,6 +634,15 @@ def _decide_revived(situation: Situation) -> Decision | None:
             return _patience(situation, why, AttemptResult.LOST)
         case _:
             assert_never(answer)
+
+
+def _has_no_restart(step: Step, receipt: Refused) -> bool:
+    """Whether *receipt* says that the service has no restart: it may still go off and on (P42)."""
+    return _is_restart(step) and receipt.ground is Ground.UNABLE
+
+
+def _is_restart(step: Step) -> bool:
+    return isinstance(step, ResetHost) and step.kind is ResetKind.FORCE_RESTART
 
 
 def _planned_resets(attempt: Attempt) -> tuple[StepRecord, ...]:

@@ -18,7 +18,7 @@ from rackwave.records import JOURNAL
 from workplace import Workplace
 
 
-@pytest.mark.parametrize("personality", ["plain", "openbmc"])
+@pytest.mark.parametrize("personality", ["plain", "openbmc", "idrac", "supermicro"])
 @pytest.mark.parametrize("writes", [1, 3])
 def test_a_killed_rollout_is_finished_by_the_next_start(workplace: Workplace, writes: int, personality: str) -> None:
     """Killed after so many images were taken, the same command goes on and every node ends as it should."""

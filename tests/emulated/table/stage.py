@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -114,18 +114,16 @@ def _source(folder: Path, carries: Carries, lineage: str, number: int, version: 
 _KINDS = {"BIOS": "bios-image", "BMC": "bmc-firmware", "NIC": "device-firmware"}
 
 
-def perform(
-    make: str, workshop: Workshop, directory: Path, *, only: Callable[[Part], bool] = lambda _: True
-) -> Performance:
-    """Play every part of *make*."""
+def perform(make: str, workshop: Workshop, directory: Path, *, cast: Iterable[Part] | None = None) -> Performance:
+    """Play every part of *make*, or those of *cast*."""
     personality = load_personality(make)
-    cast = [part for part in parts(personality) if only(part)]
-    playing = [part for part in cast if not part.not_here]
+    played = list(parts(personality) if cast is None else cast)
+    playing = [part for part in played if not part.not_here]
     began = time.monotonic()
     clock = VirtualClock(time.time())  # the image server's grants end in real time
     with _holding(clock):
         ended, sessions = clock.run(_play(personality, playing, workshop, directory, clock), timers_too=True)
-    absent = tuple(part for part in cast if part.not_here)
+    absent = tuple(part for part in played if part.not_here)
     return Performance(personality, ended, absent, sessions, time.monotonic() - began, clock.monotonic())
 
 

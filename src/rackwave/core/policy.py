@@ -50,7 +50,7 @@ class Policy:
             that restarts do not mend, and some wear their flash at each start.
         critical_events: Whether the machine's own event log is a witness: 0, it is not asked; 1, a critical
             event that is new since the attempt began speaks against it; 2, so does a log that cannot be read.
-            It costs a node four requests, a fifth of what an update needs otherwise.
+            It costs a node four requests.
         canary: Nodes in the first wave, alone. 0: no canary.
         waves: Waves after the canary, of equal size; 0 counts as 1.
         failure_budget: Nodes that may fail because of the bundle before the rollout stops. A canary

@@ -22,7 +22,7 @@ def ask_logs(workplace: Workplace) -> None:
 
 @pytest.mark.lab(nodes=2, personality="supermicro")
 def test_a_quiet_log_is_evidence(workplace: Workplace) -> None:
-    """An update whose own acts are all that the log tells is well, says so, and costs four requests a node more."""
+    """An update whose own acts are all that the log tells is well, and the evidence says so."""
     workplace.make_bundles("A.1")
     ask_logs(workplace)
     workplace.run("deploy", "A.1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -15,7 +16,7 @@ from rackwave.bmc.redfish.bmc import RedfishBmc
 from rackwave.bmc.redfish.media import MediaKind
 from rackwave.core.boot import BootMode, BootOverride, BootSetting, Lasting
 from rackwave.core.log import LogMark, LogNews, Severity
-from rackwave.core.observation import Health, Unknown
+from rackwave.core.observation import Health, Look, Unknown
 from rackwave.core.power import PowerAct
 from rackwave.core.receipt import Accepted, Ambiguous, Ground, Refused
 from rackwave.core.sensor import SensorKind
@@ -358,6 +359,25 @@ def test_since_the_newest():
 
     assert () == found.entries
     assert 2 == requests
+
+
+def test_what_the_witness_costs():
+    """A mark costs three requests the first time, for the log is to be found; what is new since it, one."""
+    server = logging(*range(1, 20))
+
+    async def program(bmc: RedfishBmc) -> list[int]:
+        await bmc.observe(Look())
+        counts = [len(server.requests)]
+        seen = await bmc.observe(Look(system=False, log=True))
+        counts.append(len(server.requests))
+        assert isinstance(seen.log, LogNews)
+        seen = await bmc.observe(Look(system=False, log=True, since=seen.log.mark))
+        counts.append(len(server.requests))
+        assert isinstance(seen.log, LogNews)
+        assert () == seen.log.entries
+        return [after - before for before, after in itertools.pairwise(counts)]
+
+    assert [3, 1] == with_panel(server, program)
 
 
 def test_a_cleared_log():

@@ -73,8 +73,9 @@ class EventLog:
     async def _entries_uri(self) -> str:
         if self._entries is not None:
             return self._entries
-        for document in (await self._service.system(), await self._service.manager()):
-            collection = link(document, "LogServices")
+        # One after the other: the manager costs requests, and few keep the log there.
+        for owner in (self._service.known_system, self._service.manager):
+            collection = link(await owner(), "LogServices")
             if collection is None:
                 continue
             named = {last(uri).lower(): uri for uri in await self._service.members(collection)}

@@ -133,12 +133,16 @@ class Service:
                 self._manager = managers[0]
         return document
 
+    async def known_system(self) -> Document:
+        """The ComputerSystem as it was last read: its links and actions stay where they are."""
+        return self._system_document if self._system_document is not None else await self.system()
+
     async def reset_action(self) -> tuple[str, tuple[str, ...] | None] | None:
         """Where the system is reset, and the ResetTypes it allows (None: not told); None where it has no reset.
 
         From the system as last read: an action does not move while the URI of its resource stands.
         """
-        document = self._system_document if self._system_document is not None else await self.system()
+        document = await self.known_system()
         return await self.action(document, "#ComputerSystem.Reset", "ResetType")
 
     async def action(self, document: Document, name: str, parameter: str) -> tuple[str, tuple[str, ...] | None] | None:

@@ -181,7 +181,7 @@ _PLAYED: Mapping[type[Fault], _Staging] = {
     RedfishDead: _Staging(given={"at": Moment.WRITE}),
     FactoryReset: _Staging(Carries.BMC, {"at": Moment.WRITTEN}),
     # Power goes off and on again only where there is no restart.
-    PowerRefused: _Staging(also=(CycleUnsupported(),), avoids=_when_power_is_refused),
+    PowerRefused: _Staging(given={"seconds": 60.0}, also=(CycleUnsupported(),), avoids=_when_power_is_refused),
     LinkBreaks: _Staging(given={"seconds": 900.0}),
     AccountLocks: _Staging(avoids=lambda *_: "one refused login is the last"),
     PowerLies: _Staging(given={"at": Moment.WRITE}),

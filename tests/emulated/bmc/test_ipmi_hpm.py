@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from typing import Any
 
 import pytest
 from attrs import evolve
 
-from rackwave.bmc.ipmi import hpm
+from rackwave.bmc.ipmi import hpm, hpm_upload
 from rackwave.bmc.ipmi.hpm import TASK
 from rackwave.core.identity import ComponentName
 from rackwave.core.observation import Component, Look, TaskPhase, Unknown
@@ -105,7 +106,7 @@ def test_completing_comes_before_the_last_block(on_ipmi: Any) -> None:
         for size, version in ((9000, "2.0.0"), (700, "3.0.0")):
             image = bench.image("BMC", version, size=size)
             await bench.bmc.write(image, completing=completing)
-            last = (image.size - 1) % hpm.BLOCK_SIZES[0] + 1
+            last = (image.size - 1) % hpm_upload.BLOCK_SIZES[0] + 1
 
             assert image.size - last == held.pop()
             await programmed(bench)
@@ -173,8 +174,8 @@ def test_lost_packets_are_sent_again(on_ipmi: Any, side: str) -> None:
 
 def test_a_lost_session_is_gone_on_with(on_ipmi: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """P31: the BMC forgets the session in mid-upload; the upload goes on in another."""
-    monkeypatch.setattr(hpm, "_BLOCK_PATIENCE", hpm.Patience(0.2, 3))
-    monkeypatch.setattr(hpm, "_BURST", 0.0)
+    monkeypatch.setattr(hpm_upload, "_BLOCK_PATIENCE", hpm_upload.Patience(0.2, 3))
+    monkeypatch.setattr(hpm_upload, "_BURST", 0.0)
 
     async def scenario(bench: Any) -> None:
         burst, count = bench.bmc.session.burst, [0]
@@ -197,8 +198,8 @@ def test_a_lost_session_is_gone_on_with(on_ipmi: Any, monkeypatch: pytest.Monkey
 
 def test_a_bmc_that_restarts_forgets_the_upload(on_ipmi: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """P36: the BMC restarts in mid-upload: it cannot hold the whole image, and the receipt says so."""
-    monkeypatch.setattr(hpm, "_BLOCK_PATIENCE", hpm.Patience(0.2, 2))
-    monkeypatch.setattr(hpm, "_BURST", 0.0)
+    monkeypatch.setattr(hpm_upload, "_BLOCK_PATIENCE", hpm_upload.Patience(0.2, 2))
+    monkeypatch.setattr(hpm_upload, "_BURST", 0.0)
 
     async def scenario(bench: Any) -> None:
         burst, count = bench.bmc.session.burst, [0]
@@ -222,21 +223,21 @@ def test_a_bmc_that_restarts_forgets_the_upload(on_ipmi: Any, monkeypatch: pytes
 
 def test_a_bmc_that_goes_away_breaks_the_upload_off(on_ipmi: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A BMC that falls silent before the last block cannot hold the whole image."""
-    monkeypatch.setattr(hpm, "_BLOCK_PATIENCE", hpm.Patience(0.2, 2))
+    monkeypatch.setattr(hpm_upload, "_BLOCK_PATIENCE", hpm_upload.Patience(0.2, 2))
 
     async def scenario(bench: Any) -> None:
         async def completing() -> None:
             raise AssertionError("it is not whole")
 
         await bench.bmc.observe(Look())
-        initiate = bench.bmc.hpm._initiate
+        initiate = bench.bmc.uploader._initiate
 
         async def silenced(*arguments: Any) -> Any:
             told = await initiate(*arguments)
             bench.fault(fault="ipmi-silent")
             return told
 
-        bench.bmc.hpm._initiate = silenced
+        bench.bmc.uploader._initiate = silenced
         receipt = await bench.bmc.write(bench.image("BMC"), completing=completing)
         bench.lab["r1n01"].disarm()
 
@@ -355,6 +356,56 @@ def test_what_is_not_to_be_written_is_not(on_ipmi: Any) -> None:
         receipt = await bmc.write(other, completing=never)
         assert "MD5" in receipt.reason
         assert [] == bench.truth()["writes"]
+
+    on_ipmi(scenario)
+
+
+def test_a_file_for_another_device_is_not_sent(on_ipmi: Any) -> None:
+    """HPM.1 has the client check device, manufacturer, product and the earliest version (P17)."""
+
+    async def scenario(bench: Any) -> None:
+        good = bench.image("BMC", hpm=True)
+        whole = good.path.read_bytes()
+        for place, octet, reason in (
+            (9, 0x21, "for device 21h"),
+            (10, 0x09, "manufacturer 9"),
+            (13, 0x05, "for product 0005h"),
+            (24, 0x02, "may follow 2.00 or later, and this runs 1.00 (P17)"),
+        ):
+            header = bytearray(whole[:34])
+            header[place] = octet
+            changed = bytes(header) + bytes([-sum(header) & 0xFF]) + whole[35:-16]
+            good.path.write_bytes(changed + hashlib.md5(changed, usedforsecurity=False).digest())
+            receipt = await bench.bmc.write(good, completing=never)
+
+            assert isinstance(receipt, Refused)
+            assert reason in receipt.reason
+        assert [] == bench.truth()["writes"]
+
+    on_ipmi(scenario)
+
+
+def test_an_image_that_is_cut_short_is_not_whole(on_ipmi: Any) -> None:
+    """A file that is not as long as the bundle says is not begun; one that shrinks on the way is aborted."""
+
+    async def scenario(bench: Any) -> None:
+        image = bench.image("BMC", size=9000)
+        short = await bench.bmc.write(evolve(image, size=1), completing=never)
+        initiate = bench.bmc.uploader._initiate
+
+        async def cut(*arguments: Any) -> Any:
+            image.path.write_bytes(image.path.read_bytes()[:2000])
+            return await initiate(*arguments)
+
+        bench.bmc.uploader._initiate = cut
+        broken = await bench.bmc.write(image, completing=never)
+        bench.bmc.uploader._initiate = initiate
+
+        assert f"has {image.size} bytes on disk, not 1" in short.reason
+        assert isinstance(broken, Ambiguous)
+        assert not broken.body_complete
+        assert isinstance(await bench.bmc.write(bench.image("BMC", "2.1.0"), completing=never), Accepted)
+        assert 1 == bench.truth()["flashes"]
 
     on_ipmi(scenario)
 

@@ -31,6 +31,7 @@ from .endpoint import Endpoint
 from .health import health_of
 from .hpm import TASK, WAY, Hpm
 from .hpm_image import Package, read_package
+from .hpm_upload import Uploader
 from .hpm_version import can_be_told
 from .link import SUITES, Link
 from .links import Backend, LazyLink
@@ -103,6 +104,7 @@ class IpmiBmc:
         )
         self.chassis = Chassis(self.session)
         self.hpm = Hpm(self.session, clock)
+        self.uploader = Uploader(self.session, self.hpm, clock)
         self.event_log = EventLog(self.session)
         self._sensors = Sensors(self.session)
         self._startup = Startup()
@@ -228,11 +230,14 @@ class IpmiBmc:
             number = await self.hpm.number(image.component)
             if number is None:
                 return Refused(f"HPM.1 lists no component {image.component}", ground=Ground.UNABLE)
+            found = (await self._threads.run(image.path.stat)).st_size
+            if found != image.size:
+                return Refused(f"the image has {found} bytes on disk, not {image.size}")
             package = await self._threads.run(partial(read_package, image.path, component=number))
             if (why := _unfit(image, package, number)) is not None:
                 return why
             identity = await device.device_id(self.session)
-            return await self.hpm.write(image.path, package, identity, completing=completing)
+            return await self.uploader.write(image.path, package, identity, completing=completing)
         except (BundleError, OSError) as error:
             return Refused(f"the image cannot be read: {error}")
         except NodeError as error:

@@ -13,7 +13,7 @@ from ...errors import (
 )
 
 OK = 0x00
-IN_PROGRESS = 0x80  # HPM.1, table 3-1
+IN_PROGRESS = 0x80  # HPM.1
 BUSY = 0xC0
 INVALID_COMMAND = 0xC1
 INVALID_FOR_LUN = 0xC2

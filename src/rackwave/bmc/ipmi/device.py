@@ -27,7 +27,8 @@ class DeviceId:
     updating: bool
     manufacturer: int
     product: int
-    auxiliary: bytes = b""
+    revision: tuple[int, int]
+    """The version as it is told: the minor number in BCD, so that it sorts."""
 
 
 async def device_id(session: Session) -> DeviceId:
@@ -43,7 +44,7 @@ async def device_id(session: Session) -> DeviceId:
         updating=bool(data[2] & 0x80),
         manufacturer=int.from_bytes(data[6:9], "little") & 0xF_FFFF,
         product=int.from_bytes(data[9:11], "little"),
-        auxiliary=data[11:15],
+        revision=(data[2] & 0x7F, data[3]),
     )
 
 

@@ -1,4 +1,4 @@
-"""Versions in the six bytes that HPM.1 has for them (PICMG HPM.1 R1.0, table 3-7).
+"""Versions in the six bytes that HPM.1 has for them (PICMG HPM.1 R1.0).
 
 They are a major number (7 bits), a minor number (two BCD digits) and four bytes of the maker's own. Those
 are told as two numbers here, the second only where it is not 0: ``2.1.0``, ``2.1.7``, ``2.1.7.12``. What

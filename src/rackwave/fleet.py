@@ -11,6 +11,7 @@ from .bmc.ipmi.bmc import IpmiBmc
 from .bmc.ipmi.threads import Threads
 from .bmc.pool import BmcPool, Connected
 from .bmc.redfish.bmc import RedfishBmc
+from .bmc.redfish.habits import Habits
 from .bmc.redfish.trust import CaTrust, PinnedKey, PlainHttp, SystemTrust, TlsTrust
 from .bmc.throttle import Throttles
 from .core.event import SessionClosed, SessionOpened
@@ -38,6 +39,7 @@ class Fleet:
         self._secrets = secret_store
         self._logbook = logbook
         self._clock = clock
+        self._habits = Habits()
         allow_connections(2 * len(self._nodes))  # one for what is asked, one for the stream of its events
         self._threads = Threads()
         self._hooks = {
@@ -170,6 +172,7 @@ class Fleet:
             memory=JournalledLogins(node, self._logbook, self._fingerprints, self._clock),
             keys=JournalledKeys(node, self._logbook, self._clock, self.inventory.access.repin) if is_pinned else None,
             throttle=self._throttles.of(managed.site, self._vendor(managed)),
+            habits=self._habits,
         )
 
     def _vendor(self, managed: ManagedNode) -> str:

@@ -78,7 +78,7 @@ def resolve(
     *since* is when this process began to watch; *usual* what such a write took before, in seconds;
     *who* is the node, whose waits keep out of step with the others'.
     """
-    case = Open(record, step, attempt, seen, policy, now, since, usual, who)
+    case = Open(record, step, attempt, seen, policy, now, since, usual, who, holding)
     if seen.task is not NOT_ASKED:
         followed = follow(case, seen.task)
         if followed is not None:

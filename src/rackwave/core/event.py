@@ -24,10 +24,14 @@ class Outcome(StrEnum):
     """How a step that was once open ended.
 
     HELD: an image that went over and was found good is kept by the BMC, which begins only when told to.
+    STAGED: it is written, and its task goes on until the reset. UNSEEN: its task called it done, its reset
+    has passed, and nothing shows it: it may still wait for something else.
     """
 
     DONE = "done"
     HELD = "held"
+    STAGED = "staged"
+    UNSEEN = "unseen"
     FAILED = "failed"
     NEVER_STARTED = "never-started"
 

@@ -61,6 +61,9 @@ class GiveUp:
     evidence: str
 
 
+PULLED = "SimpleUpdate"
+"""The way of a receipt by which the BMC fetches the image itself."""
+
 Finding: TypeAlias = Ended | StillOpen | WantsLook | WantsReset | WantsReading | GiveUp
 
 
@@ -77,7 +80,8 @@ class Open:
     """An open write, or the start of one, and all that is known about it.
 
     *since* is when this process began to watch; *usual* what such a write took before, in seconds;
-    *who* is the node, whose waits keep out of step with the others'.
+    *who* is the node, whose waits keep out of step with the others'. *holding* is what the image server
+    says; None where nobody asked yet.
     """
 
     record: StepRecord
@@ -89,6 +93,7 @@ class Open:
     since: float = 0.0
     usual: float | None = None
     who: str = ""
+    holding: Holding | None = None
 
     @property
     def component(self) -> Component:
@@ -115,6 +120,12 @@ class Open:
         """Whether the upload asked that its image be kept until it is told to begin."""
         receipt = self.record.receipt
         return isinstance(self.step, WriteImage) and isinstance(receipt, (Accepted, Ambiguous)) and receipt.held
+
+    @property
+    def was_never_whole(self) -> bool:
+        """Whether the image server knows that the BMC, which was to fetch the image, did not get all of it."""
+        pulled = isinstance(self.record.receipt, Accepted) and self.record.receipt.way == PULLED
+        return pulled and self.holding is not None and not self.holding.whole
 
     @property
     def proves_itself(self) -> bool:

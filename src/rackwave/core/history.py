@@ -31,6 +31,9 @@ from .policy import Policy
 from .receipt import Accepted, Ambiguous, Receipt, Refused
 from .step import ResetBmc, ResetHost, ResetKind, StageSettings, StartUpdate, Step, WriteImage
 
+_WRITTEN = (ev.Outcome.DONE, ev.Outcome.STAGED)
+"""How a flash ends whose image is written, as far as the BMC says."""
+
 DAY = 86_400.0
 """Seconds over which restarts of a BMC are counted."""
 
@@ -138,11 +141,13 @@ class Attempt:
         for record in self.steps:
             if (
                 isinstance(record.step, (WriteImage, StartUpdate))
-                and (record.is_open or record.outcome is ev.Outcome.DONE)
+                and (record.is_open or record.outcome in _WRITTEN)
                 and record.step.activation is not Activation.IMMEDIATE
                 and not self.activated(record.step.activation, record.number)
             ):
                 left[record.step.component] = record.step.activation
+            if isinstance(record.step, (WriteImage, StartUpdate)) and record.outcome is ev.Outcome.UNSEEN:
+                left[record.step.component] = Activation.HOST_RESET
         return left
 
     @property
@@ -307,7 +312,7 @@ class Ledger:
         records = history.attempt.steps if history.attempt is not None else ()
         for record in records:
             # What ended otherwise, or was in doubt, tells nothing of how long it takes when it goes well.
-            if record.number == resolved.number and resolved.outcome is ev.Outcome.DONE and record.was_accepted:
+            if record.number == resolved.number and resolved.outcome in _WRITTEN and record.was_accepted:
                 self._durations.add(record.step, at - record.last_at, node=node, make=history.make)
 
     def unfinished(self) -> tuple[RolloutState, ...]:

@@ -55,12 +55,13 @@ class Staged:
 class Coming:
     """The reset that makes it effective was sent; the effect is not seen yet. *since* is epoch seconds.
 
-    *unread*: it cannot be read whether it is there.
+    *unread*: it cannot be read whether it is there. *number* is the step that brought it.
     """
 
     since: float
     why: str
     unread: bool = False
+    number: int = 0
 
 
 @frozen
@@ -230,7 +231,7 @@ def _written_standing(
         write = start or write
         if write.outcome is None:
             return Blocked("its start is not resolved")
-    if write.outcome not in (Outcome.DONE, Outcome.HELD):
+    if write.outcome not in (Outcome.DONE, Outcome.STAGED, Outcome.HELD):
         return Impossible(write.evidence)
     assert element.component is not None  # noqa: S101 - an image element has one; told to the type checker
     installed = seen.component(element.component).against(element.version or "")
@@ -330,7 +331,9 @@ def _effect_standing(
     if has_it is True and proves_itself:
         return Level(f"{name} has {element.version}" if element.version else f"{name} as wanted")
     if element.activation is Activation.IMMEDIATE:
-        return Level(f"{name} was written again") if has_it is True else Coming(record.last_at, f"{name} reads {found}")
+        if has_it is True:
+            return Level(f"{name} was written again")
+        return Coming(record.last_at, f"{name} reads {found}", isinstance(has_it, Unknown), record.number)
     resets = [
         reset
         for reset in attempt.resets_after(record.number)
@@ -339,10 +342,24 @@ def _effect_standing(
     if not resets:
         return Staged(element.activation)
     if not any(was_effective(reset, seen) for reset in resets):
-        return Coming(resets[-1].last_at, "its reset has not been seen to happen")
+        return Coming(resets[-1].last_at, "its reset has not been seen to happen", number=record.number)
     if has_it is True:
         return Level(f"{name} has {element.version}, written again and restarted")
-    return Coming(resets[-1].last_at, f"{name} reads {found}", unread=isinstance(has_it, Unknown))
+    is_host = element.activation is Activation.HOST_RESET
+    if is_host and has_it is False and _wants_another(attempt.resets_after(record.number), element.name):
+        return Staged(element.activation)
+    return Coming(resets[-1].last_at, f"{name} reads {found}", isinstance(has_it, Unknown), record.number)
+
+
+def is_mending(reset: StepRecord, element: str) -> bool:
+    """Whether *reset* restarted the BMC for an *element* that wants its host's restart (P15)."""
+    return isinstance(reset.step, ResetBmc) and element in reset.step.elements
+
+
+def _wants_another(resets: tuple[StepRecord, ...], element: str) -> bool:
+    """Whether the host is to be restarted once more: the BMC was restarted for *element* since it was."""
+    last = next((r for r in reversed(resets) if isinstance(r.step, ResetHost) or is_mending(r, element)), None)
+    return last is not None and is_mending(last, element) and last.outcome is Outcome.DONE
 
 
 def was_effective(reset: StepRecord, seen: Observation) -> bool:

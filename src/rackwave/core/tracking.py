@@ -23,14 +23,17 @@ from .bundle import Activation
 from .event import Outcome
 from .finding import Ended, Finding, GiveUp, Open, StillOpen, WantsLook, WantsReset, wide_look
 from .history import StepRecord
-from .observation import NOT_ASKED, Health, Post, TaskPhase, TaskSeen, Unknown
+from .observation import NOT_ASKED, Health, Observation, Post, TaskPhase, TaskSeen, Unknown
 from .pace import away, next_look
 from .planner import is_unmarked, was_effective
 from .step import ResetBmc, ResetHost
 
 
-def follow(case: Open, task: TaskSeen | Unknown) -> Finding | None:
-    """Say what *task* decides; None where it decides nothing and a wider look is due."""
+def follow(case: Open, task: TaskSeen | Unknown, *, programs: bool = False) -> Finding | None:
+    """Say what *task* decides; None where it decides nothing and a wider look is due.
+
+    *programs*: it is known to be the one that goes on after a verification (P19).
+    """
     if isinstance(task, Unknown):
         return None if case.is_overdue else StillOpen(away(case.policy, case.passed, case.who), f"its task is {task}")
     match task.phase:
@@ -44,7 +47,7 @@ def follow(case: Open, task: TaskSeen | Unknown) -> Finding | None:
         case TaskPhase.STAGED:
             return _waiting(case, task)
         case TaskPhase.DONE:
-            return _ended_well(case, task)
+            return _ended_well(case, task, programs=programs)
         case TaskPhase.FAILED if task.transfer_failed:
             return Ended(Outcome.NEVER_STARTED, f"the BMC could not get the image: {task.message}")
         case TaskPhase.FAILED:
@@ -106,34 +109,36 @@ def is_busy(case: Open) -> bool:
 def _waiting(case: Open, task: TaskSeen) -> Finding:
     """An image is written, and its task says that a reset is due."""
     if case.step.activation is Activation.HOST_RESET or case.now - case.record.last_at > case.policy.settle:
-        return Ended(Outcome.DONE, f"task {task.uri} waits for a reset: {task.message or 'it is scheduled'}")
+        return Ended(Outcome.STAGED, f"task {task.uri} waits for a reset: {task.message or 'it is scheduled'}")
     return StillOpen(case.policy.poll, "its task is scheduled")
 
 
-def _ended_well(case: Open, task: TaskSeen) -> Finding:
+def _ended_well(case: Open, task: TaskSeen, *, programs: bool) -> Finding:
+    if programs or not (task.held or case.is_to_be_held):
+        return Ended(Outcome.DONE, f"task {task.uri} ended well")
+    if case.seen.tasks is NOT_ASKED:
+        return WantsLook(wide_look(case.step))
+    if (update := task_after(case.record, task.uri, case.seen)) is not None:
+        return follow(case, update, programs=True) or StillOpen(case.policy.poll, f"task {update.uri} cannot be read")
     if case.is_to_be_held:
         return Ended(Outcome.HELD, f"task {task.uri} ended well, and the BMC holds the image")
-    if not task.held:
-        return Ended(Outcome.DONE, f"task {task.uri} ended well")
-    tasks = case.seen.tasks
-    if tasks is NOT_ASKED:
-        return WantsLook(wide_look(case.step))
-    if not isinstance(tasks, Unknown) and (update := _after(task, tasks, case.record)) is not None:
-        return follow(case, update) or StillOpen(case.policy.poll, f"task {update.uri} cannot be read")
     if case.now - case.record.last_at <= case.policy.settle:
         return StillOpen(case.policy.poll, f"task {task.uri} has verified the image; nothing programs it yet")
     return Ended(Outcome.HELD, f"task {task.uri} has verified the image, and nothing programs it: the BMC holds it")
 
 
-def _after(verify: TaskSeen, tasks: tuple[TaskSeen, ...], record: StepRecord) -> TaskSeen | None:
-    """Return the task that goes on where *verify* ended (P19)."""
+def task_after(record: StepRecord, verify: str | None, seen: Observation) -> TaskSeen | None:
+    """Return the task that goes on where the one at *verify* ended (P19); None: there is none, or none can be read."""
+    if isinstance(seen.tasks, Unknown):
+        return None
+    first = next((task for task in seen.tasks if task.uri == verify), None)
     later = [
         task
-        for task in tasks
-        if task.uri != verify.uri
+        for task in seen.tasks
+        if task.uri != verify
         and task.uri not in record.known_tasks
         and not task.held
-        and task.image == verify.image
+        and task.image == (first.image if first is not None else None)
     ]
     return later[-1] if later else None
 
@@ -152,6 +157,8 @@ def _despite_failure(case: Open, task: TaskSeen) -> Finding:
         return Ended(Outcome.FAILED, read)
     if case.is_to_be_held:
         return Ended(Outcome.NEVER_STARTED, f"{read}, and nothing was to begin before it was told to")
+    if case.was_never_whole:
+        return Ended(Outcome.NEVER_STARTED, f"{read}, and the BMC never fetched the whole image")
     broke_off = task.percent is not None and task.percent < 100
     shows_staged = not isinstance(component.staged, Unknown)
     ill = case.seen.health is Health.CRITICAL or isinstance(case.seen.health, Unknown)

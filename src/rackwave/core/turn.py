@@ -16,14 +16,16 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from typing import TypeAlias, assert_never
 
 from attrs import evolve, frozen
 
 from .bundle import Activation, Bundle
 from .doubt import resolve
+from .effect import has_lost_its_host, of_missing
 from .event import AttemptResult, Outcome
-from .finding import Ended, GiveUp, Holding, StillOpen, WantsLook, WantsReading, WantsReset
+from .finding import Ended, Finding, GiveUp, Holding, Open, StillOpen, WantsLook, WantsReading, WantsReset
 from .gate import Ill, NotKnown, NotYet, Well, critical_events, judge
 from .history import Attempt, StepRecord
 from .identity import NodeName
@@ -43,13 +45,19 @@ from .planner import (
     was_effective,
 )
 from .policy import Policy
-from .receipt import Ground, Refused
+from .receipt import Accepted, Ground, Refused
 from .revival import Back, InVain, NotNow, Returning, Revive, StillAway, next_means, returned, revivals, revive, tale
 from .step import Flash, Means, ResetBmc, ResetHost, ResetKind, StageSettings, StartUpdate, Step, WriteImage
+from .tracking import follow, task_after
 
 _MOST_STARTS = 3
 """How often a StartUpdate is sent that provably never began: requests that get lost more often than that
 are no accident."""
+
+
+_INVENTORY_LAGS = 3
+"""Times the usual patience for a version that only a person could look for after that: inventories have lagged
+by 10 minutes and more (P46, P48)."""
 
 
 @frozen
@@ -184,6 +192,10 @@ def _decide_open_write(record: StepRecord, write: Flash, situation: Situation) -
         usual=situation.usual if record is situation.attempt.steps[-1] else None,
         who=situation.node,
     )
+    return _of_finding(finding, record, write, situation)
+
+
+def _of_finding(finding: Finding, record: StepRecord, write: Flash, situation: Situation) -> Decision:
     match finding:
         case Ended(outcome, evidence):
             return Resolve(record.number, outcome, evidence)
@@ -266,7 +278,9 @@ def _failed_write(situation: Situation) -> Decision | None:
     lost = 0
     for record in situation.attempt.steps:
         match record.step, record.outcome:
-            case ((WriteImage() | StartUpdate() as step), Outcome.FAILED):
+            case ((WriteImage() | StartUpdate() as step), Outcome.UNSEEN) if step.activation is Activation.HOST_RESET:
+                return Finish(AttemptResult.LOST, (f"{step.component}: {record.evidence}",))
+            case ((WriteImage() | StartUpdate() as step), Outcome.FAILED | Outcome.UNSEEN):
                 return Finish(AttemptResult.FAILED, (f"{step.component}: {record.evidence}",))
             case WriteImage() as step, Outcome.NEVER_STARTED:
                 return _end_unharmed(situation, f"{step.component}: {record.evidence}")
@@ -347,13 +361,50 @@ def _decide_elements(situation: Situation) -> Decision:
             # A recovery may write over what it cannot read (P41); but answers lack parts for 20 s at times (P25).
             return Wait(policy.poll, f"{step.component} cannot be read; that may pass")
         return _when_idle(situation, step)
-    if coming:
-        if any(c.unread for c in coming):
-            return _patience(situation, "; ".join(c.why for c in coming), AttemptResult.FAILED)
-        if _effect_is_overdue(situation):
-            return Finish(AttemptResult.FAILED, tuple(c.why for c in coming))
-        return situation.wait("; ".join(c.why for c in coming), policy.effect_timeout)
-    return _decide_gate(situation)
+    return _decide_coming(situation, coming) if coming else _decide_gate(situation)
+
+
+def _decide_coming(situation: Situation, coming: Sequence[Coming]) -> Decision:
+    """What was written and restarted for is not there yet: wait for it, or find out what became of it."""
+    policy, seen = situation.policy, situation.seen
+    told = tuple(c.why for c in coming)
+    unread = any(c.unread for c in coming)
+    records = [r for r in situation.attempt.steps if r.number in {c.number for c in coming}]
+    flashes = [(r, r.step) for r in records if isinstance(r.step, Flash)]
+    if unread and situation.waited() <= policy.unknown_timeout:
+        for record, step in flashes:
+            if situation.waited() > policy.effect_timeout and has_lost_its_host(
+                record, step, attempt=situation.attempt, seen=seen
+            ):
+                return _when_idle(situation, ResetBmc((step.element,), seen.bmc_boot))
+        return _patience(situation, "; ".join(told), AttemptResult.FAILED)
+    if not unread and not _effect_is_overdue(situation):
+        return situation.wait("; ".join(told), policy.effect_timeout)
+    if unread and (seen.is_away or seen.post is Post.FAILED):
+        # A host that is dead is sent an image before it is restarted, whatever waits (P41).
+        return _patience(situation, "; ".join(told), AttemptResult.FAILED)
+    for record, step in flashes:
+        if record.outcome in (Outcome.DONE, Outcome.STAGED):
+            finding = of_missing(_open(record, step, situation))
+            is_late = isinstance(finding, Ended) and finding.outcome is Outcome.UNSEEN and not unread
+            if is_late and situation.waited() <= (limit := _INVENTORY_LAGS * policy.effect_timeout):
+                return situation.wait("; ".join(told), limit)  # what would be for a person may still come (P46)
+            return _of_finding(finding, record, step, situation)
+    return Finish(AttemptResult.FAILED, told)
+
+
+def _open(record: StepRecord, step: Flash, situation: Situation) -> Open:
+    return Open(
+        record,
+        step,
+        situation.attempt,
+        situation.seen,
+        situation.policy,
+        situation.now,
+        situation.since,
+        who=situation.node,
+        holding=situation.holding,
+    )
 
 
 def _decide_booting(situation: Situation) -> Decision | None:
@@ -494,7 +545,7 @@ def _when_idle(situation: Situation, step: Step) -> Decision:
     seen, policy = situation.seen, situation.policy
     if isinstance(step, (ResetHost, ResetBmc)) and isinstance(seen.power, Unknown):
         return _patience(situation, f"power is {seen.power}", AttemptResult.LOST)
-    if (starting := _until_started(situation, step)) is not None:
+    if (starting := _until_started(situation, step) or _until_settled(situation, step)) is not None:
         return starting
     if isinstance(step, ResetBmc) and seen.bmc_boot is NOT_ASKED:
         return See(Look(system=False, bmc=True))  # without its marker nobody could tell that it happened
@@ -514,7 +565,19 @@ def _when_idle(situation: Situation, step: Step) -> Decision:
         return situation.wait(f"the BMC is busy with {running[0].uri}", policy.busy_timeout)
     if isinstance(step, WriteImage) and (first := _over_staged(situation, step)) is not None:
         return first
+    if isinstance(step, StartUpdate) and (begun := _began_by_itself(situation, step)) is not None:
+        return begun
     return _unless_refused(situation, Act(step, tuple(task.uri for task in seen.tasks)))
+
+
+def _began_by_itself(situation: Situation, step: StartUpdate) -> Decision | None:
+    """Follow an update that a BMC began although it was to wait (P19): it is not told to begin again."""
+    write = situation.attempt.last_write(step.component)
+    if write is None or not isinstance(write.step, WriteImage) or isinstance(write.receipt, (Refused, type(None))):
+        return None
+    update = task_after(write, write.receipt.task if isinstance(write.receipt, Accepted) else None, situation.seen)
+    finding = None if update is None else follow(_open(write, write.step, situation), update, programs=True)
+    return None if finding is None else _of_finding(finding, write, write.step, situation)
 
 
 def _over_staged(situation: Situation, step: WriteImage) -> Decision | None:
@@ -524,10 +587,19 @@ def _over_staged(situation: Situation, step: WriteImage) -> Decision | None:
     """
     attempt, seen = situation.attempt, situation.seen
     waiting = seen.component(step.component).staged
+    if step.component in attempt.staged and isinstance(waiting, Unknown):
+        if seen.component(step.component).installed == step.version:
+            # Every restart that it may have wanted has passed, and nothing came of it.
+            why = f"an image of an earlier attempt may wait in {step.component} unseen; another write would go over it"
+            return Finish(AttemptResult.LOST, (why,))
+        return None
     if not isinstance(waiting, str):
         return None
     kind = ResetBmc if step.activation is Activation.BMC_RESET else ResetHost
-    if any(isinstance(reset.step, kind) for reset in attempt.resets_after(0)):
+    sent = [type(reset.step) for reset in attempt.resets_after(0)]
+    if kind in sent and kind is ResetBmc and ResetHost not in sent and attempt.goal.revives:
+        kind = ResetHost  # some images of a BMC wait for their host's restart (P07)
+    if kind in sent:
         why = f"{step.component} still has {waiting} staged after a restart; another write would go over it"
         return Finish(AttemptResult.LOST, (why,))
     elements = (step.element,)
@@ -541,6 +613,20 @@ def _until_started(situation: Situation, step: Step) -> Wait | None:
     if is_starting and situation.waited() <= situation.policy.reset_timeout:
         return situation.wait("the host is starting; no reset into that", situation.policy.reset_timeout)
     return None
+
+
+def _until_settled(situation: Situation, step: Step) -> Wait | None:
+    """Hold back a reset for one poll after a write: the BMC may restart its host, or itself, unasked (P14).
+
+    Those that do so do it at once, and a second restart would cut off what the first one applies.
+    """
+    if not isinstance(step, (ResetHost, ResetBmc)) or not step.elements:
+        return None
+    ends = [r.last_at for r in situation.attempt.steps if isinstance(r.step, Flash) and r.outcome is not None]
+    left = situation.policy.poll - (situation.now - max(ends, default=0.0))
+    if left <= 0:
+        return None
+    return Wait(left, "an image was just written; the restart that it wants may come by itself (P14)")
 
 
 def _unless_refused(situation: Situation, act: Act) -> Decision:

@@ -257,7 +257,8 @@ def test_a_write_in_doubt_is_never_settled_by_silence(case: Case) -> None:
     phases = {task.phase for task in (seen.tasks if isinstance(seen.tasks, tuple) else ())}
     phases |= {seen.task.phase} if isinstance(seen.task, TaskSeen) else set()
     by_task = {
-        Outcome.DONE: bool({TaskPhase.DONE, TaskPhase.STAGED} & phases),
+        Outcome.DONE: TaskPhase.DONE in phases,
+        Outcome.STAGED: TaskPhase.STAGED in phases,
         Outcome.HELD: TaskPhase.DONE in phases,
         Outcome.FAILED: TaskPhase.FAILED in phases,
         Outcome.NEVER_STARTED: TaskPhase.FAILED in phases,

@@ -12,7 +12,7 @@ from rackwave.core.observation import Post
 
 from ..host import PowerState
 from ..personality import Oem
-from ..updates import MachineTask, TaskState
+from ..updates import MachineTask, TaskState, TaskStatus
 from . import paths
 from .moments import moment
 from .unit import Unit
@@ -82,11 +82,11 @@ def of_update_service(unit: Unit) -> dict[str, Any] | None:
     tasks = [task for task in unit.machine.tasks if task.step != "settings"]
     if tasks:
         newest = tasks[-1]
-        told["State"] = _HPE_UPDATE.get(newest.state, "Updating")
+        failed = newest.ended and newest.status is TaskStatus.CRITICAL
+        told["State"] = "Error" if failed else _HPE_UPDATE.get(newest.state, "Updating")
         if not newest.ended:
             told["FlashProgressPercent"] = newest.percent
         else:
-            failed = newest.state is TaskState.EXCEPTION
             told["Result"] = {"MessageId": "iLO.2.14.UpdateFailed" if failed else "Base.1.4.Success"}
     return {"Hpe": told}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -12,10 +13,17 @@ from attrs import evolve
 from ...core.bundle import AttributeValue
 from ...core.identity import ComponentName, NodeName
 from ...core.log import LogMark
-from ...core.observation import Component, Identity, Lack, Look, Observation, TaskSeen, Unknown
+from ...core.observation import Component, Identity, Lack, Look, Observation, TaskPhase, TaskSeen, Unknown
 from ...core.receipt import Accepted, Ground, Receipt, Refused
 from ...core.settings_check import SettingsCheck
-from ...errors import BmcCertificateError, BmcLoginError, BmcRefusedError, BmcUnreachableError, NodeError
+from ...errors import (
+    BmcAnswerError,
+    BmcCertificateError,
+    BmcLoginError,
+    BmcRefusedError,
+    BmcUnreachableError,
+    NodeError,
+)
 from ...ports import Clock, Credentials, Image, KeyBook, LoginMemory, Means, ResetKind
 from ..quirks import Roster
 from ..throttle import Throttle
@@ -24,6 +32,7 @@ from .answer import Answer
 from .bios import Bios
 from .document import Document, text
 from .events import EventStream
+from .habits import Habits
 from .inspection import Inspection
 from .media import VirtualMedia
 from .panel import RedfishPanel
@@ -65,6 +74,7 @@ class RedfishBmc:
         keys: by which key the BMC is believed; with *trust* PinnedKey, and only then.
         budget: how much of the BMC we take at a time.
         throttle: the limit that it shares with the BMCs of its make and site.
+        habits: what was learned of makes, where several BMCs share it.
     """
 
     def __init__(
@@ -84,12 +94,13 @@ class RedfishBmc:
         keys: KeyBook | None = None,
         budget: Budget = Budget(),  # noqa: B008 - frozen
         throttle: Throttle | None = None,
+        habits: Habits | None = None,
     ) -> None:
         self._node = node
         self._clock = clock
         self.transport = Transport(node, url, trust, timeouts, keys=keys, budget=budget, throttle=throttle)
         self.session = Session(self.transport, credentials, clock, on_session, memory)
-        self.service = Service(self.session, system, roster)
+        self.service = Service(self.session, system, roster, habits)
         patcher = Patcher(self.session, self.service, clock)
         self._bios = Bios(self.session, self.service, clock, patcher)
         self.media = VirtualMedia(self.session, self.service, clock, patcher)
@@ -99,6 +110,7 @@ class RedfishBmc:
         self._installed: dict[ComponentName, str] = {}
         self.updater = Updater(self.session, self.service, clock, patcher, prefer)
         self.surveyor = Surveyor(self.service, updater=self.updater, bios=self._bios, media=self.media)
+        self._written: dict[str, ComponentName] = {}
         self._tracker = Tracker(self.session, self.service, clock)
         self._lent: list[Callable[[], None]] = []
         self._is_away = False
@@ -161,6 +173,10 @@ class RedfishBmc:
         task = await self._tracker.follow(uri)
         if isinstance(task, TaskSeen) and task.transfer_failed:
             self.updater.fetch_failed()
+        written = self._written.get(uri)
+        if written is not None and isinstance(task, TaskSeen) and task.phase in (TaskPhase.DONE, TaskPhase.STAGED):
+            with suppress(BmcAnswerError, BmcRefusedError):  # another machine of this make will tell
+                await self.service.inventory.learn_staged(self._written.pop(uri))
         return evolve(seen, task=task)
 
     async def _see_log(self, seen: Observation, since: LogMark | None) -> Observation:
@@ -206,11 +222,16 @@ class RedfishBmc:
 
     async def write(self, image: Image, *, completing: Callable[[], Awaitable[None]]) -> Receipt:
         """Hand *image* to the BMC for its component, once: pulled or pushed, as `update.choose_way` says."""
-        return self._remembered(await self.updater.write(image, completing=completing))
+        return self._followed(await self.updater.write(image, completing=completing), image.component)
 
     async def start_update(self, component: ComponentName) -> Receipt:
         """Have the BMC begin with what it holds, once."""
-        return self._remembered(await self.updater.start(component))
+        return self._followed(await self.updater.start(component), component)
+
+    def _followed(self, receipt: Receipt, component: ComponentName) -> Receipt:
+        if isinstance(receipt, Accepted) and receipt.task is not None and not receipt.held:
+            self._written[receipt.task] = component
+        return self._remembered(receipt)
 
     async def configure(self, attributes: Mapping[str, AttributeValue]) -> Receipt:
         """Stage BIOS attributes for the next host reset, once; what the registry forbids is not sent."""

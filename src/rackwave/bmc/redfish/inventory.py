@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from fnmatch import fnmatchcase
+from typing import Protocol
 from urllib.parse import unquote
 
 from attrs import frozen
@@ -60,6 +61,14 @@ class Label:
         return bool(given) and all(word is not None and _like(word, patterns, name) for patterns, word in given)
 
 
+class ShowsStaged(Protocol):
+    """Whether the make shows what waits in a component; None: not known yet."""
+
+    def __call__(self, name: ComponentName, *, shown: bool | None = None) -> bool | None:
+        """Note what was *shown*, where it is given, and say what is known."""
+        ...
+
+
 class FirmwareInventory:
     """The components of one BMC.
 
@@ -68,9 +77,18 @@ class FirmwareInventory:
         listing: lists their URIs, from the BMC.
         known: how this make calls components, as far as that is known without asking.
         names: the same for certain, which may cost requests; called only where a name is nobody's Id.
+        shows_staged: told whether this make shows what waits in a component, and says what was told last.
     """
 
-    def __init__(self, session: Session, *, listing: Listing, known: Callable[[], Quirks], names: Names) -> None:
+    def __init__(
+        self,
+        session: Session,
+        *,
+        listing: Listing,
+        known: Callable[[], Quirks],
+        names: Names,
+        shows_staged: ShowsStaged,
+    ) -> None:
         self._session = session
         self._listing = listing
         self._known = known
@@ -78,7 +96,7 @@ class FirmwareInventory:
         self._uris: tuple[str, ...] | None = None
         self._found: dict[ComponentName, tuple[str, Naming | None]] = {}
         self._labels: dict[str, Label] = {}
-        self._shows_staged = False
+        self._shows_staged = shows_staged
 
     async def member(self, name: ComponentName) -> tuple[str, Document] | Unknown:
         """Find the member that is *name*, and read it."""
@@ -115,7 +133,7 @@ class FirmwareInventory:
         """Read which version of *name* waits for a reset; NOT_ASKED where the service has no place to show it.
 
         Such a member comes and goes, so the inventory is listed anew. That it is missing means "none
-        waits" only on a service that has shown one before.
+        waits" only on a make that has shown one before.
         """
         naming = self._known().naming(name)
         patterns = naming.staged if naming is not None and naming.staged else _PENDING
@@ -125,11 +143,16 @@ class FirmwareInventory:
             return _ambiguous(f"show what waits of {name}", uris)
         document = await self._read(uris[0]) if uris else None
         if document is None:
-            return None if self._shows_staged else NOT_ASKED
-        self._shows_staged = True
+            return None if self._shows_staged(name) else NOT_ASKED
+        self._shows_staged(name, shown=True)
         if text(document, "Status", "State") not in _PENDING_STATES:
             return None
         return text(document, "Version")
+
+    async def learn_staged(self, name: ComponentName) -> None:
+        """Find out, while an image waits in *name*, whether this make shows that; only where nobody knows yet."""
+        if self._shows_staged(name) is None and await self.staged(name) is NOT_ASKED:
+            self._shows_staged(name, shown=False)
 
     async def _find(self, name: ComponentName) -> tuple[str, Document] | Unknown:
         uris = await self._list()

@@ -6,10 +6,12 @@ UpdateService, which describes what the service can do; states are read anew eac
 
 from __future__ import annotations
 
+from ...core.identity import ComponentName
 from ...errors import BmcAnswerError, BmcRefusedError
 from ..quirks import PostWitness, Quirks, Roster, load_roster
 from .answer import Answer
 from .document import Document, dig, items, link, text, uri_path
+from .habits import Habits
 from .inventory import FirmwareInventory, last
 from .make import Make
 from .power import allowed_by_info, allowed_values
@@ -22,10 +24,17 @@ _MEMBERS = 4096
 class Service:
     """The resources of one BMC, and which of its systems is the node."""
 
-    def __init__(self, session: Session, system: str | None = None, roster: Roster | None = None) -> None:
+    def __init__(
+        self,
+        session: Session,
+        system: str | None = None,
+        roster: Roster | None = None,
+        habits: Habits | None = None,
+    ) -> None:
         self._session = session
         self._named = system
         self._roster = load_roster() if roster is None else roster
+        self.habits = Habits() if habits is None else habits
         self.forget()
 
     @property
@@ -46,6 +55,7 @@ class Service:
             listing=self._listed,
             known=lambda: self.make.selection.quirks,
             names=lambda: self.quirks("components"),
+            shows_staged=self._shows_staged,
         )
         self._tasks: str | None = None
         self._post_action: str | None = None
@@ -186,6 +196,11 @@ class Service:
     async def update_service_uri(self) -> str:
         """Where the UpdateService is."""
         return await self._linked("UpdateService")
+
+    def _shows_staged(self, name: ComponentName, *, shown: bool | None = None) -> bool | None:
+        if shown is not None:
+            self.habits.learn(self.make, name, shows_staged=shown)
+        return self.habits.shows_staged(self.make, name)
 
     async def ask_post(self, witness: PostWitness) -> Document:
         """Ask by the action that *witness* names how far POST is; it changes nothing.

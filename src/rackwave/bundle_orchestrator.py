@@ -32,7 +32,7 @@ from .worker.worker_orchestrator import Over, Rest, WorkerOrchestrator
 KEEP_CONNECTED = 30.0
 """Seconds of rest up to which a node keeps its connection: a kept TLS connection costs about 120 KiB."""
 
-LISTEN_FROM = 10.0
+LISTEN_FROM = 20.0
 """Seconds of rest from which a node's BMC is listened to. A stream costs a connection and two requests, which
 a short wait does not save; one that is open stays so until the node is released."""
 

@@ -22,7 +22,7 @@ from rackwave.repository.repository import BundleRepository
 from rackwave.repository.trust import KeyringTrust
 from rackwave_emulators.lab import Lab
 
-PASSWORD = "correct-horse-battery-staple"
+PASSWORD = "correct-horse-staple"  # IPMI takes no more than 20 bytes
 TIME_SCALE = 150.0
 
 POLICY = """

@@ -135,6 +135,17 @@ def test_slow_bmcs_that_stay_as_slow_are_left_alone():
     assert 500 == play(quick).limit
 
 
+def test_slow_bmcs_beside_quick_ones_are_no_distress():
+    """Each BMC is held against itself: those that always take a second cut nothing for those that never do."""
+
+    async def story(group):
+        for _ in range(8):
+            await group.round([Sign.GOOD] * 50, 0.05)
+            await group.round([Sign.GOOD] * 50, 1.2, first=1000)
+
+    assert play(story).limit >= START
+
+
 def test_a_slow_group_never_slows_another():
     """Groups have limits of their own; makes are told apart without regard to case."""
 

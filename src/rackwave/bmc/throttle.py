@@ -5,7 +5,8 @@ weaknesses. So each (site, vendor) has a limit of its own, and it is found by tr
 
 - It begins at `START` and grows by one with each good answer, until the group is first in distress.
 - Distress is a 429, a 503 or silence of *several* BMCs at a time, or answers that take longer and longer.
-  One sick BMC is that BMC's business, and one that refuses the connection is away, not in distress.
+  Each BMC is held against itself: one that always takes a second slows nobody. One sick BMC is that BMC's
+  business, and one that refuses the connection is away, not in distress.
 - In distress the limit is halved (longer answers: cut by a quarter), at most once a round trip: requests
   that were sent before the last cut say nothing new. From then on it grows by one a round.
 - It is never less than one, never more than the ceiling that the policy sets.
@@ -43,13 +44,13 @@ _SHARE = 0.1
 """The share of a round's answers that must be in distress: of 500 BMCs three are always ill."""
 
 _SLOW = 1.0
-"""Seconds below which no mean of answers counts as slow, however much it has grown."""
+"""Seconds below which no answer counts as late, however much longer it took than others."""
 
 _GROWTH = 2.0
-"""How many times as long as at best answers take on average when that counts as distress."""
+"""An answer is late when it took more than this many times as long as that BMC's at best."""
 
 _TIMED = 32
-"""Answers in a mean."""
+"""Answers that are looked at together; half of them late is distress."""
 
 _log = logging.getLogger(__name__)
 
@@ -100,8 +101,9 @@ class Throttle:
         self._known: set[NodeName] = set()
         self._alarm: asyncio.TimerHandle | None = None
         self._round = _Round(0.0)
-        self._times: list[float] = []
-        self._best: float | None = None
+        self._timed = 0
+        self._late = 0
+        self._best: dict[NodeName, float] = {}
         self._throttled = False
 
     @property
@@ -193,15 +195,16 @@ class Throttle:
             _log.info("throttle eased site=%s vendor=%s limit=%d", self.site, self.vendor, self.limit)
 
     def _time(self, seconds: float, turn: Turn, now: float) -> None:
-        self._times.append(seconds)
-        if len(self._times) < _TIMED:
-            return
-        mean = sum(self._times) / len(self._times)
-        self._times.clear()
-        if self._best is not None and mean > max(_SLOW, _GROWTH * self._best):
-            self._cut(turn, now, 0.75, "slow")
+        best = self._best.get(turn.node, seconds)
         # The best of long ago may have been of another kind of request: it is forgotten by and by.
-        self._best = mean if self._best is None else min(mean, self._best * 1.05)
+        self._best[turn.node] = min(seconds, best * 1.05)
+        self._timed += 1
+        self._late += seconds > max(_SLOW, _GROWTH * best)
+        if self._timed < _TIMED:
+            return
+        if 2 * self._late >= self._timed:
+            self._cut(turn, now, 0.75, "slow")
+        self._timed = self._late = 0
 
     def _cut(self, turn: Turn, now: float, factor: float, why: str) -> None:
         if turn.began <= self._cut_at:

@@ -241,3 +241,16 @@ def test_what_is_written_to_is_proved_where_names_move():
     assert (f"{INVENTORY}/BIOS", f"{INVENTORY}/BIOS") == asked(exact, program)
     assert (f"{INVENTORY}/2", f"{INVENTORY}/2") == asked(numbered, program)
     assert (1, 4 + 2) == tuple(len(server.seen(f"GET {INVENTORY}/")) for server in (exact, numbered))
+
+
+def test_a_status_before_the_name_is_understood_on_every_make():
+    """Of Current-, Installed- and Previous-BIOS the installed one is BIOS, also where no record knows the make."""
+    trio = (member("Current-BIOS", "2"), member("Installed-BIOS", "2"), member("Previous-BIOS", "1"))
+    titled = tuple({**each, "Id": each["Id"].replace("BIOS", "2"), "Name": "System ROM"} for each in trio)
+
+    async def program(bmc: RedfishBmc) -> str | Unknown:
+        await _bios(bmc)
+        return await bmc.service.inventory.uri(BIOS)
+
+    assert f"{INVENTORY}/Installed-BIOS" == asked(of_make("Nobody", *trio), program)
+    assert f"{INVENTORY}/Installed-2" == asked(of_make("HPE", *titled), program)

@@ -2,8 +2,9 @@
 
 Rules:
 
-- A member whose Id is the component's name is the component, on every make.
+- A member whose Id is the component's name is the component, on every make; or Installed- and its name.
 - Otherwise a quirk's `Naming` finds it by patterns, read from what the members say of themselves.
+- Of members Current-, Installed- and Previous- the installed one counts: it is what runs.
 - Two members that fit leave it Unknown, with both named: which of two is meant is nobody's to guess.
 - What was found is kept and proved again at each reading. A member that is gone, or says that it is
   something else now, is looked for anew: iDRAC's URIs hold the version and move with each update, iLO's
@@ -35,6 +36,9 @@ is none of these: it holds the last upload for ever, applied or not."""
 
 _PENDING_STATES = ("StandbySpare", "StandbyOffline", "Updating", "Enabled")
 """Status.State of a pending member that holds something; XCC says Disabled while it is empty."""
+
+_CURRENT, _INSTALLED, _PREVIOUS = "Current-", "Installed-", "Previous-"
+"""How Ids begin that tell a status before the part: iDRAC's, and those of services that took after it."""
 
 Listing = Callable[[], Awaitable[tuple[str, ...]]]
 Names = Callable[[], Awaitable[Quirks]]
@@ -157,8 +161,11 @@ class FirmwareInventory:
     async def _find(self, name: ComponentName) -> tuple[str, Document] | Unknown:
         uris = await self._list()
         # A member's URI ends in its Id nearly everywhere, which saves reading all of them.
-        for uri in uris:
-            if last(uri) == name and (document := await self._read(uri)) is not None and _id(document, uri) == name:
+        for uri in sorted(uris, key=lambda uri: last(uri) != name):
+            if last(uri) not in (name, _INSTALLED + name):
+                continue
+            document = await self._read(uri)
+            if document is not None and _id(document, uri) == last(uri):
                 self._found[name] = (uri, None)
                 return uri, document
         naming = (await self._names()).naming(name)
@@ -166,6 +173,7 @@ class FirmwareInventory:
         # What they said when they were last read speaks against these; numbers may have moved since.
         unlikely = [uri for uri in uris if uri in self._labels and uri not in likely]
         fits = await self._fitting(name, naming, likely) or await self._fitting(name, naming, unlikely)
+        fits = _of_status(fits)
         exact = [(uri, document) for uri, document in fits if _id(document, uri) == name]
         if exact or len(fits) == 1:
             found = (exact or fits)[0]
@@ -209,6 +217,17 @@ def _label(document: Document, uri: str) -> Label:
     return Label(
         _id(document, uri), text(document, "Name"), text(document, "SoftwareId"), text(document, "Description")
     )
+
+
+def _of_status(fits: list[tuple[str, Document]]) -> list[tuple[str, Document]]:
+    """Leave out what ran before, and Current- where Installed- says the same."""
+    ids = {_id(document, uri) for uri, document in fits}
+    doubled = {_CURRENT + known.removeprefix(_INSTALLED) for known in ids if known.startswith(_INSTALLED)}
+    return [
+        (uri, document)
+        for uri, document in fits
+        if not _id(document, uri).startswith(_PREVIOUS) and _id(document, uri) not in doubled
+    ]
 
 
 def _like(word: str, patterns: tuple[str, ...], name: str) -> bool:

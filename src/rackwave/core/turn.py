@@ -346,7 +346,7 @@ def _decide_elements(situation: Situation) -> Decision:
             case Impossible(why):
                 return _end_unharmed(situation, f"{element.name}: {why}")
             case Blocked(why):
-                return _patience(situation, f"{element.name}: {why}", AttemptResult.LOST)
+                return _patience(situation, f"{element.name}: {why}", _of_blocked(situation))
             case Coming() as standing_:
                 coming.append(standing_)
             case _:
@@ -362,6 +362,16 @@ def _decide_elements(situation: Situation) -> Decision:
             return Wait(policy.poll, f"{step.component} cannot be read; that may pass")
         return _when_idle(situation, step)
     return _decide_coming(situation, coming) if coming else _decide_gate(situation)
+
+
+def _of_blocked(situation: Situation) -> AttemptResult:
+    """How it ends where something that decides stays unreadable.
+
+    A restart that leaves the host dead has failed, whatever cannot be read of it: the next rung may write (P41).
+    """
+    verdict = judge(situation.seen)
+    left_dead = situation.attempt.goal.restart and isinstance(verdict, Ill) and verdict.dead
+    return AttemptResult.FAILED if left_dead else AttemptResult.LOST
 
 
 def _decide_coming(situation: Situation, coming: Sequence[Coming]) -> Decision:

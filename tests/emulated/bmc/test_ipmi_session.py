@@ -17,11 +17,12 @@ from attrs import field, frozen
 from rackwave.bmc.ipmi import session as ipmi_session
 from rackwave.bmc.ipmi.endpoint import Endpoint
 from rackwave.core.boot import BootMode, BootOverride, Lasting
-from rackwave.core.observation import Look, Power, Unknown
+from rackwave.core.observation import Look, Post, Power, Unknown
 from rackwave.core.power import PowerAct
 from rackwave.core.receipt import Accepted, Ambiguous, Ground, Refused
 from rackwave.errors import BmcLoginError, UsageError
 from rackwave.ports import Credentials, ResetKind
+from rackwave_emulators.faults import CycleUnsupported
 
 BACKENDS = [
     pytest.param(
@@ -464,5 +465,24 @@ def test_redfish_may_be_dead(on_ipmi: Any) -> None:
         assert Power.ON is (await bench.bmc.observe(Look())).power
         assert isinstance(await bench.bmc.reset_host(ResetKind.FORCE_RESTART), Accepted)
         assert 1 == bench.truth()["resets"]["host"]
+
+    on_ipmi(scenario)
+
+
+def test_a_restart_that_the_chassis_lacks(on_ipmi: Any) -> None:
+    """P42: a chassis without cycle and reset is said to have none, and what was known of the host stays known."""
+
+    async def scenario(bench: Any) -> None:
+        station = bench.lab["r1n01"]
+        station.machine.reset_host("ForceRestart")
+        bench.clock.advance(600)
+        before = (await bench.bmc.observe(Look())).post
+        station.arm(CycleUnsupported())
+        receipt = await bench.bmc.reset_host(ResetKind.FORCE_RESTART)
+        after = (await bench.bmc.observe(Look())).post
+
+        assert isinstance(receipt, Refused)
+        assert Ground.UNABLE is receipt.ground
+        assert (Post.COMPLETE, Post.COMPLETE) == (before, after)
 
     on_ipmi(scenario)

@@ -38,6 +38,7 @@ from rackwave_emulators.faults import (
     IpmiSilent,
     JobPending,
     KeepAliveDropped,
+    Label,
     LinkBreaks,
     LocationHidden,
     Lockdown,
@@ -68,6 +69,14 @@ from rackwave_emulators.faults import (
 from rackwave_emulators.personality import Personality, Rules
 
 OLD, NEW = "1.0.0", "2.0.0"
+
+
+class Reach(StrEnum):
+    """By which ways the node's BMC is reached."""
+
+    REDFISH = "redfish"
+    BOTH = "both"
+    IPMI = "ipmi"
 
 
 class Carries(StrEnum):
@@ -106,6 +115,10 @@ COLOURING = (
     *(PowerLies, PowerRefusedInTask, PushClaim, ReadsIncomplete, VersionsNeedHost, ExpandLies, IpmiSilent),
 )
 """Faults that colour what is told for as long as they last, so that the lab does not count them as struck."""
+
+
+OF_REDFISH = (TaskPurged, TaskLate, TaskWord, TaskWaits, TwoTasks)
+"""Faults of the machine that only its Redfish tasks show; HPM.1 has none."""
 
 
 @frozen
@@ -193,7 +206,16 @@ _PLAYED: Mapping[type[Fault], _Staging] = {
 }
 
 
-def parts(make: Personality) -> Iterator[Part]:
+def _without_redfish(fault: Fault, carries: Carries) -> str:
+    """Say why a node that is reached by IPMI alone cannot have *fault*."""
+    if carries is Carries.SETTINGS:
+        return "IPMI sets no BIOS attributes"
+    if isinstance(fault, OF_REDFISH) or (fault.label is Label.WIRE and not fault.id.startswith("ipmi-")):
+        return "a matter of Redfish, which this node is not reached by"
+    return ""
+
+
+def parts(make: Personality, reach: Reach = Reach.REDFISH) -> Iterator[Part]:
     """Return every part that there is for *make*, those that it cannot have included."""
     for row in ROWS.values():
         for preset in row.presets:
@@ -205,7 +227,8 @@ def parts(make: Personality) -> Iterator[Part]:
                 faults=(fault, *staging.also),
                 carries=staging.carries,
                 avoided=staging.avoids(make.rules, fault),
-                not_here=staging.cannot(make.rules),
+                not_here=(reach is Reach.IPMI and _without_redfish(fault, staging.carries))
+                or staging.cannot(make.rules),
                 stranger=staging.stranger,
             )
 

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from attrs import frozen
 
-from emulated.table.cast import NEW, OLD, Carries, Part, parts
+from emulated.table.cast import NEW, OLD, Carries, Part, Reach, parts
 from rackwave.automation import PUBLISHER_KEY, REPOSITORY, TRUST, Automation
 from rackwave.bmc.ipmi.threads import Threads
 from rackwave.bundle_manager import BundleManager
@@ -114,21 +114,28 @@ def _source(folder: Path, carries: Carries, lineage: str, number: int, version: 
 _KINDS = {"BIOS": "bios-image", "BMC": "bmc-firmware", "NIC": "device-firmware"}
 
 
-def perform(make: str, workshop: Workshop, directory: Path, *, cast: Iterable[Part] | None = None) -> Performance:
-    """Play every part of *make*, or those of *cast*."""
+def perform(
+    make: str,
+    workshop: Workshop,
+    directory: Path,
+    *,
+    cast: Iterable[Part] | None = None,
+    reach: Reach = Reach.REDFISH,
+) -> Performance:
+    """Play every part of *make* on nodes that are reached as *reach* says, or those of *cast*."""
     personality = load_personality(make)
-    played = list(parts(personality) if cast is None else cast)
+    played = list(parts(personality, reach) if cast is None else cast)
     playing = [part for part in played if not part.not_here]
     began = time.monotonic()
     clock = VirtualClock(time.time())  # the image server's grants end in real time
     with _holding(clock):
-        ended, sessions = clock.run(_play(personality, playing, workshop, directory, clock), timers_too=True)
+        ended, sessions = clock.run(_play(personality, playing, workshop, directory, clock, reach), timers_too=True)
     absent = tuple(part for part in played if part.not_here)
     return Performance(personality, ended, absent, sessions, time.monotonic() - began, clock.monotonic())
 
 
 async def _play(
-    make: Personality, playing: list[Part], workshop: Workshop, directory: Path, clock: VirtualClock
+    make: Personality, playing: list[Part], workshop: Workshop, directory: Path, clock: VirtualClock, reach: Reach
 ) -> tuple[tuple[Ended, ...], int]:
     names = [Place.of(index).name for index in range(len(playing))]
     roles = dict(zip(names, playing, strict=True))
@@ -138,8 +145,13 @@ async def _play(
         clock=clock,
         versions={component: OLD for component in set(COMPONENTS.values()) if make.component(component)},
         directory=directory / "lab",
-        ipmi=False,
+        ipmi=reach is not Reach.REDFISH,
     ) as lab:
+        if reach is Reach.IPMI:
+            _without_redfish(lab)
+            for station in lab.stations:  # what a machine logged at its last start is all that IPMI knows of POST
+                station.machine.reset_host("ForceRestart")
+            await clock.sleep(AFTERWARDS)
         state = directory / "state"
         state.mkdir()
         for name in (REPOSITORY, TRUST):
@@ -159,6 +171,16 @@ async def _play(
         for name, part in roles.items()
     )
     return ended, truth["totals"]["sessions_open"]
+
+
+def _without_redfish(lab: Lab) -> None:
+    """Leave only the IPMI addresses of the nodes in the lab's inventory."""
+    path, told = lab.directory / "inventory.toml", list[str]()
+    for line in path.read_text().splitlines():
+        if line.startswith("bmc = "):
+            continue
+        told.append(line.replace('ipmi = "', 'bmc = "ipmi://') if line.startswith("ipmi = ") else line)
+    path.write_text("\n".join(told) + "\n")
 
 
 async def _roll_out(

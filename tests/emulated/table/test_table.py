@@ -1,6 +1,7 @@
 """P01 to P50 on every make of BMC: the verdict that a rollout reports is the truth of the lab.
 
-Each make plays every way of bringing each row about, a node each, in real rollouts over HTTPS (see ``stage``).
+Each make plays every way of bringing each row about, a node each, in real rollouts over HTTPS (see ``stage``);
+one column more has what is left of them where nodes are reached by IPMI alone.
 ``known_misses.toml`` lists the pairs that do not come out, each with its reason; it may only shrink.
 """
 
@@ -11,13 +12,24 @@ from pathlib import Path
 
 import pytest
 
-from emulated.table.cast import COLOURING, parts
+from emulated.table.cast import COLOURING, Reach, parts
 from emulated.table.stage import Ended, Performance, Workshop, perform
 from emulated.table.verdict import MISSES, Mark, Pair, judge, known_misses
 from rackwave_emulators.faults import ROWS
 from rackwave_emulators.personality import load_personality, personalities
 
 MAKES = ("plain", "idrac", "ilo5", "ilo6", "xcc", "supermicro", "openbmc", "hgx")
+IPMI = "ipmi"
+"""The column of plain machines that are reached by IPMI alone."""
+COLUMNS = (*MAKES, IPMI)
+
+
+def _reach(column: str) -> Reach:
+    return Reach.IPMI if column == IPMI else Reach.REDFISH
+
+
+def _make(column: str) -> str:
+    return "plain" if column == IPMI else column
 
 
 @pytest.fixture(scope="module")
@@ -26,12 +38,12 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     return Workshop(tmp_path_factory.mktemp("bundles"))
 
 
-@pytest.mark.parametrize("make", MAKES)
+@pytest.mark.parametrize("make", COLUMNS)
 def test_every_verdict_is_the_truth(
     make: str, workshop: Workshop, tmp_path: Path, tell_cells: Callable[[str, dict[str, list[str]]], None]
 ) -> None:
     """On every node the journal and the machine agree, nothing is flashed twice, and no usable node is lost."""
-    over = perform(make, workshop, tmp_path)
+    over = perform(_make(make), workshop, tmp_path, reach=_reach(make))
     pairs = [judge(make, ended) for ended in over.ended]
     tell_cells(make, _cells(over, pairs))
     missed = {pair.key: f"{pair.mark}: {pair.why}" for pair in pairs if pair.is_miss}
@@ -54,10 +66,10 @@ def _not_played(ended: Ended, pair: Pair) -> str:
     return ""
 
 
-@pytest.mark.parametrize("make", MAKES)
+@pytest.mark.parametrize("make", COLUMNS)
 def test_every_row_has_a_part_on_every_make(make: str) -> None:
     """No row is left out: it is played, or the make cannot have it for a reason that is told."""
-    cast = list(parts(load_personality(make)))
+    cast = list(parts(load_personality(_make(make)), _reach(make)))
 
     assert set(ROWS) == {part.row for part in cast}
     assert len(cast) == len({part.key for part in cast})
@@ -71,7 +83,12 @@ def test_every_make_is_in_the_table() -> None:
 def test_known_misses_are_pairs_that_exist() -> None:
     """Each entry names a make, a part of it and what it comes to, says why, and stands once."""
     entries = known_misses()
-    keys = {(make, part.key) for make in MAKES for part in parts(load_personality(make)) if not part.not_here}
+    keys = {
+        (column, part.key)
+        for column in COLUMNS
+        for part in parts(load_personality(_make(column)), _reach(column))
+        if not part.not_here
+    }
     named = [(miss.make, miss.key) for miss in entries]
 
     assert set() == set(named) - keys

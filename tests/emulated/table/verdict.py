@@ -12,7 +12,8 @@ from attrs import frozen
 
 from emulated.table.cast import NEW, OLD, Carries, Part
 from emulated.table.stage import ATTRIBUTES, COMPONENTS, Ended
-from rackwave.core.event import NodeResult
+from rackwave.core.event import Intended, NodeResult
+from rackwave.core.step import WriteImage
 from rackwave_emulators.faults import HostDead
 
 KNOWN = Path(__file__).with_name("known_misses.toml")
@@ -77,8 +78,8 @@ def judge(make: str, ended: Ended) -> Pair:
 
 def _judged(ended: Ended) -> tuple[Mark, str]:
     truth = ended.truth
-    if truth["double_flashes"]:
-        return Mark.TWICE, f"{truth['double_flashes']} double flashes; {ended.reason}"
+    if doubles := _doubles(ended):
+        return Mark.TWICE, f"{doubles} double flashes; {ended.reason}"
     was_usable = not any(isinstance(fault, HostDead) for fault in ended.part.faults)
     ills = _ills(truth)
     if was_usable and ills:
@@ -102,6 +103,22 @@ def _judged(ended: Ended) -> tuple[Mark, str]:
     if mark is Mark.REFUSED and truth["writes"]:
         return Mark.LIE, f"refused, and yet written to: {ended.reason}"
     return mark, ended.reason
+
+
+def _doubles(ended: Ended) -> int:
+    """Count the double flashes. What the lab calls a repeat over HPM.1, which tells no attempt, the journal decides."""
+    writes = ended.truth["writes"]
+    nameless = [write for write in writes if not write["attempt"]]
+    intents = [
+        (recorded.event.attempt, recorded.event.step.digest)
+        for recorded in ended.story
+        if isinstance(recorded.event, Intended) and isinstance(recorded.event.step, WriteImage)
+    ]
+    is_told = len(nameless) <= len(intents) == len(set(intents))
+    return sum(
+        write["double_flash"] is not None and not (is_told and write in nameless and write["double_flash"] == "repeat")
+        for write in writes
+    )
 
 
 def _ills(truth: Mapping[str, Any]) -> str:

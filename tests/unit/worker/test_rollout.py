@@ -476,3 +476,15 @@ def test_nobody_is_restarted_on_one_look(shelf: Shelf) -> None:
 
     assert ["r1n02"] == told
     assert 1 == rig.rack.machine("r1n02").truth()["resets"]["host"]  # the one that A.2 needs
+
+
+def test_a_dead_host_that_tells_nothing_is_written_to_after_its_restart(shelf: Shelf) -> None:
+    """P41: a restart that leaves a host dead and unreadable is followed by the next rung, which writes all the same."""
+    rig = Rig(shelf, nodes(1), policy=Policy(canary=0))
+    rig.clock.run(rig.assign(shelf.bundle("A.1", {BIOS: "1.0.0"})))
+    rig.rack.machine(rig.nodes[0]).inject(HostDead(revived_by=RevivedBy.REFLASH, blind=True))
+    state = rig.run(shelf.bundle("A.2", {BIOS: "2.0.0"}))
+
+    assert [] == quarantined(rig)
+    assert NodeResult.ON_NEW is state.results[rig.nodes[0]].result
+    assert_settled(rig, state)

@@ -272,12 +272,18 @@ class IpmiBmc:
 
     async def reset_host(self, kind: ResetKind) -> Receipt:
         """Change the host's power, once. A refusal in the state that was asked for is as good as yes (P35)."""
-        self._startup.restarted()
-        self._health = None
         try:
-            return await self.chassis.reset(kind)
+            receipt = await self.chassis.reset(kind)
         except NodeError as error:
-            return completion.receipt_of_error(error, f"Chassis Control for {kind}")
+            receipt = completion.receipt_of_error(error, f"Chassis Control for {kind}")
+        return self._restarted(receipt)
+
+    def _restarted(self, receipt: Receipt) -> Receipt:
+        """Forget what was seen of the host where it may be restarting now; a refusal leaves it as it was."""
+        if not isinstance(receipt, Refused):
+            self._startup.restarted()
+            self._health = None
+        return receipt
 
     @property
     def means(self) -> tuple[Means, ...]:
@@ -307,12 +313,11 @@ class IpmiBmc:
         control = panel.POWER_ACTS.get(act)
         if control is None:
             return Refused(f"IPMI has no {act}", ground=Ground.UNABLE)
-        self._startup.restarted()
-        self._health = None
         try:
-            return await self.chassis.control(control)
+            receipt = await self.chassis.control(control)
         except NodeError as error:
-            return completion.receipt_of_error(error, f"Chassis Control for {act}")
+            receipt = completion.receipt_of_error(error, f"Chassis Control for {act}")
+        return self._restarted(receipt)
 
     async def boot_setting(self) -> BootSetting | Unknown:
         """Read the boot flags."""

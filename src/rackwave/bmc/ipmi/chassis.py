@@ -7,7 +7,7 @@ from enum import IntEnum
 from attrs import frozen
 
 from ...core.observation import Power
-from ...core.receipt import Accepted, Receipt, Refused
+from ...core.receipt import Accepted, Ground, Receipt, Refused
 from ...errors import BmcAnswerError, NodeError
 from ...ports import ResetKind
 from . import completion
@@ -107,15 +107,18 @@ class Chassis:
     async def reset(self, kind: ResetKind) -> Receipt:
         """Change the host's power, once. A refusal in the state that was asked for is as good as yes (P35).
 
+        Where the chassis has none of the controls that would do, that is said to be so (`Ground.UNABLE`): a
+        restart can then be made of off and on (P42).
+
         Raises:
             NodeError: as `Session.act`.
         """
-        receipt: Receipt = Refused("there is no chassis control")
+        receipt: Receipt = Refused("there is no chassis control", ground=Ground.UNABLE)
         for control in _CONTROLS[kind]:
             receipt, is_lacking = await self._control(control)
             if not is_lacking:
-                break
-        return receipt
+                return receipt
+        return Refused(receipt.reason, ground=Ground.UNABLE) if isinstance(receipt, Refused) else receipt
 
     async def control(self, control: Control) -> Receipt:
         """Send one Chassis Control, once. A refusal in the state that was asked for is as good as yes (P35).

@@ -126,6 +126,12 @@ def test_too_many_addresses_are_refused(expression: str) -> None:
     assert MOST_ADDRESSES == 4096
 
 
+def test_a_name_that_nothing_can_look_up_is_refused() -> None:
+    """A slip in a name ends in a sentence that shows it, not in the resolver's own complaint."""
+    with pytest.raises(UsageError, match=r"https://bmc\.\.example"):
+        asyncio.run(sweep(["bmc..example"]))
+
+
 def test_a_sweep_asks_the_root_and_logs_in_nowhere(tmp_path: Path) -> None:
     """Services are found by their root; an address without one is passed over; no session is opened."""
 

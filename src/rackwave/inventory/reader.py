@@ -255,6 +255,7 @@ class _Reader:
         try:
             parts = urlsplit(url)
             host, _ = parts.hostname, parts.port
+            (host or "").encode("idna")  # what no resolver would look up ("a..b") is told here, by name
         except ValueError as error:
             raise self._error(where, f"'bmc' is {url!r}", "Write https://address or https://address:port.") from error
         if parts.scheme == "http" and not insecure:

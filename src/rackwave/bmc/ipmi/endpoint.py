@@ -35,6 +35,7 @@ class Endpoint:
         elif text.count(":") == 1:
             host, _, port = text.partition(":")
         try:
+            host.encode("idna")  # as the resolver does
             return cls(host, int(port) if port else PORT)
         except ValueError as error:
             raise UsageError(f"{text!r} is no IPMI endpoint", advice="Write HOST, HOST:PORT or [IPV6]:PORT.") from error

@@ -439,6 +439,7 @@ def _base(url: str, trust: TlsTrust) -> URL:
     try:
         base = URL(url)
         usable = base.scheme in ("http", "https") and base.host is not None and base.path in ("", "/")
+        (base.host or "").encode("idna")  # as the resolver does, whose complaint is no error of aiohttp's
     except ValueError:
         usable = False
     if not usable or base.user is not None or base.query_string:

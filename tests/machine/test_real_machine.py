@@ -59,7 +59,7 @@ def test_the_whole_story(lab_of: LabOf, factory: Path, firmware: Firmware, tmp_p
 
         os.kill(back["pid"], signal.SIGKILL)
         wait_for(lambda: workplace.truth()["nodes"][NODE]["power"] == "Off")
-        done = workplace.run("recover", "A", "--json")
+        done = workplace.run("recover", "A", "--nodes", "@all", "--json")
         revived = guest_of(workplace)
 
         assert 0 == done.code, done.err

@@ -24,6 +24,16 @@ def nodes_option(command: F) -> F:
     )(command)
 
 
+def named_option(command: F) -> F:
+    """Give *command* the option ``--nodes``, without which it does nothing.
+
+    For what befalls its nodes all at once, without a canary or a budget: it is not for a word left out.
+    """
+    return click.option(
+        "-n", "--nodes", metavar="NODES", required=True, help="Names, labels and ranges, or @all; all at once."
+    )(command)
+
+
 def print_json(document: Any) -> None:
     """Print *document* as JSON."""
     click.echo(json.dumps(document, indent=2, ensure_ascii=False))

@@ -17,7 +17,7 @@ from ..errors import UsageError
 from .app import Exit, Setting
 from .nodes import print_statuses
 from .progress import Progress
-from .render import json_option, nodes_option, print_json, print_table
+from .render import json_option, named_option, nodes_option, print_json, print_table
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -158,23 +158,26 @@ def resume(setting: Setting, as_json: bool) -> int:
 
 @click.command()
 @click.argument("lineage")
-@nodes_option
+@named_option
 @json_option
 @click.pass_obj
-def rollback(setting: Setting, lineage: str, nodes: str | None, as_json: bool) -> int:
-    """Bring nodes back to the bundle of LINEAGE that each carried before."""
+def rollback(setting: Setting, lineage: str, nodes: str, as_json: bool) -> int:
+    """Bring nodes back to the bundle of LINEAGE that each carried before, all at once: there are no waves."""
     statuses = run_watched(setting, lambda automation: automation.rollback(nodes, lineage), quiet=as_json)
     return _show_statuses(statuses, as_json=as_json)
 
 
 @click.command()
 @click.argument("lineage")
-@nodes_option
+@named_option
 @click.option("--policy", "ladder", type=click.Choice(list(POLICIES)), help="Which ladder; default: the inventory's.")
 @json_option
 @click.pass_obj
-def recover(setting: Setting, lineage: str, nodes: str | None, ladder: str | None, as_json: bool) -> int:
-    """Bring dead nodes back on the bundle of LINEAGE that is assigned to them."""
+def recover(setting: Setting, lineage: str, nodes: str, ladder: str | None, as_json: bool) -> int:
+    """Bring dead nodes back on the bundle of LINEAGE that is assigned to them, all at once.
+
+    It restarts the hosts that are named, also those that are well.
+    """
 
     async def work(automation: Automation) -> tuple[set[str], tuple[NodeStatus, ...]]:
         before = await automation.status(nodes)

@@ -319,7 +319,7 @@ class Automation:
                         return node.name, ""
                     refusals.append(receipt.reason)  # a light may be switched twice: what is unclear is tried again
             except RackwaveError as error:
-                refusals.append(f"{error} {error.advice}".strip())
+                refusals.append(error.whole)
             finally:
                 await self.fleet.release(node.name)
             return node.name, "; ".join(refusals)

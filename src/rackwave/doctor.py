@@ -81,7 +81,7 @@ async def _examine_node(automation: Automation, node: NodeName, probe: Path | No
     try:
         automation.fleet.credentials(node)
     except SecretError as error:
-        yield Check(node, "credentials", Outcome.BAD, f"{error} {error.advice}")
+        yield Check(node, "credentials", Outcome.BAD, error.whole)
         return
     yield Check(node, "credentials", Outcome.GOOD, automation.fleet.managed(node).credentials)
     managed = automation.fleet.managed(node)
@@ -97,10 +97,10 @@ async def _examine_node(automation: Automation, node: NodeName, probe: Path | No
     try:
         seen = await bmc.observe(Look())
     except BmcLoginError as error:
-        yield Check(node, "login", Outcome.BAD, f"{error} {error.advice}")
+        yield Check(node, "login", Outcome.BAD, error.whole)
         return
     except NodeError as error:
-        yield Check(node, "connection", Outcome.BAD, f"{error} {error.advice}")
+        yield Check(node, "connection", Outcome.BAD, error.whole)
         return
     if isinstance(seen.power, Unknown) and isinstance(seen.health, Unknown):
         yield Check(node, "connection", Outcome.BAD, seen.power.reason)
@@ -122,7 +122,7 @@ async def _second_way(automation: Automation, node: NodeName, managed: ManagedNo
             return Check(node, "ipmi", Outcome.UNKNOWN, "there is none")
         seen = await bmc.observe(Look())
     except (NodeError, SecretError) as error:
-        return Check(node, "ipmi", bad, f"{error} {error.advice}")
+        return Check(node, "ipmi", bad, error.whole)
     if isinstance(seen.power, Unknown):
         return Check(node, "ipmi", bad, seen.power.reason)
     return Check(node, "ipmi", Outcome.GOOD, f"logged in at {managed.ipmi}; power {seen.power}")

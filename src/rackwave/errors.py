@@ -17,6 +17,12 @@ class RackwaveError(Exception):
         if advice:
             self.advice = advice
 
+    @property
+    def whole(self) -> str:
+        """What happened and what to try next, in one text: for the cell of a table, or a line of the journal."""
+        said = str(self)
+        return f"{said}{'' if said.endswith('.') else '.'} {self.advice}" if self.advice else said
+
 
 # -- the operator must act ------------------------------------------------------------------
 

@@ -88,7 +88,7 @@ class RackPlanner:
             for look in [full_look(bundle) for bundle in bundles] or [Look()]:
                 seen = seen.with_more(await bmc.observe(look))
         except (NodeError, SecretError) as error:
-            why = f"{error} {error.advice}".rstrip()
+            why = error.whole
             for look in [full_look(bundle) for bundle in bundles] or [Look()]:
                 seen = seen.with_more(Observation.blank(self._clock.now(), why, look))
         finally:
@@ -109,7 +109,7 @@ class RackPlanner:
             return evolve(plan, notes=(*plan.notes, *await _checked(bmc, bundle, plan), *await self._waits(plan)))
         except (BmcLoginError, BmcCertificateError, SecretError) as error:
             # No wait mends this: a person must, and before the rollout rather than in its midst.
-            return NodePlan(node.name, goal, (), (Note("login", f"{error} {error.advice}", blocks=True, refused=True),))
+            return NodePlan(node.name, goal, (), (Note("login", error.whole, blocks=True, refused=True),))
         except NodeError as error:
             seen = Observation.blank(self._clock.now(), str(error), full_look(bundle))
         return plan_node(node.name, goal, bundle, seen)

@@ -117,7 +117,8 @@ def test_addresses() -> None:
 
 
 @pytest.mark.parametrize(
-    "expression", ["10.0.0.0/8", "2001:db8::/64", "10.[0-255].[0-255].1", "10.0.0.0/33", "10.0.0.[5-1]"]
+    "expression",
+    ["10.0.0.0/8", "2001:db8::/64", "10.[0-255].[0-255].1", "10.0.0.0/33", "10.0.0.[5-1]", "https://10.0.0.1"],
 )
 def test_too_many_addresses_are_refused(expression: str) -> None:
     """A slip is refused before anything is asked."""

@@ -88,6 +88,7 @@ def printed(tmp_path: Path) -> Iterator[dict[str, list[Any]]]:
         rackwave("log", "log", "r1n01")
         rackwave("discover", "discover", lab.stations[0].url.removeprefix("https://"))
         rackwave("inspect", "inspect", "r1n01")
+        rackwave("locate", "locate", "r1n01")
         rackwave("inventory-list", "inventory", "list")
         rackwave("quirk-list", "quirk", "list")
         rackwave("quirk-explain", "quirk", "explain", "r1n01")

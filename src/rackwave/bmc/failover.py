@@ -131,7 +131,7 @@ class Way:
 
     def _shut(self, error: BmcLoginError | BmcCertificateError, begun: float) -> Unknown:
         self.refusal = error
-        return self._lay_down(Unknown(f"{error} {error.advice}", Lack.REFUSED), begun)
+        return self._lay_down(Unknown(error.whole, Lack.REFUSED), begun)
 
     def _lay_down(self, why: Unknown, begun: float) -> Unknown:
         """Rest for as long as it took since *begun*, or twice as long as the last time."""

@@ -45,7 +45,7 @@ def _document(node: NodeName, survey: Survey | errors.RackwaveError) -> dict[str
 def _print(node: NodeName, survey: Survey | errors.RackwaveError) -> None:
     click.echo(f"{node}")
     if isinstance(survey, errors.RackwaveError):
-        click.echo(f"  {survey} {survey.advice}")
+        click.echo(f"  {survey.whole}")
         return
     print_table(
         ["  CAPABILITY", "VALUE"],
@@ -75,17 +75,21 @@ def _shown(value: str | Unknown) -> str:
 @click.command()
 @click.argument("nodes")
 @click.option("--off", is_flag=True, help="Switch the light off again.")
+@json_option
 @click.pass_obj
-def locate(setting: Setting, nodes: str, off: bool) -> int:
+def locate(setting: Setting, nodes: str, off: bool, as_json: bool) -> int:
     """Light the locator LED of NODES, so that a person finds them in the rack."""
 
     async def work(automation: Automation) -> list[tuple[NodeName, str]]:
         return await automation.locate(nodes, on=not off)
 
-    refused = [(node, why) for node, why in setting.run(work) if why]
-    for node, why in refused:
-        click.echo(f"{node}: {why}", err=True)
-    return Exit.FAILED if refused else Exit.DONE
+    found = [(node, why.removeprefix(f"{node}: ")) for node, why in setting.run(work)]
+    if as_json:
+        print_json([{"node": node, "lit": None if why else not off, "problem": why or None} for node, why in found])
+    else:
+        for node, why in found:
+            click.echo(f"{node}: {why or ('the light is off' if off else 'the light is on')}", err=bool(why))
+    return Exit.FAILED if any(why for _, why in found) else Exit.DONE
 
 
 @click.command(name="support-bundle")

@@ -49,6 +49,10 @@ def discover(ranges: tuple[str, ...], ssdp: bool, seconds: float, as_toml: bool,
         return (*swept, *(found for found in heard if found.url not in known))
 
     found = asyncio.run(look())
+    if not found:
+        asked = [f"{len(hosts)} addresses"] if len(hosts) > 1 else list(hosts)
+        asked += ["this network segment"] if ssdp else []
+        click.echo(f"No Redfish service answers at {' or on '.join(asked)}.", err=True)
     if as_json:
         print_json([document_of(each) for each in found])
     elif as_toml:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
@@ -10,10 +11,10 @@ from ..automation import Automation
 from ..core.boot import BootMode, BootOverride, BootSetting, Lasting
 from ..core.log import LogMark, LogNews
 from ..core.observation import Look, Power, Unknown
-from ..core.power import PowerWish
+from ..core.power import SHUTDOWN_WITHIN, PowerWish
 from ..core.sensor import SensorReadings
 from ..errors import NodeError, UsageError
-from ..hands_on import Done
+from ..hands_on import AWAY, Done
 from .app import Exit, Setting
 from .render import json_option, print_json, print_table
 
@@ -53,12 +54,33 @@ def power(
         return _show_power(found, as_json=as_json)
     asked = PowerWish(wish)
     if asked in _NEEDS_CONSENT and not yes:
-        click.confirm(f"{wish} {node}?", abort=True, err=True)
+        _ask(f"{wish} {node}?")
+    if asked is PowerWish.SHUTDOWN:
+        within = SHUTDOWN_WITHIN if force_after is None else force_after
+        hint = "" if force_after is not None else "; --force-after cuts its power"
+        click.echo(f"{node}: waiting until its operating system is down, {within:g} s at most{hint}", err=True)
 
     async def work(automation: Automation) -> Done:
         return await automation.hands_on(meant=meant).power(automation.one(node), asked, force_after=force_after)
 
     return _show_done(setting.run(work), as_json=as_json)
+
+
+def _ask(question: str) -> None:
+    """Ask whether it is meant; go on only with a yes.
+
+    Raises:
+        UsageError: nobody is there to be asked, or the answer is no.
+    """
+    try:
+        is_meant = click.confirm(question, err=True)
+    except click.Abort:
+        if sys.stdin.isatty():
+            raise  # Ctrl-C
+        click.echo(err=True)
+        raise UsageError("nobody is there to say yes; nothing was done", advice="--yes does not ask.") from None
+    if not is_meant:
+        raise UsageError("nothing was done")
 
 
 async def _power(automation: Automation, node: str) -> Done:
@@ -76,7 +98,8 @@ async def _power(automation: Automation, node: str) -> Done:
 def reset_bmc(setting: Setting, node: str, meant: bool, yes: bool, as_json: bool) -> int:
     """Restart NODE's BMC, and wait until it is back for good. Its host goes on."""
     if not yes:
-        click.confirm(f"restart the BMC of {node}?", abort=True, err=True)
+        _ask(f"restart the BMC of {node}?")
+    click.echo(f"{node}: waiting until its BMC is back, {AWAY:g} s at most", err=True)
 
     async def work(automation: Automation) -> Done:
         hands = automation.hands_on(meant=meant)

@@ -21,6 +21,8 @@ MOST_ADDRESSES = 4096
 AT_ONCE = 64
 """Addresses asked side by side: few enough for a small router's table of connections."""
 
+_FORMS = "Write a network (10.0.0.0/28), a range (10.0.[1-4].[1-16]), HOST or HOST:PORT; no https:// before it."
+
 PATIENCE = Timeouts(connect=2.0, read=5.0)
 """Seconds. A BMC on the same site accepts in milliseconds; a loaded one takes seconds for its root."""
 
@@ -45,7 +47,7 @@ def _expanded(expression: str) -> Iterable[str]:
         try:
             network = ipaddress.ip_network(expression, strict=False)
         except ValueError as error:
-            raise UsageError(f"{expression!r} is no network: {error}", advice="Write 10.0.0.0/28.") from error
+            raise UsageError(f"{expression!r} is no network", advice=_FORMS) from error
         if network.num_addresses > MOST_ADDRESSES:
             raise UsageError(
                 f"{expression} is more than {MOST_ADDRESSES} addresses", advice="Ask for a part at a time."

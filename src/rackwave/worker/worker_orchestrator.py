@@ -130,7 +130,7 @@ class WorkerOrchestrator:
                         assert_never(decision)
         except _A_PERSON_MUST as error:
             # A person must act first; trying again could lock the account (P34).
-            return Over(AttemptResult.LOST, (f"{error} {error.advice}",))
+            return Over(AttemptResult.LOST, (error.whole,))
         return Rest(policy.poll, "decisions went in a circle; looking afresh")
 
     def _attempt(self, node: NodeName) -> Attempt:
@@ -181,7 +181,7 @@ class WorkerOrchestrator:
             )
         except BundleError as error:
             harmed = AttemptResult.FAILED if attempt.has_begun else AttemptResult.NOTHING_WRITTEN
-            return Over(harmed, (f"{error} {error.advice}",))
+            return Over(harmed, (error.whole,))
         if policy.critical_events and not attempt.is_marked:
             log = (await _observed(bmc, Look(system=False, log=True))).log
             mark = None if isinstance(log, Unknown) else log.mark
@@ -202,7 +202,7 @@ class WorkerOrchestrator:
         try:
             return await execute(prepared, bmc=bmc, completing=completing)
         except _A_PERSON_MUST as error:
-            return Refused(f"{error} {error.advice}")
+            return Refused(error.whole)
 
     async def _identify(self, node: NodeName, seen: Observation) -> None:
         """Note once who the machine says it is: a flash may reset its BMC and hide it (P40)."""

@@ -49,12 +49,14 @@ def test_inspect_of_a_bmc_in_trouble_is_no_traceback(workplace: Workplace, fault
 
 @pytest.mark.lab(nodes=2)
 def test_locate_lights_and_dims(workplace: Workplace) -> None:
-    """The LED of the named node is lit, and switched off again with --off."""
+    """The LED of the named node is lit, and switched off again with --off; each is said."""
     lit = workplace.run("locate", "r1n02")
     states = [workplace.lab[name].identifying() for name in ("r1n01", "r1n02")]
-    dimmed = workplace.run("locate", "r1n02", "--off")
+    dimmed = workplace.run("locate", "r1n02", "--off", "--json")
 
     assert (0, 0) == (lit.code, dimmed.code), lit.err + dimmed.err
+    assert "r1n02: the light is on\n" == lit.out
+    assert [{"node": "r1n02", "lit": False, "problem": None}] == dimmed.json
     assert [False, True] == states
     assert not workplace.lab["r1n02"].identifying()
 

@@ -34,7 +34,8 @@ def test_a_host_is_cycled_and_its_log_tells(workplace: Workplace) -> None:
     history = workplace.run("history", "r1n01")
     status = workplace.run("power", "r1n01")
 
-    assert 130 == refused.code
+    assert 2 == refused.code
+    assert "--yes" in refused.err
     assert (0, True, ["cycle"]) == (cycled.code, cycled.json["succeeded"], cycled.json["acts"]), cycled.err
     assert 1 == workplace.truth()["nodes"]["r1n01"]["resets"]["host"]
     assert 0 < len(news.json["entries"])

@@ -135,6 +135,7 @@ def test_refused_connection_was_never_sent():
 
     assert isinstance(receipt, Refused)
     assert "cannot connect" in receipt.reason
+    assert receipt.reason.endswith(": Connection refused")
     assert receipt.retry_after is not None
 
 

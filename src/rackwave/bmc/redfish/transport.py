@@ -19,6 +19,7 @@ Rules:
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 import zlib
@@ -428,6 +429,9 @@ def _headers(answer: redfish.aio.AsyncRestResponse) -> Headers:
 def _why(error: BaseException) -> str:
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return str(error.certificate_error)
+    if isinstance(error, aiohttp.ClientConnectorError) and not isinstance(error, aiohttp.ClientConnectorSSLError):
+        cause = error.os_error  # asyncio's own words repeat the address; a resolver's number is no errno
+        return os.strerror(cause.errno) if cause.errno is not None and cause.errno > 0 else cause.strerror or str(cause)
     if isinstance(error, TimeoutError) and not str(error):
         return "time is up"
     if isinstance(error, aiohttp.ClientResponseError):  # its own words have a status that the BMC never sent

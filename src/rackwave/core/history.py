@@ -352,7 +352,7 @@ def apply_to_node(history: NodeHistory, event: ev.NodeEvent, at: float) -> NodeH
                 retries = retries if rung < recovery.rung else 0
                 recovery = evolve(recovery, rung=rung + 1)
             begun = Attempt(attempt, goal, at, rollout, rung, staged=history.staged, held=history.held)
-            return evolve(history, attempt=begun, recovery=recovery, retries=retries)
+            return evolve(history, attempt=begun, recovery=recovery, retries=retries, held_back="")
         case ev.AttemptEnded(_, _, result, evidence):
             return _end_attempt(history, result, evidence, at)
         case ev.Assigned(_, bundle, digest):

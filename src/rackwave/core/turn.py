@@ -47,12 +47,12 @@ from .planner import (
 from .policy import Policy
 from .receipt import Accepted, Ground, Refused
 from .revival import Back, InVain, NotNow, Returning, Revive, StillAway, next_means, returned, revivals, revive, tale
-from .step import Flash, Means, ResetBmc, ResetHost, ResetKind, StageSettings, StartUpdate, Step, WriteImage
+from .step import Flash, Means, ResetBmc, ResetHost, ResetKind, StageSettings, StartUpdate, Step, WriteImage, describe
 from .tracking import follow, task_after
 
 _MOST_STARTS = 3
-"""How often a StartUpdate is sent that provably never began: requests that get lost more often than that
-are no accident."""
+"""How often a StartUpdate is sent that provably never began, and a reset that was not seen to happen: requests
+that get lost more often than that are no accident."""
 
 
 _INVENTORY_LAGS = 3
@@ -119,7 +119,9 @@ class Situation:
     patience spent, or one bad reading after a long outage of ours would condemn a node. *usual* is what
     the attempt's last step took before, in seconds, where anybody knows. *means* are those by which its
     BMC may be restarted, *revived* when that was done of late. *back* is when this process found it there
-    again after it was away: infinity while it is away.
+    again after it was away: infinity while it is away. *blind* is since when it could not read all it asked
+    for, *unchanged* since when it has seen the host in the state that it is in: patience is spent by what goes
+    on, not by what an attempt waited for before. *was_held_back*: somebody's hold or work kept the next step back.
     """
 
     node: NodeName
@@ -134,10 +136,21 @@ class Situation:
     means: tuple[Means, ...] = ()
     revived: tuple[float, ...] = ()
     back: float = -math.inf
+    blind: float = -math.inf
+    unchanged: float = -math.inf
+    was_held_back: bool = False
 
     def waited(self, moment: float | None = None) -> float:
         """Return for how long it has been watched since *moment*, or since the last news of the attempt."""
         return self.now - max(self.attempt.last_at if moment is None else moment, self.since)
+
+    def unread(self) -> float:
+        """Return for how long of `waited` something could not be read."""
+        return min(self.waited(), self.now - self.blind)
+
+    def lasted(self, moment: float | None = None) -> float:
+        """Return for how long of `waited` the host has been as it is."""
+        return min(self.waited(moment), self.now - self.unchanged)
 
     def wait(self, why: str, limit: float, *, moment: float | None = None) -> Wait:
         """Return the wait for what began at *moment* (the attempt's last news), given up after *limit* seconds."""
@@ -200,7 +213,7 @@ def _of_finding(finding: Finding, record: StepRecord, write: Flash, situation: S
         case Ended(outcome, evidence):
             return Resolve(record.number, outcome, evidence)
         case StillOpen(seconds, why):
-            if situation.waited() > situation.policy.unknown_timeout:
+            if situation.unread() > situation.policy.unknown_timeout:
                 revival = _revival(situation, why)
                 if isinstance(revival, Act):
                     return revival
@@ -210,6 +223,9 @@ def _of_finding(finding: Finding, record: StepRecord, write: Flash, situation: S
         case WantsReading(installed):
             return Read(record.number, installed)
         case GiveUp(evidence):
+            policy = situation.policy
+            if situation.seen.is_away and situation.now - situation.blind <= policy.unknown_timeout:
+                return Wait(away(policy, situation.unread(), situation.node), evidence)
             revival = _revival(situation, evidence)
             tried = tale(situation.attempt)
             return revival or Finish(AttemptResult.LOST, (f"{write.component}: {evidence}", *tried))
@@ -249,7 +265,7 @@ def _decide_open_settings(record: StepRecord, situation: Situation) -> Decision:
 def _decide_open_reset(record: StepRecord, situation: Situation) -> Decision | None:
     """A reset whose answer was lost: another boot proves it; the same one after a while disproves it.
 
-    None where it is proven: ``_decide_booting`` sees it through.
+    None where it is proven and the last that was planned: ``_decide_booting`` sees it through.
     """
     seen, policy = situation.seen, situation.policy
     before = record.step.boot if isinstance(record.step, (ResetHost, ResetBmc)) else NOT_ASKED
@@ -258,10 +274,15 @@ def _decide_open_reset(record: StepRecord, situation: Situation) -> Decision | N
     if marker is NOT_ASKED:
         return See(Look(system=is_host, bmc=not is_host))
     if was_effective(record, seen):
-        return None
+        if record in _planned_resets(situation.attempt)[-1:]:
+            return None
+        return Resolve(record.number, Outcome.DONE, "another boot than before")
+    if not is_host and isinstance(before, Unknown) and not seen.is_away and record.at < situation.back <= situation.now:
+        # Most BMCs are gone before they answer, and not all of them mark their boots.
+        return Resolve(record.number, Outcome.DONE, "the BMC was away after it, and answers again")
     if situation.now - record.at < min(policy.settle, policy.reset_timeout):
         return Wait(policy.poll, "whether the reset was taken is not known yet")
-    if isinstance(marker, Unknown) and not isinstance(before, Unknown):
+    if isinstance(marker, Unknown) and (not isinstance(before, Unknown) or (seen.is_away and not is_host)):
         return _patience(situation, f"the boot marker is {marker}", AttemptResult.LOST)
     if is_host and isinstance(seen.post, Unknown):
         return _patience(situation, f"POST is {seen.post}", AttemptResult.LOST)
@@ -305,24 +326,26 @@ def _decide_host_before(situation: Situation) -> Decision | None:
     if attempt.goal.revives:
         # An earlier attempt's reset may still be applying an image during POST: do not write or reset into it.
         patience = situation.policy.reset_timeout
-        if seen.post is Post.RUNNING and situation.waited(attempt.started) <= patience:
+        if seen.post is Post.RUNNING and situation.lasted(attempt.started) <= patience:
             return situation.wait("the host is starting", patience, moment=attempt.started)
-        return _when_idle(situation, host_reset(seen, ())) if attempt.goal.restart else None
+        if not attempt.goal.restart or (situation.was_held_back and isinstance(judge(seen), Well)):
+            return None  # whoever held it has brought it up again, and may have work on it
+        return _when_idle(situation, host_reset(seen, ()))
     # What dies after we began counts as the bundle's ("undecided counts as the bundle's").
     dead = AttemptResult.FAILED if attempt.has_begun else AttemptResult.DEAD
     match judge(seen):
         case Well():
             return None
         case Ill(why, is_dead):
-            if situation.waited(attempt.started) < situation.policy.poll:
+            if situation.lasted(attempt.started) < situation.policy.poll:
                 return Wait(situation.policy.poll, f"{why}; nobody is restarted on one look")
             if is_dead or attempt.has_begun:
                 return Finish(dead, (why,))
-            if situation.waited(attempt.started) <= situation.policy.effect_timeout:
+            if situation.lasted(attempt.started) <= situation.policy.effect_timeout:
                 return situation.wait(f"{why}; it may pass", situation.policy.effect_timeout, moment=attempt.started)
             return Finish(AttemptResult.LOST, (f"{why}, and what runs on it may be at work: it is not restarted",))
         case NotYet(why):
-            if situation.waited() > situation.policy.reset_timeout:
+            if situation.lasted() > situation.policy.reset_timeout:
                 return Finish(dead, (f"{why}, for {situation.policy.reset_timeout:.0f} s",))
             return situation.wait(why, situation.policy.reset_timeout)
         case NotKnown(why):
@@ -381,7 +404,7 @@ def _decide_coming(situation: Situation, coming: Sequence[Coming]) -> Decision:
     unread = any(c.unread for c in coming)
     records = [r for r in situation.attempt.steps if r.number in {c.number for c in coming}]
     flashes = [(r, r.step) for r in records if isinstance(r.step, Flash)]
-    if unread and situation.waited() <= policy.unknown_timeout:
+    if unread and situation.unread() <= policy.unknown_timeout:
         for record, step in flashes:
             if situation.waited() > policy.effect_timeout and has_lost_its_host(
                 record, step, attempt=situation.attempt, seen=seen
@@ -479,6 +502,8 @@ def _decide_off(situation: Situation) -> Decision | None:
     if isinstance(seen.power, Unknown):
         return _patience(situation, f"power is {seen.power}", AttemptResult.LOST)
     if seen.power is Power.CHANGING:
+        if situation.waited(last.last_at) > policy.reset_timeout:
+            return Finish(AttemptResult.FAILED, (f"the host's power is changing, for {policy.reset_timeout:.0f} s",))
         return Wait(policy.poll, "the host's power is changing")
     # Seen on, it was started by somebody else, or by itself: that is a restart, too.
     return _when_idle(situation, host_reset(seen, last.step.elements)) if seen.power is Power.OFF else None
@@ -620,7 +645,7 @@ def _over_staged(situation: Situation, step: WriteImage) -> Decision | None:
 def _until_started(situation: Situation, step: Step) -> Wait | None:
     """Hold back a reset while the host is in POST: that may be applying an image, ours or a stranger's (P15)."""
     is_starting = isinstance(step, (ResetHost, ResetBmc)) and situation.seen.post is Post.RUNNING
-    if is_starting and situation.waited() <= situation.policy.reset_timeout:
+    if is_starting and situation.lasted() <= situation.policy.reset_timeout:
         return situation.wait("the host is starting; no reset into that", situation.policy.reset_timeout)
     return None
 
@@ -646,6 +671,9 @@ def _unless_refused(situation: Situation, act: Act) -> Decision:
     unsteady = min(policy.steady - (situation.now - situation.back), policy.steady)
     if unsteady > 0:
         return Wait(unsteady, "the BMC was away a moment ago; one good answer proves nothing (P36)")
+    lost = [r for r in attempt.steps if type(r.step) is type(act.step) and r.outcome is Outcome.NEVER_STARTED]
+    if isinstance(act.step, (ResetHost, ResetBmc)) and len(lost) >= _MOST_STARTS:
+        return _end_unharmed(situation, f"{describe(act.step)}: sent {len(lost)} times and never seen to happen")
     if isinstance(act.step, ResetBmc):
         act = evolve(act, step=evolve(act.step, means=next_means(attempt, situation.means)))
     if last is None or not isinstance(last.receipt, Refused) or type(last.step) is not type(act.step):
@@ -673,7 +701,7 @@ def _end_unharmed(situation: Situation, why: str) -> Finish:
 def _patience(situation: Situation, why: str, result: AttemptResult) -> Decision:
     """Wait for what cannot be read, and give up after the policy's time."""
     policy = situation.policy
-    waited = situation.waited()
+    waited = situation.unread()
     if waited <= policy.unknown_timeout and not _is_refused_revival(situation.attempt):
         # A silent BMC is asked less and less often: it may be the one that is rebooting.
         return Wait(away(policy, waited, situation.node), why)

@@ -17,10 +17,11 @@ from attrs import evolve, frozen
 from ..core.bundle import Bundle
 from ..core.event import Acted, AttemptResult, Completing, HeldBack, Identified, Intended, LogMarked, Reading, Resolved
 from ..core.finding import Holding
+from ..core.gate import NotKnown, Verdict, judge
 from ..core.history import Attempt, StepRecord
 from ..core.identity import AttemptId, NodeName
 from ..core.look import opening_look
-from ..core.observation import NOT_ASKED, Look, Observation, Unknown
+from ..core.observation import NOT_ASKED, Lack, Look, Observation, Unknown
 from ..core.pace import first_look
 from ..core.policy import Policy
 from ..core.receipt import Ambiguous, Receipt, Refused
@@ -77,6 +78,8 @@ class WorkerOrchestrator:
         self._leave = leave
         self._since: dict[NodeName, tuple[AttemptId, float]] = {}
         self._back: dict[NodeName, float] = {}
+        self._blind: dict[NodeName, tuple[float, float]] = {}
+        self._host: dict[NodeName, tuple[type[Verdict], float]] = {}
 
     async def turn(
         self, bmc: Bmc, bundle: Bundle, policy: Policy, *, check_lease: Callable[[], Awaitable[None]]
@@ -110,6 +113,9 @@ class WorkerOrchestrator:
                     means=bmc.means,
                     revived=self._logbook.node(node).revived,
                     back=self._back_since(node, seen, now),
+                    was_held_back=self._logbook.node(node).held_back != "",
+                    blind=self._blind_since(node, seen, now, steady=policy.steady),
+                    unchanged=self._unchanged_since(node, seen, now),
                 )
                 decision = decide(situation)
                 match decision:
@@ -125,7 +131,10 @@ class WorkerOrchestrator:
                     case Wait(seconds, why):
                         return Rest(seconds, why)
                     case Finish(result, evidence):
-                        return Over(result, evidence)
+                        # What is switched off under somebody's hands has not died.
+                        is_dead = result is AttemptResult.DEAD
+                        held = await self._held_back(node, attempt, policy) if is_dead else None
+                        return held or Over(result, evidence)
                     case _:
                         assert_never(decision)
         except _A_PERSON_MUST as error:
@@ -155,6 +164,25 @@ class WorkerOrchestrator:
             before = self._back[node] = now
         return before
 
+    def _blind_since(self, node: NodeName, seen: Observation, now: float, *, steady: float) -> float:
+        """Return since when *node* has not answered everything that it was asked, for *steady* seconds on end."""
+        since, read = self._blind.get(node, (math.inf, math.inf))
+        if any(why is not NOT_ASKED and why.lack is not Lack.ABSENT for why in seen.unknowns()):
+            self._blind[node] = (min(since, now), math.inf)
+        elif since != math.inf and now - read > steady:
+            del self._blind[node]
+        elif since != math.inf:
+            self._blind[node] = (since, min(read, now))
+        return self._blind.get(node, (now, now))[0]
+
+    def _unchanged_since(self, node: NodeName, seen: Observation, now: float) -> float:
+        """Return since when this process has seen *node*'s host as it is; looks that tell nothing of it aside."""
+        kind: type[Verdict] = type(judge(seen))
+        known = self._host.get(node)
+        if known is None or kind not in (known[0], NotKnown):
+            known = self._host[node] = (kind, now)
+        return known[1]
+
     async def _act(
         self,
         act: Act,
@@ -165,10 +193,8 @@ class WorkerOrchestrator:
         check_lease: Callable[[], Awaitable[None]],
     ) -> TurnResult:
         node, number = bmc.node, len(attempt.steps) + 1
-        if (why := await self._leave.refusal(node)) is not None:
-            if self._logbook.node(node).held_back != why:
-                await self._logbook.record(HeldBack(node, why))
-            return Rest(policy.watch, why)
+        if (held := await self._held_back(node, attempt, policy)) is not None:
+            return held
         try:
             prepared = await prepare(
                 act.step,
@@ -194,6 +220,17 @@ class WorkerOrchestrator:
         if isinstance(receipt, (Refused, Ambiguous)):
             return Rest(policy.poll, "sent, and not known to be taken")
         return Rest(first_look(policy, act.step, usual=self._logbook.ledger.usual(node)), "sent")
+
+    async def _held_back(self, node: NodeName, attempt: Attempt, policy: Policy) -> Rest | None:
+        """Rest where nothing may be done to *node* now; None: it may."""
+        why = await self._leave.refusal(node)
+        if why is None:
+            return None
+        if self._logbook.node(node).held_back != why:
+            await self._logbook.record(HeldBack(node, why))
+        # Time in which nothing may be done is no patience spent, either.
+        self._since[node] = (attempt.id, self._clock.now())
+        return Rest(policy.watch, why)
 
     async def _send(self, prepared: Prepared, bmc: Bmc, attempt: Attempt, number: int) -> Receipt:
         async def completing() -> None:

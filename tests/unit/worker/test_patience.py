@@ -1,0 +1,88 @@
+"""What comes over a node while it waits is given its own time."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+
+from rackwave.core.event import Held, Intended, NodeResult, RecoveryRequested, Unheld
+from rackwave.core.observation import Lack, Look, Observation, Post, Power, Unknown
+from rackwave.core.policy import Policy
+from rackwave.core.step import ResetHost
+from rackwave.ports import Bmc
+from rig import BIOS, Rig, Shelf, nodes
+
+
+class Altered:
+    """A BMC whose answers are altered from one moment to another."""
+
+    def __init__(self, bmc: Bmc, rig: Rig, span: tuple[float, float], **more: object) -> None:
+        self._bmc, self._rig, self._span, self._more = bmc, rig, span, more
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._bmc, name)
+
+    async def observe(self, look: Look) -> Observation:
+        """Look, and alter what was seen."""
+        seen = await self._bmc.observe(look)
+        begin, end = self._span
+        is_so = look.system and begin <= self._rig.clock.monotonic() < end
+        return evolve(seen, **self._more) if is_so else seen
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"post": Post.RUNNING},
+        {"power": Power.OFF, "post": Post.NOT_RUNNING},
+        {"health": Unknown("it is busy")},
+        {"power": Unknown("no answer", Lack.AWAY)},
+    ],
+)
+def test_what_a_person_does_to_a_held_node_is_no_failure_of_it(tmp_path: Path, told: dict[str, object]) -> None:
+    """Held for an hour and restarted by hand just as the hold ends: no recovery, one reset, the new bundle."""
+    rig = Rig(Shelf(tmp_path), nodes(1), policy=Policy(canary=0))
+    old, new = rig.shelf.bundle("A.1", {BIOS: "1.0.0"}), rig.shelf.bundle("A.2", {BIOS: "2.0.0"})
+    rig.between = lambda bmc: Altered(bmc, rig, (3650.0, 3699.0) if "power" in told else (3650.0, 3800.0), **told)
+
+    async def lift() -> None:
+        await rig.clock.sleep(3700)
+        await rig.journal.append(Unheld(rig.nodes[0], "test"))
+
+    async def main() -> None:
+        await rig.assign(old)
+        await rig.journal.append(Held(rig.nodes[0], "memory is swapped", "test"))
+        _, state = await asyncio.gather(lift(), rig.roll_out(new))
+        assert state.results[rig.nodes[0]].result is NodeResult.ON_NEW
+
+    rig.clock.run(main())
+    events = [each.event for each in rig.journal.events()]
+
+    assert not [event for event in events if isinstance(event, RecoveryRequested)]
+    assert 1 == len([e for e in events if isinstance(e, Intended) and isinstance(e.step, ResetHost)])
+
+
+def test_a_host_that_was_mended_while_it_was_held_is_not_restarted_again(tmp_path: Path) -> None:
+    """A dead host is on its ladder when somebody holds and mends it: its restart, then due, would cut off new work."""
+    rig = Rig(Shelf(tmp_path), nodes(1), policy=Policy(canary=0))
+    old, new = rig.shelf.bundle("A.1", {BIOS: "1.0.0"}), rig.shelf.bundle("A.2", {BIOS: "1.0.0"})
+    rig.between = lambda bmc: Altered(bmc, rig, (0.0, 2000.0), power=Power.OFF, post=Post.NOT_RUNNING)
+
+    async def lift() -> None:
+        await rig.clock.sleep(3600)
+        await rig.journal.append(Unheld(rig.nodes[0], "test"))
+
+    async def main() -> None:
+        await rig.assign(old)
+        asked = RecoveryRequested(rig.nodes[0], "resend-then-prior", old.id, None, ("the host is off",), "test")
+        await rig.journal.append(Held(rig.nodes[0], "a new power supply", "test"), asked)
+        await asyncio.gather(lift(), rig.roll_out(new))
+
+    rig.clock.run(main())
+
+    assert not [e for e in rig.journal.events() if isinstance(e.event, Intended)]
+    assert 0 == rig.rack.machine(rig.nodes[0]).truth()["resets"]["host"]
+    assert "A.2" == rig.assigned(rig.nodes[0])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from attrs import evolve
-from scripted_bmc import DROP, INVENTORY, TASKS, UPDATE, HandClock, Reply, Request, ScriptedBmc, client
+from scripted_bmc import DROP, INVENTORY, SESSIONS, TASKS, UPDATE, HandClock, Reply, Request, ScriptedBmc, client
 
 from rackwave.bmc.quirks import PLAIN, ApplyTime, HttpPushForm, Quirks, Roster, TargetsSent, UpdateWay
 from rackwave.bmc.quirks.reader import parse_records
@@ -246,6 +246,17 @@ def test_a_claim_is_given_back_whatever_happens(tmp_path: Path, way: str, reply:
     assert kind is type(receipt)
     assert [True, False] == [r.json["HttpPushUriTargetsBusy"] for r in sent(server, "PATCH", SERVICE)]
     assert 1 == len(sent(server, "POST", way))
+
+
+@pytest.mark.parametrize("login", [Reply(401), Reply(503)])
+def test_what_befalls_the_claim_afterwards_says_nothing_of_the_image(tmp_path: Path, login: Reply) -> None:
+    """A session that ends amid the upload, and no other to be had: the image went over, and is not sent again."""
+    server = served(STREAMING).on(f"PATCH {SERVICE}", Reply(204), Reply(401)).on(f"POST {STREAM}", Reply(202, TASK))
+    first = Reply(201, {"@odata.id": f"{SESSIONS}/1"}, {"X-Auth-Token": "t", "Location": f"{SESSIONS}/1"})
+    server.tokens["t"] = f"{SESSIONS}/1"
+    server.on(f"POST {SESSIONS}", first, *[login] * 9)
+
+    assert Accepted(f"{TASKS}/1", "HttpPush") == written(server, image_of(tmp_path))
 
 
 def test_a_claim_is_given_back_by_who_is_called_off(tmp_path: Path) -> None:

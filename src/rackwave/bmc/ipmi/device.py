@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import frozen
 
 from ...core.receipt import Accepted, Ambiguous, Receipt, Refused
-from ...errors import BmcUnreachableError, NodeError
+from ...errors import BmcUnreachableError, NodeError, SecretError
 from ...ports import Clock
 from . import completion
 from .session import GET_DEVICE_ID, Command, Session
@@ -77,13 +77,13 @@ async def cold_reset(session: Session, clock: Clock) -> Receipt:
 
 async def _lives(session: Session) -> bool | None:
     """Whether the BMC has not restarted since the session began; None: nobody knows."""
-    lives = await session.still_lives()
-    if lives is not None:
-        return lives
     try:
+        lives = await session.still_lives()
+        if lives is not None:
+            return lives
         await session.ask(GET_DEVICE_ID)  # each command is a session of its own: only silence tells
     except BmcUnreachableError:
         return False
-    except NodeError:
+    except (NodeError, SecretError):  # the restart was sent: whatever is told now does not take it back
         return None
     return None

@@ -25,7 +25,7 @@ from pathlib import Path
 from attrs import define
 
 from ...core.receipt import Accepted, Ambiguous, Ground, Receipt, Refused
-from ...errors import BmcAmbiguousError, BmcLoginError, NodeError
+from ...errors import BmcAmbiguousError, BmcLoginError, NodeError, SecretError
 from ...ports import Clock
 from . import completion
 from .device import DeviceId
@@ -139,7 +139,9 @@ class Uploader:
         except BaseException as error:
             if course.is_in_the_way:
                 await self._abort()
-            if isinstance(error, BmcLoginError) or not isinstance(error, (NodeError, OSError)):
+            # A login that is refused amid the upload says nothing of what went before it.
+            is_login = isinstance(error, (BmcLoginError, SecretError))
+            if not isinstance(error, (NodeError, SecretError, OSError)) or (is_login and not course.begun):
                 raise
             return Ambiguous(f"the upload broke off: {error}", body_complete=course.whole, held=True)
         if not isinstance(receipt, Accepted) and course.is_in_the_way:
@@ -229,7 +231,10 @@ class Uploader:
         if code is None:
             return Ambiguous(f"{INITIATE.name} was not answered", body_complete=False)
         if code == completion.IN_PROGRESS:
-            code = await self._hpm.through(INITIATE, abilities)
+            try:
+                code = await self._hpm.through(INITIATE, abilities)
+            except (NodeError, SecretError) as error:  # it may be erasing what was there
+                return Ambiguous(f"{INITIATE.name} was begun, and its end is not known: {error}", body_complete=False)
         if code == completion.STATE:
             return Refused("another upgrade is under way", completion.NOT_NOW)
         return completion.receipt_of(code, INITIATE.name)
@@ -238,7 +243,7 @@ class Uploader:
         """Have the BMC forget an upload of ours, so that it takes another; as far as it can be reached."""
 
         async def abort() -> None:
-            with suppress(NodeError):
+            with suppress(NodeError, SecretError):
                 await self._session.answer(ABORT, PICMG)
 
         aborting = asyncio.ensure_future(abort())

@@ -12,7 +12,7 @@ from attrs import evolve
 from ...core.identity import ComponentName
 from ...core.observation import Unknown
 from ...core.receipt import Accepted, Ambiguous, Ground, Receipt, Refused
-from ...errors import NodeError
+from ...errors import NodeError, SecretError
 from ...ports import Clock, Image
 from . import receipts
 from .answer import Answer
@@ -152,8 +152,12 @@ class Updater:
         return Refused(f"the push could not be claimed: {receipt.reason}", wait or receipts.NOT_NOW)
 
     async def _release(self) -> None:
-        """Give the claim back. Where that fails the BMC forgets it when it restarts, and says so until then."""
-        await self._patched({"HttpPushUriTargetsBusy": False})
+        """Give the claim back. Where that fails the BMC forgets it when it restarts, and says so until then.
+
+        It fails in silence: a login that is refused now must not take the place of what became of the image.
+        """
+        with suppress(NodeError, SecretError):
+            await self._patched({"HttpPushUriTargetsBusy": False})
 
     async def _patched(self, body: dict[str, object]) -> Receipt:
         try:
@@ -166,9 +170,8 @@ class Updater:
         """Judge the answer; where the make has no tasks, the UpdateService's own state is what is to be followed."""
         receipt = receipts.of_answer(answer, way=way, now=self._clock.now())
         if isinstance(receipt, Accepted) and receipt.task is None:
-            quirks = await self._service.quirks("update_state")
-            if quirks.update_state:
-                with suppress(NodeError):
+            with suppress(NodeError, SecretError):  # whatever cannot be read now, it was taken
+                if (await self._service.quirks("update_state")).update_state:
                     uri = await self._service.update_service_uri()
                     return evolve(receipt, task=UpdateState.uri(uri, self._clock.now()))
         return receipt

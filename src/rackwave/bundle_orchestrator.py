@@ -24,7 +24,7 @@ from .core.waves import Stop, judge_wave
 from .engine.embedded import EmbeddedEngine, Turn
 from .engine.leases import Holder, Lease
 from .engine.logbook import Logbook
-from .errors import BmcCertificateError, BmcLoginError, TrustError, UsageError
+from .errors import BmcCertificateError, BmcLoginError, SecretError, TrustError, UsageError
 from .ports import Announces, Bmc, Clock
 from .recovery_manager import RecoveryManager
 from .worker.worker_orchestrator import Over, Rest, WorkerOrchestrator
@@ -224,7 +224,7 @@ class BundleOrchestrator:
         bmc = await self._bmcs.get(node)
         try:
             seen = await bmc.observe(Look())
-        except (BmcLoginError, BmcCertificateError):
+        except (BmcLoginError, BmcCertificateError, SecretError):
             return context.policy.watch  # its own wave will say so, with the evidence
         verdict = judge(seen)
         is_ours = context.lineage in history.assigned and history.quarantined is None

@@ -86,7 +86,13 @@ class _Scheduler:
 
 SCHEDULERS: Mapping[str, _Scheduler] = {
     "slurm": _Scheduler(
-        ("squeue", "--noheader", "--nodelist={name}", "--states=RUNNING,COMPLETING,SUSPENDED", "--format=%A"),
+        (
+            "squeue",
+            "--noheader",
+            "--nodelist={name}",
+            "--states=CONFIGURING,RUNNING,COMPLETING,SUSPENDED,STOPPED",
+            "--format=%A",
+        ),
         _jobs_of_slurm,
     ),
     "kubernetes": _Scheduler(

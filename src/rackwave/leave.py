@@ -20,11 +20,16 @@ class NodeLeave:
 
     async def refusal(self, node: NodeName) -> str | None:
         """Return why nothing may be begun on *node* now; None: it may."""
+        why = self._held(node)
+        if why is None and self._hook is not None:
+            # Somebody may hold it while its scheduler is asked, which takes seconds.
+            why = await self._hook.busy(node) or self._held(node)
+        return why
+
+    def _held(self, node: NodeName) -> str | None:
         self._logbook.refresh()
         hold = self._logbook.node(node).hold
-        if hold is not None and hold.stands(self._clock.now()):
-            return words(hold)
-        return await self._hook.busy(node) if self._hook is not None else None
+        return words(hold) if hold is not None and hold.stands(self._clock.now()) else None
 
 
 def words(hold: Hold) -> str:

@@ -10,8 +10,12 @@ from typing import Any
 
 import pytest
 
+from rackwave.core.event import Held
 from rackwave.core.identity import NodeName
 from rackwave.drain import KEPT, DrainConfig, DrainHook
+from rackwave.engine.logbook import Logbook
+from rackwave.engine.memory import MemoryJournal
+from rackwave.leave import NodeLeave
 from rackwave_emulators.clock import VirtualClock
 
 NODE = NodeName("r1n01")
@@ -117,3 +121,28 @@ def test_an_answer_is_believed_for_a_while(tmp_path: Path) -> None:
     asyncio.run(main())
 
     assert 2 == len(count.read_text().split())
+
+
+def test_a_job_that_waits_for_its_node_to_boot_keeps_it_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job whose node is being configured has it already, as has one that was stopped."""
+    program(tmp_path, "squeue", 'echo "$@" | grep CONFIGURING | grep -q STOPPED && echo 71')
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+
+    assert "busy with jobs 71" == _asked(DrainConfig(hook="slurm"))
+
+
+def test_a_hold_that_is_set_while_the_scheduler_is_asked_counts(tmp_path: Path) -> None:
+    """The scheduler says that the node is free; meanwhile somebody has held it."""
+    clock = VirtualClock()
+    journal = MemoryJournal(clock)
+    logbook = Logbook(journal)
+
+    class Slow(DrainHook):
+        async def busy(self, node: NodeName) -> str | None:
+            await journal.append(Held(node, "mine", "test"))
+            return await super().busy(node)
+
+    command = (program(tmp_path, "busy", "exit 0"),)
+    hook = Slow(DrainConfig(command=command), clock=clock, labels=lambda _: {})
+
+    assert "held by test: mine" == asyncio.run(NodeLeave(logbook, clock=clock, hook=hook).refusal(NODE))

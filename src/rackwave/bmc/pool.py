@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from attrs import frozen
 
 from ..core.identity import NodeName
-from ..errors import NodeError
+from ..errors import NodeError, SecretError
 from .failover import FailoverBmc
 from .ipmi.bmc import IpmiBmc
 from .redfish.bmc import RedfishBmc
@@ -55,7 +55,7 @@ class BmcPool:
         for uri in tuple(self._leftovers(node)):
             try:
                 gone = await bmc.close_leftover(uri)
-            except NodeError:
+            except (NodeError, SecretError):
                 continue  # it cannot be reached now; the next run finds it in the journal again
             if gone:
                 await self._closed(node, uri)

@@ -384,3 +384,22 @@ def test_the_key_is_what_openssl_would_hash(lab, tmp_path):
     from hashlib import sha256
 
     assert [f"sha256:{sha256(info).hexdigest()}" for info in found.values()] == list(found)
+
+
+def test_a_stream_never_goes_to_a_key_that_is_only_being_met(lab):
+    """While the root is read behind a new key, the stream that connects anew keeps its token to itself."""
+
+    async def run() -> list[str]:
+        async with documents(ScriptedBmc(tls=lab(1))) as server, ScriptedBmc(tls=lab(2)) as other:
+            bmc = pinned(server, Book())
+            await bmc.observe(Look())
+            await move(bmc, other)
+            bmc.transport.keeper.open()
+            with pytest.raises(BmcKeyChangedError):
+                async with bmc.transport.stream("/events", {"X-Auth-Token": "secret"}, silence=1.0):
+                    pass
+            assert bmc.transport.keeper.is_settled
+            await bmc.transport.park()
+            return other.seen()
+
+    assert [] == asyncio.run(run())

@@ -1,4 +1,4 @@
-"""What comes over a node while it waits is given its own time."""
+"""What comes over a node while it waits is given its own time, and stops nobody else."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rackwave.core.event import Held, Intended, NodeResult, RecoveryRequested, U
 from rackwave.core.observation import Lack, Look, Observation, Post, Power, Unknown
 from rackwave.core.policy import Policy
 from rackwave.core.step import ResetHost
+from rackwave.errors import SecretError
 from rackwave.ports import Bmc
 from rig import BIOS, Rig, Shelf, nodes
 
@@ -86,3 +87,29 @@ def test_a_host_that_was_mended_while_it_was_held_is_not_restarted_again(tmp_pat
     assert not [e for e in rig.journal.events() if isinstance(e.event, Intended)]
     assert 0 == rig.rack.machine(rig.nodes[0]).truth()["resets"]["host"]
     assert "A.2" == rig.assigned(rig.nodes[0])
+
+
+class Locked:
+    """A BMC whose secret cannot be had for a while."""
+
+    def __init__(self, bmc: Bmc, rig: Rig) -> None:
+        self._bmc, self._rig = bmc, rig
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._bmc, name)
+
+    async def observe(self, look: Look) -> Observation:
+        """Look, from the second minute on."""
+        if self._bmc.node == "r1n02" and self._rig.clock.monotonic() < 120:
+            raise SecretError("env:BMC_PASSWORD is not set", advice="Set it.")
+        return await self._bmc.observe(look)
+
+
+def test_a_secret_that_is_missing_for_a_node_that_waits_stops_no_other(tmp_path: Path) -> None:
+    """A node of the second wave, whose turn is still to come, does not end the rollout for the first."""
+    rig = Rig(Shelf(tmp_path), nodes(2), policy=Policy(canary=1, waves=1))
+    rig.clock.run(rig.assign(rig.shelf.bundle("A.1", {BIOS: "1.0.0"})))
+    rig.between = lambda bmc: Locked(bmc, rig)
+    state = rig.run(rig.shelf.bundle("A.2", {BIOS: "2.0.0"}))
+
+    assert [NodeResult.ON_NEW] * 2 == [state.results[node].result for node in rig.nodes]

@@ -21,7 +21,7 @@ from contextlib import suppress
 
 import aiohttp
 
-from ...errors import BmcAnswerError, BmcRefusedError, NodeError
+from ...errors import BmcAnswerError, BmcRefusedError, NodeError, SecretError
 from ...ports import Clock
 from .document import dig, items, link, message_id, text, uri_path
 from .resources import Service
@@ -68,7 +68,7 @@ class EventStream:
         if self._uri is None:
             try:
                 self._uri = await self._offered()
-            except NodeError:
+            except (NodeError, SecretError):
                 return  # it could not be found out; whoever next wants to listen asks again
         if self._uri is None:
             self._refused = True

@@ -84,6 +84,11 @@ class KeyKeeper:
         self.certificate = hashlib.sha256(certificate).hexdigest()
         return True
 
+    def is_on_record(self, certificate: bytes) -> bool:
+        """Whether *certificate* has the pinned key; for what is sent beside the one that may meet others."""
+        pin = self.book.pin
+        return pin is not None and key_of(certificate) == pin.key
+
     def _may_meet(self, key: Digest) -> bool:
         pin = self.book.pin
         if pin is not None and key == pin.key:

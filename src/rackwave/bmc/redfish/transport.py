@@ -316,7 +316,7 @@ class Transport:
         self._refuse_unsettled()
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=self.timeouts.connect, sock_read=silence)
         async with aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=1, force_close=True, ssl=self._tls()),
+            connector=aiohttp.TCPConnector(limit=1, force_close=True, ssl=self._tls(settled=True)),
             middlewares=(_never_replay,),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": "rackwave", "Accept-Encoding": "identity", **headers},
@@ -374,11 +374,11 @@ class Transport:
             )
         return self._session
 
-    def _tls(self) -> ssl.SSLContext | aiohttp.Fingerprint | bool:
-        """Whom to believe, as aiohttp wants to be told."""
+    def _tls(self, *, settled: bool = False) -> ssl.SSLContext | aiohttp.Fingerprint | bool:
+        """Whom to believe, as aiohttp wants to be told; *settled*: of pinned keys only the one on record."""
         shrink_tls_buffers()
         if self.keeper is not None:
-            return KeyCheck(self.keeper.check)
+            return KeyCheck(self.keeper.is_on_record if settled else self.keeper.check)
         return ssl_context(self.trust) or True
 
     def _rested(self) -> float:

@@ -285,19 +285,13 @@ def _settings_standing(element: Element, seen: Observation, attempt: Attempt | N
     if not wrong:
         # What an attempt that failed has staged would come into force at some later restart.
         if not isinstance(pending, Unknown) and any(pending.get(n, v) != v for n, v in element.attributes.items()):
+            if _last_staging(element, attempt) is not None:
+                return Impossible(
+                    "other BIOS settings wait for the next restart, and staging over them changed nothing"
+                )
             return Wants(StageSettings(element.name, element.attributes, now))
         return Level(f"{len(now)} BIOS settings as wanted")
-    staged = next(
-        (
-            record
-            for record in reversed(attempt.steps if attempt is not None else ())
-            if isinstance(record.step, StageSettings)
-            and record.step.element == element.name
-            and not isinstance(record.receipt, Refused)
-            and record.outcome is not Outcome.NEVER_STARTED
-        ),
-        None,
-    )
+    staged = _last_staging(element, attempt)
     if attempt is not None and staged is not None:
         return _effect_standing(
             element,
@@ -314,6 +308,19 @@ def _settings_standing(element: Element, seen: Observation, attempt: Attempt | N
     ):
         return Staged(element.activation)
     return Wants(StageSettings(element.name, element.attributes, now))
+
+
+def _last_staging(element: Element, attempt: Attempt | None) -> StepRecord | None:
+    """Return when *attempt* last staged the settings of *element*, as far as they were taken or may have been."""
+    for record in reversed(attempt.steps if attempt is not None else ()):
+        if (
+            isinstance(record.step, StageSettings)
+            and record.step.element == element.name
+            and not isinstance(record.receipt, Refused)
+            and record.outcome is not Outcome.NEVER_STARTED
+        ):
+            return record
+    return None
 
 
 def _effect_standing(

@@ -51,8 +51,8 @@ from .step import Flash, Means, ResetBmc, ResetHost, ResetKind, StageSettings, S
 from .tracking import follow, task_after
 
 _MOST_STARTS = 3
-"""How often a StartUpdate is sent that provably never began, and a reset that was not seen to happen: requests
-that get lost more often than that are no accident."""
+"""How often a StartUpdate is sent that provably never began, and a reset or settings that were not seen to
+come: requests that get lost more often than that are no accident."""
 
 
 _INVENTORY_LAGS = 3
@@ -527,8 +527,10 @@ def _decide_gate(situation: Situation) -> Decision:
                 if not isinstance(spoken, str)
                 else Finish(AttemptResult.LEVEL, (*levels, *evidence, *filter(None, (spoken,))))
             )
-        case Ill(why):
-            if _may_revive(situation):
+        case Ill(why, is_dead):
+            if is_dead and _may_revive(situation):
+                if situation.lasted() < policy.poll:
+                    return Wait(policy.poll, f"{why}; nobody is restarted on one look")
                 return _when_idle(situation, host_reset(seen, ()))
             if seen.post is not Post.FAILED and waited <= policy.effect_timeout:
                 return situation.wait(f"{why}; it may pass", policy.effect_timeout)
@@ -669,10 +671,12 @@ def _unless_refused(situation: Situation, act: Act) -> Decision:
     attempt, policy = situation.attempt, situation.policy
     last = attempt.steps[-1] if attempt.steps else None
     unsteady = min(policy.steady - (situation.now - situation.back), policy.steady)
+    if situation.back == math.inf:
+        return _patience(situation, "the BMC does not answer all that it is asked", AttemptResult.LOST)
     if unsteady > 0:
         return Wait(unsteady, "the BMC was away a moment ago; one good answer proves nothing (P36)")
     lost = [r for r in attempt.steps if type(r.step) is type(act.step) and r.outcome is Outcome.NEVER_STARTED]
-    if isinstance(act.step, (ResetHost, ResetBmc)) and len(lost) >= _MOST_STARTS:
+    if isinstance(act.step, (ResetHost, ResetBmc, StageSettings)) and len(lost) >= _MOST_STARTS:
         return _end_unharmed(situation, f"{describe(act.step)}: sent {len(lost)} times and never seen to happen")
     if isinstance(act.step, ResetBmc):
         act = evolve(act, step=evolve(act.step, means=next_means(attempt, situation.means)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from attrs import evolve
 
@@ -11,12 +13,27 @@ from rackwave.core.finding import Holding
 from rackwave.core.goal import Cause
 from rackwave.core.history import Attempt, StepRecord
 from rackwave.core.look import full_look
-from rackwave.core.observation import Lack, Observation, Post, Power, Unknown
+from rackwave.core.observation import Health, Lack, Observation, Post, Power, Unknown
 from rackwave.core.policy import Policy
 from rackwave.core.receipt import Accepted, Ambiguous
-from rackwave.core.step import Means, ResetBmc, ResetHost, ResetKind
+from rackwave.core.step import Means, ResetBmc, ResetHost, ResetKind, StageSettings
 from rackwave.core.turn import Act, Decision, Finish, Resolve, Situation, Wait, decide
-from values import BIOS, BMC, NODE, attempt, bmc_reset, bundle, goal, host_reset, image, record, taken, well, write
+from values import (
+    BIOS,
+    BMC,
+    NODE,
+    attempt,
+    bios_settings,
+    bmc_reset,
+    bundle,
+    goal,
+    host_reset,
+    image,
+    record,
+    taken,
+    well,
+    write,
+)
 
 POLICY = Policy()
 A2, B2 = bundle("A.2", image(BIOS, "2")), bundle("A.2", image(BMC, "2"))
@@ -172,3 +189,46 @@ def test_an_earlier_reset_in_doubt_is_closed_too() -> None:
     )
 
     assert Resolve(1, Outcome.DONE, "another boot than before") == turn(begun, well({BIOS: "2"}, boot="boot-2"), 100.0)
+
+
+# -- nothing goes round in circles -------------------------------------------------------------
+
+SETTINGS = bundle("A.2", bios_settings({"BootMode": "Uefi"}))
+STAGE = StageSettings("settings", {"BootMode": "Uefi"}, {"BootMode": "Bios"})
+
+
+def test_settings_that_are_never_taken_are_not_staged_for_ever() -> None:
+    """A BMC that answers each PATCH with 500 and stages nothing is asked three times, not every two seconds."""
+    seen = well(settings={"BootMode": "Bios"}, staged_settings={"BootMode": "Bios"})
+    never = [record(n, STAGE, LOST, at=10.0 * n, outcome=Outcome.NEVER_STARTED) for n in (1, 2, 3)]
+
+    assert isinstance(turn(attempt(goal(SETTINGS), *never[:2]), seen, 100.0, SETTINGS), Act)
+    assert AttemptResult.NOTHING_WRITTEN is result(turn(attempt(goal(SETTINGS), *never), seen, 100.0, SETTINGS))
+
+
+def test_other_settings_that_cannot_be_staged_over_end_the_attempt() -> None:
+    """Settings are as wanted, others wait, and a BMC that accepts ours keeps the others: they are not sent again."""
+    seen = well(settings={"BootMode": "Uefi"}, staged_settings={"BootMode": "Bios"})
+    staged = record(1, STAGE, Accepted())
+
+    assert isinstance(turn(attempt(goal(SETTINGS)), seen, 100.0, SETTINGS), Act)
+    assert AttemptResult.FAILED is result(turn(attempt(goal(SETTINGS), staged), seen, 100.0, SETTINGS))
+
+
+def test_a_part_that_never_answers_holds_an_act_back_and_not_for_ever() -> None:
+    """The Manager's resource hangs at each look, and nothing else does: the node is set aside in the end (P36)."""
+    seen = well({BMC: "1"}, bmc_boot=Unknown("no answer", Lack.AWAY))
+
+    assert isinstance(turn(attempt(goal(B2)), seen, 100.0, B2, back=math.inf, blind=0.0), Wait)
+    assert AttemptResult.LOST is result(turn(attempt(goal(B2)), seen, AGES, B2, back=math.inf, blind=0.0))
+
+
+def test_a_recovery_restarts_no_host_at_work_for_its_health() -> None:
+    """A roll-back that has nothing to write meets a critical health under a running system: it is not restarted."""
+    back = attempt(goal(A2, Cause.ROLLBACK))
+    seen = evolve(well({BIOS: "2"}), health=Health.CRITICAL, os=True)
+    died = evolve(well({BIOS: "2"}), health=Health.CRITICAL, os=False)
+
+    assert isinstance(turn(back, seen, 100.0), Wait)
+    assert isinstance(turn(back, died, 100.0, unchanged=100.0), Wait)
+    assert isinstance(turn(back, died, 100.0), Act)

@@ -15,6 +15,7 @@ from typing import TypeAlias, assert_never
 from attrs import evolve, frozen
 
 from ..core.bundle import Bundle
+from ..core.decision import Act, Finish, Read, Resolve, See, Situation, Wait
 from ..core.event import Acted, AttemptResult, Completing, HeldBack, Identified, Intended, LogMarked, Reading, Resolved
 from ..core.finding import Holding
 from ..core.gate import NotKnown, Verdict, judge
@@ -26,7 +27,7 @@ from ..core.pace import first_look
 from ..core.policy import Policy
 from ..core.receipt import Ambiguous, Receipt, Refused
 from ..core.step import WriteImage
-from ..core.turn import Act, Finish, Read, Resolve, See, Situation, Wait, decide
+from ..core.turn import decide
 from ..engine.logbook import Logbook
 from ..errors import BmcCertificateError, BmcLoginError, BundleError, SecretError
 from ..ports import Bmc, Clock, ImageServer, Leave

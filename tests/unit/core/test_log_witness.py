@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
+from rackwave.core.decision import Decision, Finish, See, Situation, Wait
 from rackwave.core.event import AttemptResult, LogMarked, Outcome
 from rackwave.core.gate import critical_events
 from rackwave.core.history import NodeHistory, apply_to_node
 from rackwave.core.log import LogEntry, LogMark, LogNews, Severity
 from rackwave.core.observation import Look, Observation, Unknown
 from rackwave.core.policy import Policy
-from rackwave.core.turn import Decision, Finish, See, Situation, Wait, decide
+from rackwave.core.turn import decide
 from values import ATTEMPT, BIOS, NODE, attempt, bundle, goal, host_reset, image, record, taken, well, write
 
 A2 = bundle("A.2", image(BIOS, "2"))

@@ -8,6 +8,7 @@ import pytest
 from attrs import evolve
 
 from rackwave.core.bundle import Bundle
+from rackwave.core.decision import Act, Decision, Finish, Resolve, Situation, Wait
 from rackwave.core.event import AttemptResult, Outcome
 from rackwave.core.finding import Holding
 from rackwave.core.goal import Cause
@@ -17,7 +18,7 @@ from rackwave.core.observation import Health, Lack, Observation, Post, Power, Un
 from rackwave.core.policy import Policy
 from rackwave.core.receipt import Accepted, Ambiguous
 from rackwave.core.step import Means, ResetBmc, ResetHost, ResetKind, StageSettings
-from rackwave.core.turn import Act, Decision, Finish, Resolve, Situation, Wait, decide
+from rackwave.core.turn import decide
 from values import (
     BIOS,
     BMC,

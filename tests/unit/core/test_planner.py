@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rackwave.core.bundle import Activation, Bundle, ElementKind
+from rackwave.core.decision import Finish, Situation
 from rackwave.core.event import AttemptResult, Outcome
 from rackwave.core.goal import Cause
 from rackwave.core.identity import ComponentName
@@ -15,7 +16,7 @@ from rackwave.core.observation import Power
 from rackwave.core.planner import in_order, plan_node
 from rackwave.core.policy import Policy
 from rackwave.core.step import ResetBmc, ResetHost, ResetKind, StageSettings, WriteImage
-from rackwave.core.turn import Finish, Situation, decide
+from rackwave.core.turn import decide
 from values import (
     BIOS,
     BMC,

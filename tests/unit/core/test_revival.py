@@ -6,6 +6,7 @@ import pytest
 from attrs import evolve
 
 from rackwave.core import event as ev
+from rackwave.core.decision import Act, Decision, Finish, Resolve, Situation, Wait
 from rackwave.core.doubt import Holding
 from rackwave.core.event import AttemptResult, Outcome
 from rackwave.core.goal import Cause
@@ -15,7 +16,7 @@ from rackwave.core.observation import Lack, Observation, Unknown
 from rackwave.core.policy import Policy
 from rackwave.core.receipt import Accepted, Ambiguous, Ground, Refused
 from rackwave.core.step import Means, ResetBmc, ResetHost, describe
-from rackwave.core.turn import Act, Decision, Finish, Resolve, Situation, Wait, decide
+from rackwave.core.turn import decide
 from values import ATTEMPT, BIOS, BMC, NODE, attempt, bmc_reset, bundle, goal, host_reset, image, record, well, write
 
 POLICY = Policy()

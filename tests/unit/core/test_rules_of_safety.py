@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
+from rackwave.core.decision import Situation, Wait
 from rackwave.core.finding import Holding
 from rackwave.core.policy import Policy
 from rackwave.core.receipt import Ambiguous
-from rackwave.core.turn import Situation, Wait, decide
+from rackwave.core.turn import decide
 from values import BIOS, NODE, SILENT, attempt, bundle, goal, image, record, running, well, write
 
 POLICY = Policy()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
+from rackwave.core.decision import Act, Decision, Finish, Resolve, Situation
 from rackwave.core.effect import of_missing
 from rackwave.core.event import AttemptResult, Outcome
 from rackwave.core.finding import Ended, Finding, Holding, Open
@@ -14,7 +15,7 @@ from rackwave.core.policy import Policy
 from rackwave.core.receipt import Accepted, Ambiguous, Receipt
 from rackwave.core.step import StartUpdate
 from rackwave.core.tracking import follow, tied_task
-from rackwave.core.turn import Act, Decision, Finish, Resolve, Situation, decide
+from rackwave.core.turn import decide
 from values import (
     BIOS,
     BMC,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
+from rackwave.core.decision import Act, Decision, Finish, Resolve, Situation, Wait
 from rackwave.core.event import AttemptResult, Outcome
 from rackwave.core.finding import Holding
 from rackwave.core.goal import Cause
@@ -14,7 +15,7 @@ from rackwave.core.observation import NOT_ASKED, Health, Observation, Post, Powe
 from rackwave.core.policy import Policy
 from rackwave.core.receipt import Ambiguous, Receipt, Refused
 from rackwave.core.step import StageSettings
-from rackwave.core.turn import Act, Decision, Finish, Resolve, Situation, Wait, decide
+from rackwave.core.turn import decide
 from values import (
     BIOS,
     BMC,

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rackwave.core.bundle import Activation, Bundle
+from rackwave.core.decision import Act, Decision, Finish, Resolve, See, Situation, Wait
 from rackwave.core.event import AttemptResult, Outcome
 from rackwave.core.finding import Holding
 from rackwave.core.goal import Cause, Goal
@@ -22,7 +23,7 @@ from rackwave.core.observation import Component, Health, Observation, Post, Powe
 from rackwave.core.policy import Policy
 from rackwave.core.receipt import Accepted, Ambiguous, Receipt, Refused
 from rackwave.core.step import ResetBmc, ResetHost, StageSettings, Step, WriteImage
-from rackwave.core.turn import Act, Decision, Finish, Resolve, See, Situation, Wait, decide
+from rackwave.core.turn import decide
 from values import (
     ATTEMPT,
     BIOS,

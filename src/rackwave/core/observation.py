@@ -22,6 +22,8 @@ class Lack(StrEnum):
 
     UNREAD = "unread"
     """Something answered, and not with this: it may be there, and may be told in a moment."""
+    BUSY = "busy"
+    """It answered that it has no time or no session left (429, 503): others will be done in a while (P22, P26)."""
     AWAY = "away"
     """Nobody answered there."""
     ABSENT = "absent"
@@ -178,6 +180,12 @@ class Observation:
     def is_away(self) -> bool:
         """Whether something that was asked for could not be read because nobody answered."""
         return any(unknown.lack is Lack.AWAY for unknown in self.unknowns())
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something could not be read because the BMC had no time or no session for us, and is not away."""
+        lacks = {unknown.lack for unknown in self.unknowns()}
+        return Lack.BUSY in lacks and Lack.AWAY not in lacks
 
     @property
     def is_blank(self) -> bool:

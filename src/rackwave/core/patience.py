@@ -32,10 +32,13 @@ def patience_with(situation: Situation, why: str, result: AttemptResult) -> Deci
     """Wait for what cannot be read, and give up after the policy's time."""
     policy = situation.policy
     waited = situation.unread()
-    if waited <= policy.unknown_timeout and not _is_refused_revival(situation.attempt):
+    limit = policy.unknown_timeout
+    if situation.seen.is_busy:  # by other people's sessions, which expire (P26), or by their work (P22)
+        limit = max(limit, policy.busy_timeout)
+    if waited <= limit and not _is_refused_revival(situation.attempt):
         # A silent BMC is asked less and less often: it may be the one that is rebooting.
         return Wait(away(policy, waited, situation.node), why)
-    late = f"{why}, for {policy.unknown_timeout:.0f} s"
+    late = f"{why}, for {limit:.0f} s"
     return revival_of(situation, late) or Finish(result, (late, *tale(situation.attempt)))
 
 

@@ -41,7 +41,8 @@ class Policy:
         effect_timeout: From a completed POST to the new version in the inventory, which lags by
             minutes on some (P46).
         unknown_timeout: How long something that decides may stay unreadable.
-        busy_timeout: How long a stranger's task, or a BMC that says "busy", is waited for (P22, P23).
+        busy_timeout: How long a stranger's task, or a BMC that says "busy", is waited for (P22, P23). Sessions
+            that others left open expire after 30 minutes on many (P26); 40 outlast them.
         retries: New attempts with the same bundle after one in which provably nothing was written.
         recoveries: Failures of a host, unrelated to any bundle, that are mended before a person must look.
         bmc_resets: Restarts of a BMC that no longer answers, in one attempt: one by the gentlest means, one
@@ -69,7 +70,7 @@ class Policy:
     steady: float = field(default=10.0, validator=_check)
     effect_timeout: float = field(default=300.0, validator=_check)
     unknown_timeout: float = field(default=600.0, validator=_check)
-    busy_timeout: float = field(default=1800.0, validator=_check)
+    busy_timeout: float = field(default=2400.0, validator=_check)
     retries: int = field(default=2, validator=_check)
     recoveries: int = field(default=3, validator=_check)
     bmc_resets: int = field(default=2, validator=_check)

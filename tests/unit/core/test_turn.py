@@ -11,7 +11,7 @@ from rackwave.core.finding import Holding
 from rackwave.core.goal import Cause
 from rackwave.core.history import Attempt
 from rackwave.core.look import full_look
-from rackwave.core.observation import NOT_ASKED, Health, Observation, Post, Power, TaskPhase, TaskSeen
+from rackwave.core.observation import NOT_ASKED, Health, Lack, Observation, Post, Power, TaskPhase, TaskSeen, Unknown
 from rackwave.core.policy import Policy
 from rackwave.core.receipt import Ambiguous, Receipt, Refused
 from rackwave.core.step import StageSettings
@@ -231,10 +231,10 @@ def test_refusals_of_long_ago_do_not_count_against_one_of_now() -> None:
 
 def test_a_bmc_that_refuses_for_ever_is_given_up() -> None:
     """Refusals in a row end the attempt after the busy time, and a final refusal at once."""
-    refused = tuple(record(n, WRITE, Refused("busy", 5.0), at=10.0 * n) for n in range(1, 200))
+    refused = tuple(record(n, WRITE, Refused("busy", 5.0), at=10.0 * n) for n in range(1, 260))
     final = attempt(BEGUN, record(1, WRITE, Refused("no licence")))
 
-    assert "Finish nothing-written" == what(turn(attempt(BEGUN, *refused), OLD, 1991.0))
+    assert "Finish nothing-written" == what(turn(attempt(BEGUN, *refused), OLD, 2591.0))
     assert "Finish nothing-written" == what(turn(final, OLD, 5.0))
 
 
@@ -252,6 +252,16 @@ def test_a_strangers_task_is_waited_for_and_not_for_ever() -> None:
 
     assert "Wait" == what(turn(attempt(BEGUN), busy, 1000.0))
     assert "Finish nothing-written" == what(turn(attempt(BEGUN), busy, POLICY.busy_timeout + 1))
+
+
+def test_a_bmc_without_a_session_for_us_is_waited_for_until_those_of_others_have_expired() -> None:
+    """Sessions that others left open expire after half an hour (P26); silence is not waited for as long."""
+    full = evolve(OLD, tasks=Unknown("no session left", Lack.BUSY))
+    silent = evolve(OLD, tasks=Unknown("no answer", Lack.AWAY))
+
+    assert "Wait" == what(turn(attempt(BEGUN), full, 1900.0))
+    assert "Finish lost" == what(turn(attempt(BEGUN), full, POLICY.busy_timeout + 1))
+    assert "Finish lost" == what(turn(attempt(BEGUN), silent, 1900.0))
 
 
 # -- who is to blame ------------------------------------------------------------------------------

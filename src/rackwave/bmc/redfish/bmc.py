@@ -358,12 +358,18 @@ class RedfishBmc:
 
 def _unknown(error: NodeError) -> Unknown:
     """What *error* leaves unknown; a BMC that is busy, or talks nonsense, is not away."""
-    return Unknown(str(error), Lack.AWAY if isinstance(error, BmcUnreachableError) else Lack.UNREAD)
+    if isinstance(error, BmcUnreachableError):
+        return Unknown(str(error), Lack.AWAY)
+    return Unknown(str(error), Lack.BUSY if _is_busy(error) else Lack.UNREAD)
 
 
 def _says_all(error: NodeError) -> bool:
     """Whether *error* concerns the whole BMC, so that asking on would only cost its deadlines again."""
-    return isinstance(error, BmcUnreachableError) or (isinstance(error, BmcRefusedError) and error.status in (429, 503))
+    return isinstance(error, BmcUnreachableError) or _is_busy(error)
+
+
+def _is_busy(error: NodeError) -> bool:
+    return isinstance(error, BmcRefusedError) and error.status in (429, 503)
 
 
 def _lost_component(seen: Observation, why: Unknown, *, name: ComponentName) -> Observation:

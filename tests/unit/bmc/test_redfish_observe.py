@@ -361,9 +361,9 @@ def test_actions_carry_no_if_match():
         ("dell-r750", (Power.ON, Unknown, Health.OK, "Dell Inc.", "PowerEdge R750", str, str)),
         (
             "hpe-dl385g10p",
-            (Power.ON, Unknown, Health.CRITICAL, "HPE", "ProLiant DL385 Gen10 Plus v2", Unknown, Unknown),
+            (Power.ON, Post.COMPLETE, Health.CRITICAL, "HPE", "ProLiant DL385 Gen10 Plus v2", str, Unknown),
         ),
-        ("lenovo-sr670v2", (Power.ON, Unknown, Health.OK, "Lenovo", "ThinkSystem SR670 V2", Unknown, Unknown)),
+        ("lenovo-sr670v2", (Power.ON, Post.COMPLETE, Health.OK, "Lenovo", "ThinkSystem SR670 V2", str, Unknown)),
         ("nvidia-gb200", (Power.ON, Post.COMPLETE, Health.OK, Unknown, Unknown, str, str)),
         ("openbmc-stock", (Power.OFF, Post.NOT_RUNNING, Health.OK, Unknown, Unknown, str, str)),
         ("supermicro-821ge", (Power.ON, Post.COMPLETE, Health.OK, "Supermicro", "SYS-821GE-TNHR", Unknown, str)),

@@ -65,6 +65,20 @@ class ManifestError(BundleError):
     """A manifest or bundle source has a missing, unknown-typed or contradictory field."""
 
 
+class PackageFormatError(BundleError):
+    """A file of firmware cannot be read: damaged, cut short, made to do harm, or in a form that is not supported.
+
+    *file* is its name, *field* the part of it that is wrong, *offset* where that stands, in bytes (None: nowhere).
+    """
+
+    def __init__(self, problem: str, *, file: str, field: str, offset: int | None = None, advice: str = "") -> None:
+        where = field if offset is None else f"{field} at byte {offset}"
+        super().__init__(f"{file}: {where}: {problem}", advice=advice)
+        self.file = file
+        self.field = field
+        self.offset = offset
+
+
 class BundleNotFoundError(BundleError):
     """No such bundle in the repository."""
 

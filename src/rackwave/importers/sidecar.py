@@ -1,0 +1,135 @@
+"""A plain file that a person describes: ``bios.bin`` and, beside it, ``bios.bin.toml``.
+
+::
+
+    vendor = "Contoso"                 # patterns of the inventory's vendor and model; may be left out
+    model = "R1*"
+    component = "BIOS"
+    version = "2.1.0"                  # as the BMC reports it
+    version_scheme = "dotted"          # may be left out, as may all below
+    kind = "bios-image"
+    sha256 = "9f86…"                   # 64 digits, from the vendor's page: the file must match it
+    summary = "Fixes the fan curve."
+    severity = "high"
+    cves = ["CVE-2026-1234"]
+    date = "2026-11-20"
+    url = "https://example.com/notes"
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from ..core.bundle import ElementKind
+from ..core.identity import ComponentName
+from ..core.octets import Octets
+from ..errors import PackageFormatError, UsageError
+from .files import image_of, octets_of
+from .package import Package, Release
+
+SUFFIX = ".toml"
+MAX_SIDECAR = 64 * 1024
+_TEXTS = (
+    "vendor", "model", "component", "version", "version_scheme", "kind", "sha256", "summary", "severity", "date", "url",
+)  # fmt: skip
+_KNOWN = (*_TEXTS, "cves")
+
+
+def sidecar_of(path: Path) -> Path:
+    """Return where the sidecar of the file at *path* stands."""
+    return path.with_name(path.name + SUFFIX)
+
+
+def read_sidecar(path: Path, octets: Octets) -> Package:
+    """Read the file at *path*, which *octets* are, as its sidecar describes it.
+
+    Raises:
+        PackageFormatError: the sidecar has an unknown or wrong field, or the file is not the one it describes.
+        OSError: one of both cannot be read.
+    """
+    side = octets_of(sidecar_of(path))
+    table = _table(side)
+    texts = {key: _text(side, table, key) for key in _TEXTS}
+    component = kind = None
+    if texts["component"]:
+        try:
+            component = ComponentName(texts["component"])
+        except UsageError as error:
+            raise side.damaged(str(error), "component", advice=error.advice) from error
+    if texts["kind"]:
+        known = {kind.value: kind for kind in ElementKind if kind.is_image}
+        if texts["kind"] not in known:
+            raise side.damaged(f"{texts['kind']!r} is not one of {', '.join(known)}", "kind")
+        kind = known[texts["kind"]]
+    image = image_of(
+        path.name,
+        octets.chunks,
+        component=component,
+        version=texts["version"],
+        version_scheme=texts["version_scheme"],
+        kind=kind,
+        checks=("sha256 of the sidecar",) if texts["sha256"] else (),
+    )
+    wanted = texts["sha256"]
+    if wanted and wanted.lower().removeprefix("sha256:") != image.digest.hex:
+        raise side.damaged(f"{path.name} has the digest {image.digest.hex}, not {wanted}", "sha256")
+    release = Release(
+        severity=texts["severity"] or "",
+        cves=_cves(side, table),
+        summary=texts["summary"] or "",
+        date=texts["date"] or "",
+        url=texts["url"] or "",
+    )
+    return Package(
+        format="sidecar",
+        name=path.name,
+        images=(image,),
+        version=image.version,
+        vendor=texts["vendor"],
+        model=texts["model"],
+        release=release if release != Release() else None,
+        notes=() if wanted else (f"{side.file} names no sha256: nothing shows that {path.name} is what it should be",),
+    )
+
+
+def _table(side: Octets) -> dict[str, Any]:
+    if side.size > MAX_SIDECAR:
+        raise side.damaged(f"is {side.size} bytes long; {MAX_SIDECAR} are the most", "file")
+    try:
+        table = tomllib.loads(side.take(0, side.size, "file").decode("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise side.damaged(f"is no TOML: {error}", "file") from error
+    for key in table:
+        if key not in _KNOWN:
+            near = difflib.get_close_matches(key, _KNOWN, n=1)
+            advice = f"Did you mean {near[0]!r}?" if near else f"Known here: {', '.join(_KNOWN)}."
+            raise side.damaged("is not a field of a sidecar", key, advice=advice)
+    return table
+
+
+def _text(side: Octets, table: dict[str, Any], key: str) -> str | None:
+    value = table.get(key)
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value.strip():
+        raise side.damaged("must be text", key)
+    return value
+
+
+def _cves(side: Octets, table: dict[str, Any]) -> tuple[str, ...]:
+    values = table.get("cves", [])
+    if not isinstance(values, list) or not all(isinstance(value, str) and value for value in values):
+        raise side.damaged("must be a list of texts", "cves")
+    return tuple(values)
+
+
+def missing_sidecar(path: Path, octets: Octets) -> PackageFormatError:
+    """Return the error for a file of no known format that nothing describes."""
+    return octets.damaged(
+        "is of no format that is known here (CAB, UEFI capsule, PLDM, HPM.1, fwpkg)",
+        "file",
+        advice=f"Describe it in {sidecar_of(path).name} beside it: component, version, kind, sha256.",
+    )

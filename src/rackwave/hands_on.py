@@ -15,6 +15,7 @@ from attrs import frozen
 from .core.event import ByHand
 from .core.identity import NodeName
 from .core.observation import NOT_ASKED, Look, Power, Unknown
+from .core.pace import spread
 from .core.power import Beat, Lacking, PowerAct, PowerWish, beats
 from .core.receipt import Accepted, Ambiguous, Receipt, Refused
 from .engine.leases import Holder, Lease
@@ -171,7 +172,7 @@ class HandsOn:
             wait = receipt.retry_after if isinstance(receipt, Refused) else None
             if wait is None or self._clock.monotonic() + wait > deadline:
                 return receipt
-            await self._pause(max(wait, POLL))
+            await self._pause(spread(max(wait, POLL), node, self._clock.monotonic()))
 
     async def _wait(self, node: NodeName, wanted: Power, within: float) -> bool:
         deadline = self._clock.monotonic() + within

@@ -10,6 +10,9 @@ Rules, for something that began *elapsed* seconds ago:
    half times what has passed, or to five polls, and no further.
 5. A BMC that is away is asked less and less often, and no two of a rack in step: what took them away
    together must not find them all asked at once when they come back.
+6. What a BMC refuses for now is sent again when it said, never before, and a little after, each node at another
+   moment. Where it refuses on and on, the wait grows as in rule 2: one that says "in 10 s" for half a day (P23)
+   is asked once a minute.
 
 Example: a flash of 10 minutes whose task tells its percentage, polled at 2 s, is looked at after 2, 4, 6,
 16, 40 and 100 s, then once a minute, and 13 s past its end: 15 looks in place of 300. One that tells
@@ -100,9 +103,21 @@ def first_look(policy: Policy, step: Step, *, usual: float | None = None) -> flo
 
 def away(policy: Policy, waited: float, who: str) -> float:
     """Return the seconds until *who*, of which nothing could be read for *waited* seconds, is tried again."""
-    wait = min(policy.poll * (1 + waited / 30), max(policy.poll, _AWAY_MOST))
-    spread = zlib.crc32(f"{who} {waited:.3f}".encode()) / 0xFFFFFFFF  # 0 to 1, the same for the same
-    return wait * (1.0 + 0.25 * spread)
+    return spread(min(policy.poll * (1 + waited / 30), max(policy.poll, _AWAY_MOST)), who, waited)
+
+
+def refused(policy: Policy, told: float, refused_for: float, who: str) -> float:
+    """Return the seconds until *who*, which says to come back in *told*, is asked again what it refuses.
+
+    *refused_for* is for how long it has refused it by now, in seconds.
+    """
+    return spread(max(told, next_look(policy, refused_for)), who, refused_for)
+
+
+def spread(wait: float, who: str, moment: float) -> float:
+    """Return *wait* or up to a quarter more: by chance, but the same for the same *who* and *moment*."""
+    share = zlib.crc32(f"{who} {moment:.3f}".encode()) / 0xFFFFFFFF
+    return wait * (1.0 + 0.25 * share)
 
 
 class Durations:

@@ -14,7 +14,7 @@ from .event import AttemptResult, Outcome
 from .finding import Ended, Finding, GiveUp, Open, StillOpen, WantsLook, WantsReading, WantsReset
 from .history import StepRecord
 from .observation import NOT_ASKED, Look, TaskPhase, Unknown
-from .pace import away
+from .pace import away, refused
 from .patience import end_unharmed, patience_with, revival_of, until_started
 from .planner import (
     host_reset,
@@ -187,7 +187,8 @@ def unless_refused(situation: Situation, act: Act) -> Decision:
     in_a_row = list(itertools.takewhile(lambda r: isinstance(r.receipt, Refused), reversed(attempt.steps)))
     if situation.waited(in_a_row[-1].at) > policy.busy_timeout:
         return end_unharmed(situation, f"the BMC refused for {policy.busy_timeout:.0f} s: {receipt.reason}")
-    due = last.last_at + max(receipt.retry_after, policy.poll) - situation.now
+    wait = refused(policy, receipt.retry_after, last.last_at - in_a_row[-1].at, situation.node)
+    due = last.last_at + wait - situation.now
     return act if due <= 0 else Wait(due, f"the BMC said to come back: {receipt.reason}")
 
 

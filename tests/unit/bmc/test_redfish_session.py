@@ -199,7 +199,7 @@ def test_many_askers_one_login():
 
 
 def test_session_cap_is_waited_for():
-    """503 on login is the session cap (P26): the wait is as long as the BMC says."""
+    """503 on login is the session cap (P26): the wait is as long as the BMC says, and a little longer."""
 
     async def run() -> tuple[HandClock, object]:
         clock = HandClock()
@@ -213,7 +213,8 @@ def test_session_cap_is_waited_for():
     clock, power = asyncio.run(run())
 
     assert Power.ON is power
-    assert [7.0, 9.0] == clock.slept
+    assert 7.0 <= clock.slept[0] <= 8.75
+    assert 9.0 <= clock.slept[1] <= 11.25
 
 
 def test_session_cap_wait_is_bounded():

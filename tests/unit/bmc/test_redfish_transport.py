@@ -9,6 +9,7 @@ import pytest
 from scripted_bmc import DROP, RESET, SYSTEM, HandClock, Reply, ScriptedBmc, client
 
 from rackwave.bmc.redfish.document import MAX_BYTES
+from rackwave.bmc.redfish.retry import GET
 from rackwave.bmc.redfish.transport import STALE_AFTER, Timeouts, Transport
 from rackwave.bmc.redfish.trust import CaTrust, PlainHttp, SystemTrust, Unverified, ssl_context
 from rackwave.core.identity import NodeName
@@ -18,6 +19,7 @@ from rackwave.errors import (
     BmcAmbiguousError,
     BmcAnswerError,
     BmcCertificateError,
+    BmcRefusedError,
     BmcUnreachableError,
     UsageError,
 )
@@ -94,7 +96,31 @@ def test_busy_get_waits_as_told():
     power, clock = asyncio.run(run())
 
     assert Power.ON is power
-    assert [3.0, 4.0] == clock.slept
+    assert 3.0 <= clock.slept[0] <= 3.75
+    assert 4.0 <= clock.slept[1] <= 5.0
+
+
+def test_a_rack_that_is_told_the_same_time_does_not_come_back_in_step():
+    """BMCs that all say "in 3 s" are asked again at different moments, none before its time."""
+    told = [BmcRefusedError("busy", node=f"r1n{n:02}", status=503, retry_after=3.0) for n in range(50)]
+    waits = [asyncio.run(_first_wait(error)) for error in told]
+
+    assert 3.0 <= min(waits)
+    assert max(waits) <= 3.75
+    assert max(waits) - min(waits) > 0.2
+
+
+async def _first_wait(error: BmcRefusedError) -> float:
+    """Return how long a read waits that *error* answers once."""
+    clock, errors = HandClock(), [error]
+
+    async def attempt() -> None:
+        if errors:
+            raise errors.pop()
+
+    await GET.call(attempt, clock=clock, within=60.0)
+    (slept,) = clock.slept
+    return slept
 
 
 def test_busy_for_minutes_is_unknown():

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rackwave.core.identity import ComponentName
 from rackwave.core.observation import Power
-from rackwave.core.pace import Durations, away, first_look, next_look
+from rackwave.core.pace import Durations, away, first_look, next_look, refused
 from rackwave.core.policy import Policy
 from rackwave.core.step import ResetHost, ResetKind, StageSettings, Step
 from values import BIOS, bmc_reset, image, write
@@ -122,6 +122,17 @@ def test_bmcs_that_are_away_are_not_asked_in_step(waited: float) -> None:
     assert max(waits) - min(waits) > 0.15 * min(waits)
     assert 2.0 <= min(waits)
     assert max(waits) <= 37.5
+
+
+@given(told=st.floats(0.0, 3600.0), refused_for=st.floats(0.0, 1e5))
+def test_what_is_refused_is_asked_again_after_the_time_told_and_not_in_step(told: float, refused_for: float) -> None:
+    """Never sooner than the BMC said, and no later than it said or a look would come, and a quarter."""
+    waits = [refused(POLICY, told, refused_for, f"r1n{n:02}") for n in range(100)]
+
+    assert waits == [refused(POLICY, told, refused_for, f"r1n{n:02}") for n in range(100)]
+    assert max(told, POLICY.poll) <= min(waits)
+    assert max(waits) <= 1.25 * max(told, next_look(POLICY, refused_for))
+    assert max(waits) - min(waits) > 0.15 * min(waits)
 
 
 def test_a_silent_bmc_is_tried_less_and_less_often() -> None:

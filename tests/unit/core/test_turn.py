@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from attrs import evolve
 
@@ -226,7 +228,7 @@ def test_refusals_of_long_ago_do_not_count_against_one_of_now() -> None:
         record(3, host_reset(), Refused("busy", 5.0), at=2000.0),
     )
 
-    assert "Act ResetHost" == what(turn(begun, OLD, 2010.0))
+    assert "Act ResetHost" == what(turn(begun, OLD, 2006.3))
 
 
 def test_a_bmc_that_refuses_for_ever_is_given_up() -> None:
@@ -239,11 +241,35 @@ def test_a_bmc_that_refuses_for_ever_is_given_up() -> None:
 
 
 def test_refused_for_now_waits_as_long_as_the_bmc_says() -> None:
-    """The next try comes after the BMC's own time, not before."""
+    """The next try comes after the BMC's own time, not before, and soon after it."""
     begun = attempt(BEGUN, record(1, WRITE, Refused("busy", 30.0)))
+    decision = turn(begun, OLD, 10.0)
 
-    assert Wait(20.0, "the BMC said to come back: busy") == turn(begun, OLD, 10.0)
-    assert "Act WriteImage" == what(turn(begun, OLD, 30.0))
+    assert isinstance(decision, Wait)
+    assert "the BMC said to come back: busy" == decision.why
+    assert 20.0 <= decision.seconds <= 27.5
+    assert "Wait" == what(turn(begun, OLD, 29.9))
+    assert "Act WriteImage" == what(turn(begun, OLD, 10.0 + decision.seconds))
+
+
+def test_a_write_that_is_refused_for_half_a_day_is_sent_more_and_more_seldom() -> None:
+    """A BMC that names no time is asked after 10 s at first, then once a minute, until the busy time is over (P23)."""
+    sent = [0.0]
+    while isinstance(decision := _refused_on(sent), (Act, Wait)):
+        sent.append(sent[-1] + decision.seconds if isinstance(decision, Wait) else sent[-1])
+    gaps = [after - before for before, after in itertools.pairwise(sent)]
+
+    assert "Finish nothing-written" == what(decision)
+    assert sent[-1] >= POLICY.busy_timeout
+    assert len(sent) < 60
+    assert min(gaps) >= 10.0
+    assert max(gaps) <= 75.0
+
+
+def _refused_on(sent: list[float]) -> Decision:
+    """Decide just after the refusal of the last write, each of *sent* having been refused."""
+    begun = attempt(BEGUN, *(record(n, WRITE, Refused("in use", 10.0), at=at) for n, at in enumerate(sent, 1)))
+    return turn(begun, OLD, sent[-1] + 0.01)
 
 
 def test_a_strangers_task_is_waited_for_and_not_for_ever() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -30,7 +31,10 @@ class DroppedError(BmcUnreachableError):
 
 
 class wait_as_told(wait_base):  # noqa: N801 - named as tenacity names its policies
-    """Wait as long as the answer's Retry-After says, else as *otherwise* says."""
+    """Wait as long as the answer's Retry-After says and up to a quarter more, else as *otherwise* says.
+
+    A rack whose BMCs were all told the same must not ask them all at the same moment.
+    """
 
     def __init__(self, otherwise: wait_base) -> None:
         self._otherwise = otherwise
@@ -39,7 +43,8 @@ class wait_as_told(wait_base):  # noqa: N801 - named as tenacity names its polic
         """Seconds to wait before the next attempt."""
         error = retry_state.outcome.exception() if retry_state.outcome else None
         if isinstance(error, BmcRefusedError) and error.retry_after is not None:
-            return max(error.retry_after, 0.1)  # "Retry-After: 0" is no leave for a busy loop
+            told = max(error.retry_after, 0.1)  # "Retry-After: 0" is no leave for a busy loop
+            return told * random.uniform(1.0, 1.25)  # noqa: S311 - chance, not secrecy
         return self._otherwise(retry_state)
 
 

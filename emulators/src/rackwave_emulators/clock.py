@@ -13,6 +13,8 @@ rules of a jump:
    sleep. A program without sockets therefore always runs in the same order.
 3. Nobody sleeps: wait for the world (a socket, a timer, another thread), and after *stuck_after* real
    seconds without any of them say that the program is stuck instead of hanging the test run.
+4. Not for ever: a program that still goes on after *at_most* seconds of its own time goes round in circles,
+   which on a clock that jumps would take no time and never end.
 
 Where every peer lives in the program itself (a lab and its client) *timers_too* moves the loop's timers with
 the clock: then a BMC that never answers costs nothing either. Peers elsewhere are waited for by ``held``.
@@ -41,8 +43,13 @@ LAB_EPOCH = 1_767_225_600.0
 """2026-01-01T00:00:00Z: where virtual time starts, so that dates in tests are the same every day."""
 
 
+AT_MOST = 3 * 86_400.0
+"""Seconds of virtual time that a program may take: a rollout with half a day of a stranger's work in it (P23) is
+over long before."""
+
+
 class StuckError(RackwaveError):
-    """A program on virtual time waits for something that cannot happen any more."""
+    """A program on virtual time waits for something that cannot happen any more, or goes round in circles."""
 
 
 class ScaledClock:
@@ -139,18 +146,27 @@ class VirtualClock:
             heapq.heappop(self._sleepers)
         return self._sleepers[0][0] if self._sleepers else None
 
-    def run(self, main: Coroutine[Any, Any, T], *, stuck_after: float = 20.0, timers_too: bool = False) -> T:
+    def run(
+        self,
+        main: Coroutine[Any, Any, T],
+        *,
+        stuck_after: float = 20.0,
+        timers_too: bool = False,
+        at_most: float = AT_MOST,
+    ) -> T:
         """Run *main* to its end on a fresh loop; this clock jumps whenever nothing else is at work.
 
         Args:
             main: The program.
             stuck_after: Real seconds after which a program that waits for nothing known is given up.
             timers_too: The loop's own timers, and with them every deadline, live on this clock.
+            at_most: Seconds of this clock that the program may take.
 
         Raises:
-            StuckError: no sleeper, no timer, and nothing came from outside either.
+            StuckError: no sleeper, no timer, and nothing came from outside either; or it goes on and on.
         """
-        with asyncio.Runner(loop_factory=lambda: _VirtualLoop(self, stuck_after, timers_too)) as runner:
+        end = self._elapsed + at_most
+        with asyncio.Runner(loop_factory=lambda: _VirtualLoop(self, stuck_after, timers_too, end)) as runner:
             return runner.run(main)
 
 
@@ -171,9 +187,10 @@ delivers within the call that sends; a loaded kernel does it a little later. (A 
 class _JumpingSelector(selectors.DefaultSelector):
     """Asks the operating system without waiting and moves the clock instead of sleeping."""
 
-    def __init__(self, clock: VirtualClock, stuck_after: float, timers_too: bool) -> None:
+    def __init__(self, clock: VirtualClock, stuck_after: float, timers_too: bool, end: float) -> None:
         super().__init__()
         self._clock = clock
+        self._end = end
         self._stuck_after = stuck_after
         self._timers_too = timers_too
         self.threads_busy = 0
@@ -191,7 +208,7 @@ class _JumpingSelector(selectors.DefaultSelector):
             return self._jump_to_timers(timeout)
         due = self._clock.next_due()
         if due is not None and not self._is_under_deadline():
-            self._clock.advance_to(due)
+            self._jump(due)
             return []
         if timeout is not None:
             return super().select(timeout)
@@ -204,9 +221,17 @@ class _JumpingSelector(selectors.DefaultSelector):
         timer = None if timeout is None else self._clock.monotonic() + timeout
         due = [moment for moment in (timer, self._clock.next_due()) if moment is not None]
         if due:
-            self._clock.advance_to(min(due))
+            self._jump(min(due))
             return []
         return self._wait_for_the_world()
+
+    def _jump(self, due: float) -> None:
+        if due > self._end:
+            raise StuckError(
+                f"it still goes on at {self._clock.monotonic():.0f} s of virtual time",
+                advice="Something waits again and again for what does not come: see who sleeps, and for what.",
+            )
+        self._clock.advance_to(due)
 
     def _wait_for_the_world(self) -> list[tuple[selectors.SelectorKey, int]]:
         if ready := super().select(self._stuck_after):
@@ -237,10 +262,10 @@ def _is_deadline(callback: Callable[..., object], args: tuple[object, ...]) -> b
 class _VirtualLoop(asyncio.SelectorEventLoop):
     """An event loop beside a VirtualClock: it tells its selector which threads and deadlines are pending."""
 
-    def __init__(self, clock: VirtualClock, stuck_after: float, timers_too: bool) -> None:
+    def __init__(self, clock: VirtualClock, stuck_after: float, timers_too: bool, end: float) -> None:
         self._clock = clock
         self._timers_too = timers_too
-        self._jumper = _JumpingSelector(clock, stuck_after, timers_too)
+        self._jumper = _JumpingSelector(clock, stuck_after, timers_too, end)
         super().__init__(self._jumper)
 
     def time(self) -> float:

@@ -188,6 +188,19 @@ class Observation:
         return Lack.BUSY in lacks and Lack.AWAY not in lacks
 
     @property
+    def is_partial(self) -> bool:
+        """Whether something that was asked for is missing.
+
+        What a way never has, such as a boot marker, is not missing; a component that it lists no more is.
+        """
+        lists_less = any(
+            isinstance(each.installed, Unknown) and each.installed is not NOT_ASKED for each in self.components.values()
+        )
+        return lists_less or any(
+            unknown is not NOT_ASKED and unknown.lack is not Lack.ABSENT for unknown in self.unknowns()
+        )
+
+    @property
     def is_blank(self) -> bool:
         """Whether nothing at all could be read."""
         told = (getattr(self, name) for name in _FIELDS if name != "identity")

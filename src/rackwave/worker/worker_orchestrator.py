@@ -22,7 +22,7 @@ from ..core.gate import NotKnown, Verdict, judge
 from ..core.history import Attempt, StepRecord
 from ..core.identity import AttemptId, NodeName
 from ..core.look import opening_look
-from ..core.observation import NOT_ASKED, Lack, Look, Observation, Unknown
+from ..core.observation import NOT_ASKED, Look, Observation, Unknown
 from ..core.pace import first_look
 from ..core.policy import Policy
 from ..core.receipt import Ambiguous, Receipt, Refused
@@ -168,7 +168,7 @@ class WorkerOrchestrator:
     def _blind_since(self, node: NodeName, seen: Observation, now: float, *, steady: float) -> float:
         """Return since when *node* has not answered everything that it was asked, for *steady* seconds on end."""
         since, read = self._blind.get(node, (math.inf, math.inf))
-        if any(why is not NOT_ASKED and why.lack is not Lack.ABSENT for why in seen.unknowns()):
+        if seen.is_partial:
             self._blind[node] = (min(since, now), math.inf)
         elif since != math.inf and now - read > steady:
             del self._blind[node]

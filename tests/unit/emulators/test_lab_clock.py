@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 import threading
 import time
@@ -95,7 +96,7 @@ def test_virtual_time_ends_with_the_last_sleeper(naps: list[float]) -> None:
     async def main() -> None:
         await asyncio.gather(*(nap(seconds) for seconds in naps))
 
-    clock.run(main())
+    clock.run(main(), at_most=math.inf)
 
     assert max(naps) == clock.monotonic()
     assert sorted(naps) == seen
@@ -215,6 +216,20 @@ def test_a_program_that_can_never_go_on_is_told_so() -> None:
 
     with pytest.raises(StuckError):
         clock.run(main(), stuck_after=0.01)
+
+
+def test_a_program_that_goes_round_in_circles_is_told() -> None:
+    """What looks again and again for what does not come would never end on a clock that jumps."""
+    clock = VirtualClock()
+
+    async def main() -> None:
+        while True:
+            await clock.sleep(3600)
+
+    with pytest.raises(StuckError, match="still goes on"):
+        clock.run(main(), at_most=86_400)
+
+    assert 86_400 == clock.monotonic()
 
 
 def test_a_killed_run_leaves_no_sleepers_behind() -> None:

@@ -9,7 +9,7 @@ import pytest
 from attrs import evolve
 
 from rackwave.core.event import Held, Intended, NodeResult, RecoveryRequested, Unheld
-from rackwave.core.observation import Lack, Look, Observation, Post, Power, Unknown
+from rackwave.core.observation import Component, Lack, Look, Observation, Post, Power, Unknown
 from rackwave.core.policy import Policy
 from rackwave.core.step import ResetHost
 from rackwave.errors import SecretError
@@ -87,6 +87,36 @@ def test_a_host_that_was_mended_while_it_was_held_is_not_restarted_again(tmp_pat
     assert not [e for e in rig.journal.events() if isinstance(e.event, Intended)]
     assert 0 == rig.rack.machine(rig.nodes[0]).truth()["resets"]["host"]
     assert "A.2" == rig.assigned(rig.nodes[0])
+
+
+class Hidden:
+    """A BMC that lists no component any more from some moment on."""
+
+    def __init__(self, bmc: Bmc, rig: Rig, after: float) -> None:
+        self._bmc, self._rig, self._after = bmc, rig, after
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._bmc, name)
+
+    async def observe(self, look: Look) -> Observation:
+        """Look, and leave out the inventory."""
+        seen = await self._bmc.observe(look)
+        if self._rig.clock.monotonic() < self._after:
+            return seen
+        unlisted = Unknown("the BMC lists no such component", Lack.ABSENT)
+        return evolve(seen, components={name: Component(name, unlisted, unlisted) for name in seen.components})
+
+
+@pytest.mark.parametrize("after", [0.0, 30.0, 90.0])
+def test_a_component_that_is_listed_no_more_is_not_waited_for_without_an_end(tmp_path: Path, after: float) -> None:
+    """Before, in and after its write: patience is spent on an inventory that lacks it, and a person looks."""
+    rig = Rig(Shelf(tmp_path), nodes(1), policy=Policy(canary=0))
+    rig.clock.run(rig.assign(rig.shelf.bundle("A.1", {BIOS: "1.0.0"})))
+    rig.between = lambda bmc: Hidden(bmc, rig, after)
+    state = rig.run(rig.shelf.bundle("A.2", {BIOS: "2.0.0"}))
+
+    assert NodeResult.QUARANTINED is state.results[rig.nodes[0]].result
+    assert rig.clock.monotonic() < 3 * 3600
 
 
 class Locked:

@@ -156,6 +156,8 @@ def open_envelope(data: bytes) -> Envelope:
         document = parse_json(data, what="the bundle's signature")
         del document["signatures"][_MAX_SIGNATURES:]  # a bound on the work; nobody signs so often
         envelope = Envelope.from_dict(document)
+        if not all(isinstance(keyid, str) for keyid in envelope.signatures):
+            raise TypeError("a keyid is no text")  # noqa: TRY301 - told as what from_dict does not check
     except (ManifestError, KeyError, TypeError, ValueError, AttributeError) as error:
         # what from_dict raises on garbage: it takes fields, decodes base64 and calls methods unchecked
         raise TrustError("the bundle's signature is not a DSSE envelope", advice=_TAMPERED) from error

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from workshop import Forgery, Workshop, flip
 
@@ -264,6 +264,7 @@ GARBAGE = st.none() | st.integers() | st.text(max_size=8) | st.lists(st.text(max
         },
     ).map(lambda change: json.dumps({**ENVELOPE, **change}).encode())
 )
+@example(json.dumps({**ENVELOPE, "signatures": [{"keyid": None, "sig": ""}]}).encode())
 @settings(max_examples=200, deadline=None)
 def test_garbage_envelope_gives_only_trust_errors(data: bytes) -> None:
     """Whatever stands where an envelope should be is refused with a TrustError or holds a signature."""

@@ -52,8 +52,8 @@ def test_a_recorded_machine_is_read_without_an_exception(name: str, tmp_path: Pa
 
 
 def test_nothing_is_expected_of_what_is_not_read() -> None:
-    """Each file of expectations belongs to a recording that is named here."""
-    assert sorted(NAMES) == sorted(file.stem for file in EXPECTED.glob("*.txt"))
+    """Each recording has two files of expectations, what is read and what is inspected, and there are no others."""
+    assert sorted(NAMES * 2) == sorted(file.stem for file in EXPECTED.glob("**/*.txt"))
 
 
 async def _read(path: Path, directory: Path) -> tuple[str, int]:

@@ -71,15 +71,15 @@ class Surveyor:
         root, system = await self._service.root(), await self._service.system()
         vendor = text(system, "Manufacturer") or text(root, "Vendor")
         words = (vendor, text(system, "Model"), text(root, "Product"))
-        return ", ".join(dict.fromkeys(word for word in words if word)) or "not told"
+        return _told(", ".join(dict.fromkeys(word for word in words if word)), "the BMC names no maker and no model")
 
     async def _redfish(self) -> str:
-        return text(await self._service.root(), "RedfishVersion") or "no version told"
+        return _told(text(await self._service.root(), "RedfishVersion"), "the service root has no RedfishVersion")
 
     async def _firmware(self) -> str:
         manager = await self._service.manager()
         words = (text(manager, "Model"), text(manager, "FirmwareVersion"))
-        return " ".join(word for word in words if word) or "not told"
+        return _told(" ".join(word for word in words if word), "the manager has no Model and no FirmwareVersion")
 
     async def _quirks(self) -> str:
         await self._service.quirks()
@@ -129,7 +129,9 @@ class Surveyor:
     async def _boot_override(self) -> str:
         boot = (await self._service.system()).get("Boot")
         targets = strings(boot, "BootSourceOverrideTarget@Redfish.AllowableValues")
-        return ", ".join(targets) or ("targets not told" if isinstance(boot, dict) else "none")
+        if not isinstance(boot, dict):
+            return "none"
+        return _told(", ".join(targets), "the BMC does not say from what it may be made to boot")
 
     async def _slots(self) -> str:
         slots = await self._media.slots()
@@ -184,7 +186,7 @@ class Surveyor:
         try:
             component = ComponentName(name)
         except UsageError as error:
-            raise _NoWayError(str(error)) from error
+            raise _UntoldError(str(error)) from error
         image = Image(
             component=component,
             version="",
@@ -197,12 +199,12 @@ class Surveyor:
         )
         way = await self._updater.way(image)
         if isinstance(way, NoWay):
-            raise _NoWayError(way.reason)
+            raise _UntoldError(way.reason)
         return describe(way)
 
 
-class _NoWayError(Exception):
-    """There is no way, for this reason."""
+class _UntoldError(Exception):
+    """The BMC does not tell it, or there is no such way, for this reason."""
 
 
 def describe(way: Way) -> str:
@@ -222,7 +224,7 @@ async def _asked(question: Callable[[], Awaitable[str]]) -> str | Unknown:
         return await question()
     except (BmcLoginError, BmcCertificateError):
         raise
-    except _NoWayError as why:
+    except _UntoldError as why:
         return Unknown(str(why))
     except NodeError as error:
         return Unknown(str(error))
@@ -231,4 +233,10 @@ async def _asked(question: Callable[[], Awaitable[str]]) -> str | Unknown:
 def _allowed(action: tuple[str, tuple[str, ...] | None] | None) -> str:
     if action is None:
         return "none"
-    return ", ".join(action[1]) if action[1] else "not told which"
+    return _told(", ".join(action[1] or ()), "there is a reset, and the BMC does not say which kinds of it")
+
+
+def _told(words: str | None, otherwise: str) -> str:
+    if not words:
+        raise _UntoldError(otherwise)
+    return words

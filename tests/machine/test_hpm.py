@@ -22,7 +22,7 @@ def hpm_file(directory: Path, version: str, payload: bytes) -> str:
     """Write an HPM.1 file that brings *payload* as the BIOS of *version*; return where it is."""
     lab_image, path = directory / "bios.img", directory / f"{version}.hpm"
     wrap_image(lab_image, component="BIOS", version=version, payload=payload)
-    path.write_bytes(wrap_hpm(lab_image.read_bytes(), component=0, version=version).encode())
+    path.write_bytes(wrap_hpm(lab_image.read_bytes(), component=0, version=version))
     return str(path)
 
 

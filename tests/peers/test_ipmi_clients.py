@@ -54,7 +54,7 @@ def make_hpm(tmp_path: Path) -> Callable[[str, int, str], Path]:
     def make(component: str, number: int, version: str) -> Path:
         make_image(tmp_path / "image", component=component, version=version, size=6000)
         path = tmp_path / f"{component}-{version}.hpm"
-        path.write_bytes(wrap_hpm((tmp_path / "image").read_bytes(), component=number, version=version).encode())
+        path.write_bytes(wrap_hpm((tmp_path / "image").read_bytes(), component=number, version=version))
         return path
 
     return make
@@ -208,7 +208,7 @@ def test_a_damaged_image_is_not_flashed(station: Station, make_hpm: Callable[[st
     """An HPM.1 file whose firmware does not verify fails in ipmitool, and nothing was flashed."""
     path = make_hpm("BIOS", 0, "2.0.0")
     broken = wrap_hpm(path.read_bytes()[-4000:-200], component=0, version="2.0.0")
-    path.write_bytes(broken.encode())
+    path.write_bytes(broken)
 
     ipmitool(station, "hpm", "upgrade", str(path), "force", code=1)
     assert 0 == station.truth()["flashes"]

@@ -267,7 +267,7 @@ def image(
         if number is None:
             raise UsageError(f"{make.name} has no component {component!r}", advice="Name another with --component.")
         whole = wrap_hpm(path.read_bytes(), component=number, version=version, manufacturer=manufacturer(make.vendor))
-        path.write_bytes(whole.encode())
+        path.write_bytes(whole)
     click.echo(f"{path}  {facts.component} {facts.version}  {facts.size} bytes  {facts.digest}")
 
 

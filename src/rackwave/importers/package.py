@@ -59,18 +59,18 @@ class Image:
     targets: tuple[str, ...] = ()
     checks: tuple[str, ...] = ()
 
-    def copy_to(self, file: BinaryIO) -> None:
-        """Write the image to *file*, in pieces.
+    def verified(self) -> Iterator[bytes]:
+        """Yield the image's bytes, and fail at their end if they are not those that were read before.
 
         Raises:
             DigestMismatchError: the package was changed since it was read.
             PackageFormatError: it was cut short since.
-            OSError: it cannot be read any more, or not be written.
+            OSError: it cannot be read any more.
         """
         found = hashlib.sha256()
         for chunk in self.source():
             found.update(chunk)
-            file.write(chunk)
+            yield chunk
         if found.hexdigest() != self.digest.hex:
             raise DigestMismatchError(
                 f"{self.name} is not the image any more that was read from its package",
@@ -79,9 +79,19 @@ class Image:
                 advice="Somebody changed the file meanwhile; read it again.",
             )
 
+    def copy_to(self, file: BinaryIO) -> None:
+        """Write the image to *file*, in pieces.
+
+        Raises:
+            DigestMismatchError, PackageFormatError: as `verified`.
+            OSError: it cannot be read any more, or not be written.
+        """
+        for chunk in self.verified():
+            file.write(chunk)
+
     def open(self) -> BinaryIO:
-        """Return a stream of the image's bytes. Unlike `copy_to`, it cannot say that they were changed meanwhile."""
-        return io.BufferedReader(_Stream(self.source()))
+        """Return a stream of the image's bytes, which fails at its end as `verified` does."""
+        return io.BufferedReader(_Stream(self.verified()))
 
 
 @frozen

@@ -1,4 +1,4 @@
-"""A plain file that a person describes: ``bios.bin`` and, beside it, ``bios.bin.toml``.
+"""A file that a person describes: ``bios.bin`` and, beside it, ``bios.bin.toml``.
 
 ::
 
@@ -43,8 +43,10 @@ def sidecar_of(path: Path) -> Path:
     return path.with_name(path.name + SUFFIX)
 
 
-def read_sidecar(path: Path, octets: Octets) -> Package:
-    """Read the file at *path*, which *octets* are, as its sidecar describes it.
+def read_sidecar(path: Path, octets: Octets, package: Package | None) -> Package:
+    """Read the file at *path*, which *octets* are, as its sidecar describes it: as one image, whole.
+
+    *package* is what the file is by itself, if it is of a known format; what the sidecar leaves out is as there.
 
     Raises:
         PackageFormatError: the sidecar has an unknown or wrong field, or the file is not the one it describes.
@@ -53,46 +55,60 @@ def read_sidecar(path: Path, octets: Octets) -> Package:
     side = octets_of(sidecar_of(path))
     table = _table(side)
     texts = {key: _text(side, table, key) for key in _TEXTS}
-    component = kind = None
-    if texts["component"]:
-        try:
-            component = ComponentName(texts["component"])
-        except UsageError as error:
-            raise side.damaged(str(error), "component", advice=error.advice) from error
-    if texts["kind"]:
-        known = {kind.value: kind for kind in ElementKind if kind.is_image}
-        if texts["kind"] not in known:
-            raise side.damaged(f"{texts['kind']!r} is not one of {', '.join(known)}", "kind")
-        kind = known[texts["kind"]]
+    own = package.images[0] if package is not None and len(package.images) == 1 else None
+    checks = package.images[0].checks if package is not None and package.images else ()
+    wanted = texts["sha256"]
     image = image_of(
         path.name,
         octets.chunks,
-        component=component,
-        version=texts["version"],
-        version_scheme=texts["version_scheme"],
-        kind=kind,
-        checks=("sha256 of the sidecar",) if texts["sha256"] else (),
+        component=_component(side, texts["component"]) or (own and own.component),
+        version=texts["version"] or (own and own.version),
+        version_scheme=texts["version_scheme"] or (own and own.version_scheme),
+        kind=_kind(side, texts["kind"]) or (own and own.kind),
+        targets=own.targets if own is not None else (),
+        checks=(*checks, "sha256 of the sidecar") if wanted else checks,
     )
-    wanted = texts["sha256"]
     if wanted and wanted.lower().removeprefix("sha256:") != image.digest.hex:
         raise side.damaged(f"{path.name} has the digest {image.digest.hex}, not {wanted}", "sha256")
+    notes = () if wanted else (f"{side.file} names no sha256: nothing shows that {path.name} is what it should be",)
+    return Package(
+        format=package.format if package is not None else "sidecar",
+        name=package.name if package is not None else path.name,
+        images=(image,),
+        version=image.version,
+        vendor=texts["vendor"] or (package.vendor if package is not None else None),
+        model=texts["model"],
+        release=_release(side, table, texts) or (package.release if package is not None else None),
+        notes=(*(package.notes if package is not None else ()), *notes),
+    )
+
+
+def _component(side: Octets, text: str | None) -> ComponentName | None:
+    try:
+        return ComponentName(text) if text is not None else None
+    except UsageError as error:
+        raise side.damaged(str(error), "component", advice=error.advice) from error
+
+
+def _kind(side: Octets, text: str | None) -> ElementKind | None:
+    known = {kind.value: kind for kind in ElementKind if kind.is_image}
+    if text is not None and text not in known:
+        raise side.damaged(f"{text!r} is not one of {', '.join(known)}", "kind")
+    return known[text] if text is not None else None
+
+
+def _release(side: Octets, table: dict[str, Any], texts: dict[str, str | None]) -> Release | None:
+    cves = table.get("cves", [])
+    if not isinstance(cves, list) or not all(isinstance(cve, str) and cve for cve in cves):
+        raise side.damaged("must be a list of texts", "cves")
     release = Release(
         severity=texts["severity"] or "",
-        cves=_cves(side, table),
+        cves=tuple(cves),
         summary=texts["summary"] or "",
         date=texts["date"] or "",
         url=texts["url"] or "",
     )
-    return Package(
-        format="sidecar",
-        name=path.name,
-        images=(image,),
-        version=image.version,
-        vendor=texts["vendor"],
-        model=texts["model"],
-        release=release if release != Release() else None,
-        notes=() if wanted else (f"{side.file} names no sha256: nothing shows that {path.name} is what it should be",),
-    )
+    return release if release != Release() else None
 
 
 def _table(side: Octets) -> dict[str, Any]:
@@ -117,13 +133,6 @@ def _text(side: Octets, table: dict[str, Any], key: str) -> str | None:
     if not isinstance(value, str) or not value.strip():
         raise side.damaged("must be text", key)
     return value
-
-
-def _cves(side: Octets, table: dict[str, Any]) -> tuple[str, ...]:
-    values = table.get("cves", [])
-    if not isinstance(values, list) or not all(isinstance(value, str) and value for value in values):
-        raise side.damaged("must be a list of texts", "cves")
-    return tuple(values)
 
 
 def missing_sidecar(path: Path, octets: Octets) -> PackageFormatError:

@@ -6,13 +6,25 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..core.octets import Octets
+from ..core.pldm import is_pldm
 from ..errors import PackageFormatError
+from .cab import is_cab, read_cab
+from .capsule import is_capsule, read_capsule
 from .files import octets_of
+from .fwpkg import is_fwpkg, read_fwpkg
+from .hpm1 import is_hpm1, read_hpm1
 from .package import Package
+from .pldm import read_pldm
 from .sidecar import missing_sidecar, read_sidecar, sidecar_of
 
 _LONGEST_SIGNATURE = 64
-_READERS: tuple[tuple[Callable[[bytes], bool], Callable[[Octets], Package]], ...] = ()
+_READERS: tuple[tuple[Callable[[bytes, int], bool], Callable[[Octets], Package]], ...] = (
+    (is_cab, read_cab),
+    (is_pldm, read_pldm),
+    (is_hpm1, read_hpm1),
+    (is_fwpkg, read_fwpkg),
+    (is_capsule, read_capsule),  # last, for it has no signature
+)
 
 
 def read(path: Path) -> Package:
@@ -24,12 +36,12 @@ def read(path: Path) -> Package:
     try:
         octets = octets_of(path)
         start = octets.take(0, min(octets.size, _LONGEST_SIGNATURE), "signature")
-        for is_one, reader in _READERS:
-            if is_one(start):
-                return reader(octets)
+        package = next((reader(octets) for is_one, reader in _READERS if is_one(start, octets.size)), None)
         if sidecar_of(path).exists():
-            return read_sidecar(path, octets)
+            return read_sidecar(path, octets, package)
     except OSError as error:
         problem = f"cannot be read: {error.strerror or error}"
         raise PackageFormatError(problem, file=path.name, field="file") from error
-    raise missing_sidecar(path, octets)
+    if package is None:
+        raise missing_sidecar(path, octets)
+    return package

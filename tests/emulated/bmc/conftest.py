@@ -62,7 +62,7 @@ class IpmiBench:
         facts = make_image(path, component=component, version=version, size=size)
         if hpm:
             number = ("BIOS", "BMC", "NIC").index(component)
-            path.write_bytes(wrap_hpm(path.read_bytes(), component=number, version=version).encode())
+            path.write_bytes(wrap_hpm(path.read_bytes(), component=number, version=version))
         return Image(ComponentName(component), version, facts.digest, path.stat().st_size, path, path.name)
 
 

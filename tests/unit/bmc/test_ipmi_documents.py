@@ -12,13 +12,14 @@ from rackwave.bmc.ipmi import completion
 from rackwave.bmc.ipmi.endpoint import Endpoint
 from rackwave.bmc.ipmi.fru import Areas, areas_of, identity_of
 from rackwave.bmc.ipmi.health import health_of_reading
-from rackwave.bmc.ipmi.hpm_image import Device, Prepare, Upload, read_package
-from rackwave.bmc.ipmi.hpm_version import can_be_told, version_text
+from rackwave.bmc.ipmi.hpm_file import read_hpm_file
 from rackwave.bmc.ipmi.native import suite_numbers
 from rackwave.bmc.ipmi.sensors import Conversion, Reading, Sensor, sensors_of
+from rackwave.core.hpm_image import Device, Prepare, Upload
+from rackwave.core.hpm_version import can_be_told, version_text
 from rackwave.core.observation import Health, Identity, Unknown
 from rackwave.core.receipt import Accepted, Ambiguous, Ground, Refused
-from rackwave.errors import BundleError, UsageError
+from rackwave.errors import PackageFormatError, UsageError
 from rackwave_emulators.ipmi.fru import fru_inventory
 from rackwave_emulators.ipmi.hpm_image import wrap_hpm
 from rackwave_emulators.ipmi.sensors import SENSORS, sensor_records
@@ -173,8 +174,8 @@ def test_cipher_suite_records(records: bytes, expected: frozenset[int]) -> None:
 def test_an_hpm_file(tmp_path: Path) -> None:
     """A file's actions and device are read; its firmware stays in it."""
     path = tmp_path / "image"
-    path.write_bytes(wrap_hpm(b"firmware" * 99, component=1, version="2.1.0", manufacturer=674).encode())
-    package = read_package(path, component=0)
+    path.write_bytes(wrap_hpm(b"firmware" * 99, component=1, version="2.1.0", manufacturer=674))
+    package = read_hpm_file(path, component=0)
     (upload,) = package.uploads
 
     assert Device(0x20, 674, 1, (0, 0)) == package.device
@@ -188,17 +189,17 @@ def test_bare_firmware(tmp_path: Path) -> None:
     path = tmp_path / "image"
     path.write_bytes(b"firmware")
 
-    assert (Prepare(4), Upload(2, 0, 8)) == read_package(path, component=2).actions
+    assert (Prepare(4), Upload(2, 0, 8)) == read_hpm_file(path, component=2).actions
 
 
 @pytest.mark.parametrize("cut", [9, 34, 60, -1])
 def test_a_cut_hpm_file(tmp_path: Path, cut: int) -> None:
     """A file that is cut short anywhere is damaged."""
     path = tmp_path / "image"
-    path.write_bytes(wrap_hpm(b"firmware" * 99, component=1, version="2.1.0").encode()[:cut])
+    path.write_bytes(wrap_hpm(b"firmware" * 99, component=1, version="2.1.0")[:cut])
 
-    with pytest.raises(BundleError, match="damaged"):
-        read_package(path, component=1)
+    with pytest.raises(PackageFormatError):
+        read_hpm_file(path, component=1)
 
 
 @pytest.mark.parametrize(

@@ -18,13 +18,13 @@ from scripted_link import scripted_bmc
 
 from rackwave.bmc.ipmi.endpoint import Endpoint
 from rackwave.bmc.ipmi.fru import areas_of, identity_of
-from rackwave.bmc.ipmi.hpm_image import read_package
-from rackwave.bmc.ipmi.hpm_version import version_text
+from rackwave.bmc.ipmi.hpm_file import read_hpm_file
 from rackwave.bmc.ipmi.link import Patience
 from rackwave.bmc.ipmi.sel import entry_of
 from rackwave.bmc.ipmi.sensors import sensors_of
 from rackwave.bmc.ipmi.threads import Threads
 from rackwave.core.boot import BootOverride
+from rackwave.core.hpm_version import version_text
 from rackwave.core.identity import ComponentName, Digest
 from rackwave.core.observation import Look, Power
 from rackwave.core.power import PowerAct
@@ -200,7 +200,7 @@ def test_sdrs_gone_wrong(data: st.DataObject) -> None:
 @given(st.data())
 def test_hpm_files_gone_wrong(tmp_path: Path, data: st.DataObject) -> None:
     """A changed HPM.1 file is read or said to be damaged."""
-    octets = bytearray(wrap_hpm(b"firmware" * 20, component=1, version="2.1.0").encode())
+    octets = bytearray(wrap_hpm(b"firmware" * 20, component=1, version="2.1.0"))
     for place, octet in data.draw(
         st.lists(st.tuples(st.integers(0, len(octets) - 1), st.integers(0, 255)), max_size=9)
     ):
@@ -208,7 +208,7 @@ def test_hpm_files_gone_wrong(tmp_path: Path, data: st.DataObject) -> None:
     path = tmp_path / "image"
     path.write_bytes(bytes(octets))
     with contextlib.suppress(BundleError):
-        read_package(path, component=1)
+        read_hpm_file(path, component=1)
 
 
 @pytest.fixture(scope="module")

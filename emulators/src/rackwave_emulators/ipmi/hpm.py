@@ -26,6 +26,7 @@ from typing import assert_never
 from attrs import define, field
 
 from rackwave.core.bundle import Activation
+from rackwave.core.hpm_image import COMPONENTS
 from rackwave.core.identity import ComponentName
 
 from ..images import ImageError, ImageFacts, read_image
@@ -33,7 +34,6 @@ from ..machine import ComponentView, Machine
 from ..refusal import LabRefusal
 from ..updates import MachineTask, TaskState
 from .codes import Caller, Code, Command, Commands, CompletionError, Privilege, refusal_code
-from .hpm_image import COMPONENTS
 from .node import Node
 from .version import version_octets
 

@@ -10,6 +10,8 @@ from attrs import evolve
 
 from ...core.boot import BootOverride, BootSetting
 from ...core.bundle import AttributeValue
+from ...core.hpm_image import HpmImage
+from ...core.hpm_version import can_be_told
 from ...core.identity import ComponentName, NodeName
 from ...core.log import LogMark, LogNews
 from ...core.observation import Component, Health, Identity, Lack, Look, Observation, Unknown
@@ -30,9 +32,8 @@ from .chassis import Chassis, ChassisStatus
 from .endpoint import Endpoint
 from .health import health_of
 from .hpm import TASK, WAY, Hpm
-from .hpm_image import Package, read_package
+from .hpm_file import read_hpm_file
 from .hpm_upload import Uploader
-from .hpm_version import can_be_told
 from .link import SUITES, Link
 from .links import Backend, LazyLink
 from .presence import Presence
@@ -233,7 +234,7 @@ class IpmiBmc:
             found = (await self._threads.run(image.path.stat)).st_size
             if found != image.size:
                 return Refused(f"the image has {found} bytes on disk, not {image.size}")
-            package = await self._threads.run(partial(read_package, image.path, component=number))
+            package = await self._threads.run(partial(read_hpm_file, image.path, component=number))
             if (why := _unfit(image, package, number)) is not None:
                 return why
             identity = await device.device_id(self.session)
@@ -391,7 +392,7 @@ def _lack(error: NodeError, *, is_away: bool) -> Lack:
     return Lack.ABSENT if has_not else Lack.UNREAD
 
 
-def _unfit(image: Image, package: Package, number: int) -> Refused | None:
+def _unfit(image: Image, package: HpmImage, number: int) -> Refused | None:
     """Say why *package* is not to go to component *number* as *image*; None: it may."""
     uploads = package.uploads
     if [upload.component for upload in uploads] != [number]:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from attrs import frozen
 
+from ...core.hpm_version import version_text
 from ...core.identity import ComponentName
 from ...core.observation import Component, Lack, TaskPhase, TaskSeen, Unknown
 from ...core.receipt import Accepted, Ambiguous, Receipt, Refused
 from ...errors import BmcAmbiguousError, BmcAnswerError, BmcLoginError, BmcRefusedError, BmcUnreachableError, NodeError
 from ...ports import Clock
 from . import completion
-from .hpm_version import version_text
 from .session import Command, Session
 
 CAPABILITIES = Command(0x2C, 0x2E, "Get Target Upgrade Capabilities")

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from attrs import define
 
+from ...core.hpm_image import BackUp, Device, HpmImage, Prepare, Upload
 from ...core.receipt import Accepted, Ambiguous, Ground, Receipt, Refused
 from ...errors import BmcAmbiguousError, BmcLoginError, NodeError, SecretError
 from ...ports import Clock
@@ -44,7 +45,6 @@ from .hpm import (
     Hpm,
     finish_words,
 )
-from .hpm_image import BackUp, Device, Package, Prepare, Upload
 from .link import Link, Patience
 from .session import Session
 
@@ -104,7 +104,7 @@ class Uploader:
         self._clock = clock
 
     async def write(
-        self, path: Path, package: Package, device: DeviceId, *, completing: Callable[[], Awaitable[None]]
+        self, path: Path, package: HpmImage, device: DeviceId, *, completing: Callable[[], Awaitable[None]]
     ) -> Receipt:
         """Carry out *package*, whose one upload ends with its last block only after *completing*.
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import struct
 
-from ...core.observation import Unknown
+from .observation import Unknown
 
 SIZE = 6
 _SIX = struct.Struct(">BBHH")
@@ -33,12 +33,18 @@ def version_text(octets: bytes) -> str | Unknown | None:
     return f"{told}.{fourth}" if fourth else told
 
 
-def can_be_told(version: str) -> bool:
-    """Whether a BMC that runs *version* can say so in six bytes, and we read the same text from them."""
+def version_octets(version: str) -> bytes | None:
+    """Return the six bytes of *version*; None: it is not one that would be read from them as the same text."""
     match = _TEXT.fullmatch(version)
     if match is None:
-        return False
+        return None
     major, minor, third, fourth = (int(part or 0) for part in match.groups())
     if major >= 0x7F or third > 0xFFFF or fourth > 0xFFFF:
-        return False
-    return version_text(_SIX.pack(major, minor // 10 << 4 | minor % 10, third, fourth)) == version
+        return None
+    octets = _SIX.pack(major, minor // 10 << 4 | minor % 10, third, fourth)
+    return octets if version_text(octets) == version else None
+
+
+def can_be_told(version: str) -> bool:
+    """Whether a BMC that runs *version* can say so in six bytes, and we read the same text from them."""
+    return version_octets(version) is not None

@@ -16,12 +16,13 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
 from attrs import frozen
+
+from processes import said_until
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PAGES = (REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md")))
@@ -137,15 +138,10 @@ class Terminal:
             stdout=subprocess.PIPE,
         )
         self._labs.append(lab)
+        said = said_until(lab, lambda line: line.startswith(b"ready"), _PATIENCE)
         assert lab.stdout is not None
-        shown, deadline = "", time.monotonic() + _PATIENCE
-        for line in lab.stdout:
-            shown += line.decode()
-            if line.startswith(b"ready"):
-                break
-            assert time.monotonic() < deadline, shown
         lab.stdout.close()
-        return shown
+        return b"".join(said).decode()
 
 
 def _commands(block: Block) -> Iterator[tuple[int, str, list[str]]]:

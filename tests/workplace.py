@@ -13,6 +13,7 @@ from typing import Any
 
 from attrs import frozen
 
+from processes import to_its_end
 from rackwave.automation import PUBLISHER_KEY, REPOSITORY, TRUST
 from rackwave.bundle_manager import BundleManager
 from rackwave.cli.lab_control import LabControl
@@ -84,7 +85,7 @@ class Workplace:
     def run(self, *words: str) -> Done:
         """Run ``rackwave WORDS`` to its end."""
         process = self.start(*words)
-        out, err = process.communicate(timeout=120)
+        out, err = to_its_end(process)
         return Done(process.returncode, out, err)
 
     def make_bundles(self, *publish: str, example: str = "lab-bios") -> None:

@@ -122,7 +122,7 @@ def peer(tmp_path: Path) -> Iterator[Peer]:
         yield Peer(Endpoint("127.0.0.1", port), tmp_path)
     finally:
         process.kill()
-        process.communicate()
+        process.communicate(timeout=10)
 
 
 def drive(peer: Peer, scenario: Callable[[IpmiBmc], Awaitable[T]], password: str = "password", **options: Any) -> T:  # noqa: S107 - the peer's

@@ -33,6 +33,7 @@ from contextvars import Context
 from typing import Any, TypeVar, TypeVarTuple
 
 from aiohttp.helpers import TimeoutHandle
+from attrs import frozen
 
 from rackwave.errors import RackwaveError, UsageError
 
@@ -151,6 +152,7 @@ class VirtualClock:
         main: Coroutine[Any, Any, T],
         *,
         stuck_after: float = 20.0,
+        busy_most: float = 120.0,
         timers_too: bool = False,
         at_most: float = AT_MOST,
     ) -> T:
@@ -159,6 +161,7 @@ class VirtualClock:
         Args:
             main: The program.
             stuck_after: Real seconds after which a program that waits for nothing known is given up.
+            busy_most: Real seconds without news for which a thread, or who holds the clock, is waited for.
             timers_too: The loop's own timers, and with them every deadline, live on this clock.
             at_most: Seconds of this clock that the program may take.
 
@@ -166,7 +169,9 @@ class VirtualClock:
             StuckError: no sleeper, no timer, and nothing came from outside either; or it goes on and on.
         """
         end = self._elapsed + at_most
-        with asyncio.Runner(loop_factory=lambda: _VirtualLoop(self, stuck_after, timers_too, end)) as runner:
+        with asyncio.Runner(
+            loop_factory=lambda: _VirtualLoop(self, _Patience(stuck_after, busy_most), timers_too, end)
+        ) as runner:
             return runner.run(main)
 
 
@@ -184,26 +189,36 @@ _SETTLE = 0.0001
 delivers within the call that sends; a loaded kernel does it a little later. (A selector rounds it up to 1 ms.)"""
 
 
+@frozen
+class _Patience:
+    """Real seconds for which nothing may happen: nobody being at work, and somebody being so."""
+
+    stuck_after: float
+    busy_most: float
+
+
 class _JumpingSelector(selectors.DefaultSelector):
     """Asks the operating system without waiting and moves the clock instead of sleeping."""
 
-    def __init__(self, clock: VirtualClock, stuck_after: float, timers_too: bool, end: float) -> None:
+    def __init__(self, clock: VirtualClock, patience: _Patience, timers_too: bool, end: float) -> None:
         super().__init__()
         self._clock = clock
         self._end = end
-        self._stuck_after = stuck_after
+        self._patience = patience
+        self._busy_since: float | None = None
         self._timers_too = timers_too
         self.threads_busy = 0
         self.deadlines: list[asyncio.TimerHandle] = []
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if ready := super().select(0):
+            self._busy_since = None
             return ready
         if timeout is not None and timeout <= 0:
             return []
         if self.threads_busy or self._clock.is_held:
-            real = None if self._timers_too else timeout
-            return super().select(_THREAD_LOOK if real is None else min(real, _THREAD_LOOK))
+            return self._wait_for_work(None if self._timers_too else timeout)
+        self._busy_since = None
         if self._timers_too:
             return self._jump_to_timers(timeout)
         due = self._clock.next_due()
@@ -213,6 +228,18 @@ class _JumpingSelector(selectors.DefaultSelector):
         if timeout is not None:
             return super().select(timeout)
         return self._wait_for_the_world()
+
+    def _wait_for_work(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
+        if self._busy_since is None:
+            self._busy_since = time.monotonic()
+        if time.monotonic() - self._busy_since > self._patience.busy_most:
+            self._busy_since = None  # what ends the program now may wait for the same thread again
+            raise StuckError(
+                f"{self.threads_busy} threads, or who holds the clock, have brought nothing for "
+                f"{self._patience.busy_most:.0f} s at {self._clock.monotonic():.3f} s of virtual time",
+                advice="Deadlines do not strike while the clock stands: see what the thread or the process waits for.",
+            )
+        return super().select(_THREAD_LOOK if timeout is None else min(timeout, _THREAD_LOOK))
 
     def _jump_to_timers(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
         time.sleep(_SETTLE)
@@ -234,7 +261,7 @@ class _JumpingSelector(selectors.DefaultSelector):
         self._clock.advance_to(due)
 
     def _wait_for_the_world(self) -> list[tuple[selectors.SelectorKey, int]]:
-        if ready := super().select(self._stuck_after):
+        if ready := super().select(self._patience.stuck_after):
             return ready
         raise StuckError(
             f"nothing is left to happen at {self._clock.monotonic():.3f} s of virtual time",
@@ -262,10 +289,10 @@ def _is_deadline(callback: Callable[..., object], args: tuple[object, ...]) -> b
 class _VirtualLoop(asyncio.SelectorEventLoop):
     """An event loop beside a VirtualClock: it tells its selector which threads and deadlines are pending."""
 
-    def __init__(self, clock: VirtualClock, stuck_after: float, timers_too: bool, end: float) -> None:
+    def __init__(self, clock: VirtualClock, patience: _Patience, timers_too: bool, end: float) -> None:
         self._clock = clock
         self._timers_too = timers_too
-        self._jumper = _JumpingSelector(clock, stuck_after, timers_too, end)
+        self._jumper = _JumpingSelector(clock, patience, timers_too, end)
         super().__init__(self._jumper)
 
     def time(self) -> float:

@@ -324,7 +324,9 @@ class _LabThread:
 
     def stop_lab(self) -> None:
         self._stop()
-        self._thread.join()
+        self._thread.join(_START_LIMIT)
+        if self._thread.is_alive():
+            raise TimeoutError("the lab did not stop: something on its loop, or a thread of it, waits for ever")
 
     def _run(self) -> None:
         try:

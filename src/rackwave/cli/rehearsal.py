@@ -13,6 +13,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -268,12 +269,13 @@ class Rehearsal:
 
 def _wait_until_ready(process: subprocess.Popen[str]) -> None:
     assert process.stdout is not None  # noqa: S101 - it was opened with a pipe
-    deadline = time.monotonic() + _LAB_START
-    for line in process.stdout:
-        if line.startswith("ready"):
+    alarm = threading.Timer(_LAB_START, process.kill)  # a lab that says nothing is read from for ever
+    alarm.start()
+    try:
+        if any(line.startswith("ready") for line in process.stdout):
             return
-        if time.monotonic() > deadline:
-            break
+    finally:
+        alarm.cancel()
     raise StateError(
         "the lab did not start", advice="Install it with 'pip install rackwave-emulators' (in a checkout: ./emulators)."
     )

@@ -113,6 +113,8 @@ class ImageServerProcess:
         """
         async with self._starting:
             if self._child is None or self._child.returncode is not None:
+                if self._listening is not None:
+                    await self._listening  # what waits for the dead one's word is not mistaken for the next one's
                 await self._launch()
 
     async def stop(self) -> None:
@@ -252,6 +254,8 @@ class ImageServerProcess:
         child = self._child
         if child is None:
             raise StateError("The image server was stopped.")
+        if self._listening is None or self._listening.done():
+            raise _ended(self._directory)  # nobody would hear the answer
         self._number += 1
         number = self._number
         known: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -274,12 +278,7 @@ class ImageServerProcess:
         await child.wait()
         for known in self._waiting.values():
             if not known.done():
-                known.set_exception(
-                    StateError(
-                        f"The image server ended unexpectedly; see {self._directory / 'images.log'}.",
-                        advice="Run the command again; it goes on from the journal.",
-                    )
-                )
+                known.set_exception(_ended(self._directory))
 
     async def _report(self, fetch: Mapping[str, Any]) -> None:
         assert self._on_fetch is not None  # noqa: S101 - asked by the only caller
@@ -295,6 +294,13 @@ class ImageServerProcess:
         failure, self._failure = self._failure, None
         if failure is not None:
             raise failure
+
+
+def _ended(directory: Path) -> StateError:
+    return StateError(
+        f"The image server ended unexpectedly; see {directory / 'images.log'}.",
+        advice="Run the command again; it goes on from the journal.",
+    )
 
 
 def local_address(host: str) -> str:

@@ -145,7 +145,8 @@ def test_a_cancelled_upload_is_aborted(on_ipmi: Any) -> None:
             await asyncio.sleep(60)
 
         writing = asyncio.ensure_future(bench.bmc.write(bench.image("BMC"), completing=completing))
-        await waits.wait()
+        async with asyncio.timeout(30):
+            await waits.wait()
         writing.cancel()
         await asyncio.gather(writing, return_exceptions=True)
 

@@ -272,12 +272,13 @@ def test_a_dropped_session_is_opened_anew(on_ipmi: Any) -> None:
     on_ipmi(scenario)
 
 
-def test_an_unused_session_is_not_trusted(on_ipmi: Any) -> None:
-    """A session that nobody used for a while is ended and opened anew, and nothing is waited for."""
+@pytest.mark.parametrize("idle", [ipmi_session.IDLE + 1, ipmi_session.ENDED + 1])
+def test_an_unused_session_is_not_trusted(on_ipmi: Any, idle: float) -> None:
+    """A session that nobody used for a while is opened anew; neither it, nor a dead one's answer, is waited for."""
 
     async def scenario(bench: Any) -> None:
         await bench.bmc.observe(Look())
-        bench.clock.advance(ipmi_session.IDLE + 1)
+        bench.clock.advance(idle)
         began = time.monotonic()
         await bench.bmc.observe(Look())
 

@@ -198,7 +198,8 @@ def rubbish() -> Iterator[Callable[[bytes], Endpoint]]:
 
     yield start
     over.set()
-    thread.join()
+    thread.join(10)
+    assert not thread.is_alive()
     sock.close()
 
 

@@ -120,7 +120,7 @@ def test_use_in_the_loop_is_refused():
 def test_sushy_is_imported_late():
     """The adapter alone does not import sushy."""
     program = "import sys, rackwave.bmc.redfish.bmc; print('sushy' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
 
     assert "False" == done.stdout.strip()
 

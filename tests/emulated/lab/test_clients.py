@@ -28,15 +28,16 @@ def rack(tmp_path, images):
             up.set()
             await asyncio.get_running_loop().run_in_executor(None, down.wait)
 
-    server = threading.Thread(target=lambda: asyncio.run(serve()))
+    server = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
     server.start()
-    up.wait(10)
     try:
+        assert up.wait(10), "the image server did not start"
         with Lab(1, clock=clock, directory=tmp_path / "lab") as lab:
             yield lab, clock, images
     finally:
         down.set()
-        server.join()
+        server.join(10)
+        assert not server.is_alive(), "the image server did not end"
 
 
 def fetched(lab) -> None:

@@ -18,6 +18,7 @@ import attrs
 import pytest
 from click.testing import CliRunner
 
+from processes import said_until, to_its_end
 from rackwave.errors import UsageError
 from rackwave_emulators.cli import lab as lab_command
 from rackwave_emulators.images import read_image
@@ -244,13 +245,11 @@ def test_the_command_ends_with_its_parent(tmp_path):
     about = json.loads((tmp_path / "lab.json").read_text())
     with urllib.request.urlopen(f"{about['control']}/truth", timeout=10) as answer:  # noqa: S310 - the lab's own URL
         truth = json.load(answer)
-    process.stdin.close()
-    rest = process.stdout.read()
+    rest, _ = to_its_end(process, 30)  # which closes its standard input first
 
     assert "ready: 2 BMCs\n" == told
     assert 2 == truth["totals"]["nodes"]
-    assert (0, "") == (process.wait(10), rest)
-    process.stdout.close()
+    assert (0, "") == (process.returncode, rest)
 
 
 def test_the_command_ends_on_a_signal(tmp_path):
@@ -274,10 +273,7 @@ def start(arguments: list[str]) -> subprocess.Popen[str]:
 
 def read_until_ready(process: subprocess.Popen[str]) -> str:
     """Return the ready line."""
-    for line in process.stdout:
-        if line.startswith("ready"):
-            return line
-    raise AssertionError("the lab never became ready")
+    return said_until(process, lambda line: line.startswith("ready"))[-1]
 
 
 def test_the_command_makes_images(tmp_path):

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from processes import to_its_end
 from rackwave.clock import SystemClock
 from rackwave.core.identity import NodeName
 from rackwave.engine.database import Database
@@ -30,7 +31,7 @@ def test_a_killed_rollout_is_finished_by_the_next_start(workplace: Workplace, wr
 
     came_to_it = workplace.wait_until(lambda: workplace.writes() >= writes, process=process)
     os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
+    to_its_end(process)
     done = workplace.run("deploy", "A.2", "--json")
     truth = workplace.truth()
 
@@ -49,7 +50,7 @@ def test_an_interrupt_stops_at_a_safe_point_and_can_be_gone_on_with(workplace: W
 
     workplace.wait_until(lambda: workplace.writes() >= 1, process=process)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = to_its_end(process)
     other = workplace.run("deploy", "A.1")
     resumed = workplace.run("rollout", "resume", "--json")
 

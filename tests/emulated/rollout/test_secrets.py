@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from processes import to_its_end
 from workplace import PASSWORD, Workplace
 
 
@@ -16,7 +17,7 @@ def test_nothing_that_is_written_or_said_holds_a_secret(workplace: Workplace) ->
     workplace.inject("r1n02", {"fault": "flash-fails"})
     process = workplace.start("deploy", "A.2")
     workplace.wait_until(lambda: bool(tokens.update(_tokens(workplace)) or process.poll() is not None))
-    out, err = process.communicate()
+    out, err = to_its_end(process)
     reading = (
         ("status", "--look", "--json"),
         ("history", "--json"),

@@ -218,6 +218,19 @@ def test_a_program_that_can_never_go_on_is_told_so() -> None:
         clock.run(main(), stuck_after=0.01)
 
 
+@pytest.mark.parametrize("timers_too", [False, True])
+def test_work_that_never_ends_is_told(*, timers_too: bool) -> None:
+    """Who holds the clock for ever holds up every deadline on it: that is said, instead of hanging the test run."""
+    clock = VirtualClock()
+
+    async def main() -> None:
+        with clock.held():
+            await asyncio.get_running_loop().create_future()
+
+    with pytest.raises(StuckError, match="brought nothing"):
+        clock.run(main(), busy_most=0.2, timers_too=timers_too)
+
+
 def test_a_program_that_goes_round_in_circles_is_told() -> None:
     """What looks again and again for what does not come would never end on a clock that jumps."""
     clock = VirtualClock()

@@ -434,6 +434,23 @@ def test_child_that_died_is_started_again(tmp_path: Path) -> None:
     assert (200, 200) == _serve(tmp_path, use)
 
 
+def test_a_child_that_dies_while_a_grant_is_on_its_way_is_told(tmp_path: Path) -> None:
+    """Whenever it dies, who waits for its word is told, and waits no longer."""
+
+    async def use(bench: Bench) -> None:
+        child = bench.server._child
+        assert child is not None
+        child.kill()
+        await child.wait()
+        assert bench.server._listening is not None
+        await bench.server._listening  # all that it said was heard; nobody will answer for it any more
+        async with asyncio.timeout(10):
+            with pytest.raises(StateError, match="ended unexpectedly"):
+                await bench.server._tell({"grant": {}})
+
+    _serve(tmp_path, use)
+
+
 def test_what_the_journal_cannot_take_is_told(tmp_path: Path) -> None:
     """When a fetch could not be journalled the next grant fails with that error."""
 
@@ -523,7 +540,7 @@ def test_kill_nine_leaves_no_child(tmp_path: Path) -> None:
             client.sendall(f"GET {parts.path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
             client.recv(100)
             parent.send_signal(signal.SIGKILL)
-            parent.wait()
+            parent.wait(10)
             deadline = time.monotonic() + 10
             while _runs(int(pid)) and time.monotonic() < deadline:
                 time.sleep(0.01)  # another process's death cannot be awaited otherwise

@@ -33,6 +33,10 @@ from .threads import Threads
 IDLE = 40.0
 """Seconds without use after which a session is not trusted any more; BMCs end theirs after 60 (6.12.15)."""
 
+ENDED = 63.0
+"""Seconds without use after which a BMC has ended a session: 60, and 3 either way (6.12.15). It is not asked to end it
+then, for in a session that is gone nothing is answered, which costs a second; the next one ends it where it lives."""
+
 _BUSY_TRIES = 5
 _BUSY_WAIT = 0.5  # seconds; node busy (C0h) passes within one
 
@@ -198,12 +202,13 @@ class Session:
             return False
         credentials = self._credentials()
         await self._check(credentials)
-        if self._open:
+        if self._open and self._clock.monotonic() - self._used <= ENDED:
             self._open = False
             await self._threads.run(self._link.close)
         if not await self._is_there(await self._located()):
             message = f"{self.node}: nothing answers IPMI at {self.endpoint}"
             raise BmcUnreachableError(message, node=self.node)
+        self._open = False
         try:
             await self._threads.run(partial(self._link.open, credentials))
         except BmcLoginError as error:

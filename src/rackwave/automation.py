@@ -25,11 +25,10 @@ from .bundle_manager import BundleManager
 from .bundle_orchestrator import BundleOrchestrator, not_ended
 from .clock import SystemClock
 from .core.bundle import Bundle
-from .core.event import Held, PinForgotten, Pinned, Recorded, Released, RolloutStarted, Unheld
+from .core.event import Held, Recorded, Released, RolloutStarted, Unheld
 from .core.history import NodeHistory, RolloutState
 from .core.identity import BundleId, Lineage, NodeName, RolloutId
 from .core.node import Node
-from .core.pin import PinGround, PinStatus, Trust, fingerprint
 from .core.policy import Policy
 from .core.receipt import Accepted
 from .core.recovery import POLICIES
@@ -44,6 +43,7 @@ from .fleet import Fleet
 from .hands_on import HandsOn
 from .inventory import Inventory, load_inventory
 from .leave import NodeLeave, words
+from .pins import Pins
 from .planning import RackPlanner, each, unsendable
 from .ports import Clock, Secrets
 from .records import IMAGES, Records
@@ -326,51 +326,6 @@ class Automation:
 
         return await each(one, self.fleet.select(nodes))
 
-    # -- holds -----------------------------------------------------------------------------------------
-
-    # -- pins ----------------------------------------------------------------------------------------
-
-    def pins(self, nodes: str | None = None) -> tuple[PinStatus, ...]:
-        """Return how each node's BMC is believed, and by which key where it is pinned."""
-        self.logbook.refresh()
-        known = {node: history.pin for node, history in self.logbook.ledger.nodes.items() if history.pin is not None}
-        found = []
-        for node in self.fleet.select(nodes):
-            pin = known.get(node.name)
-            shared = tuple(other for other, its in known.items() if pin and its.key == pin.key and other != node.name)
-            found.append(PinStatus(node.name, self.fleet.managed(node.name).trust, pin, shared))
-        return tuple(found)
-
-    async def accept_pin(self, node: str, key: str) -> tuple[PinStatus, ...]:
-        """Believe the BMC of *node* by *key* from now on.
-
-        Raises:
-            UsageError: *node* is not one node that is pinned, or *key* is no fingerprint.
-        """
-        wanted, pinned = fingerprint(key), self._pinned(node)
-        if len(pinned) != 1:
-            raise UsageError(
-                f"{node} stands for {len(pinned)} nodes", advice="Each BMC has a key of its own: name one."
-            )
-        before = self.logbook.node(pinned[0]).pin
-        uuid = before.uuid if before is not None else ""
-        await self.logbook.record(Pinned(pinned[0], wanted, PinGround.ACCEPTED, uuid, self._by))
-        return self.pins(node)
-
-    async def forget_pins(self, nodes: str) -> tuple[PinStatus, ...]:
-        """Meet the BMCs of *nodes* as for the first time."""
-        names = [name for name in self._pinned(nodes) if self.logbook.node(name).pin is not None]
-        await self.logbook.record(*(PinForgotten(name, self._by) for name in names))
-        return self.pins(nodes)
-
-    def _pinned(self, nodes: str) -> tuple[NodeName, ...]:
-        self.logbook.refresh()
-        names = tuple(node.name for node in self.fleet.select(nodes))
-        for name in names:
-            if self.fleet.managed(name).trust is not Trust.PIN:
-                raise UsageError(f"{name} is not pinned", advice='The inventory says otherwise: set tls = "pin" there.')
-        return names
-
     # -- holds ---------------------------------------------------------------------------------------
 
     async def hold(self, nodes: str, reason: str, until: float | None = None) -> tuple[NodeStatus, ...]:
@@ -457,6 +412,11 @@ class Automation:
         return chosen[0].name
 
     # -- the parts -----------------------------------------------------------------------------------
+
+    @property
+    def pins(self) -> Pins:
+        """The keys by which BMCs are believed that have no certificate of ours."""
+        return Pins(self.logbook, self.fleet, by=self._by)
 
     @property
     def fleet(self) -> Fleet:

@@ -26,7 +26,7 @@ def list_pins(setting: Setting, nodes: str | None, as_json: bool) -> None:
     """List how each node's BMC is believed, and by which key where it is pinned."""
 
     async def work(automation: Automation) -> tuple[PinStatus, ...]:
-        return automation.pins(nodes)
+        return automation.pins.status(nodes)
 
     _show(setting.run(work, read_only=True), as_json=as_json)
 
@@ -44,7 +44,7 @@ def accept(setting: Setting, node: str, fingerprint: str, as_json: bool) -> None
     """
 
     async def work(automation: Automation) -> tuple[PinStatus, ...]:
-        return await automation.accept_pin(node, fingerprint)
+        return await automation.pins.accept(node, fingerprint)
 
     _show(setting.run(work), as_json=as_json)
 
@@ -57,7 +57,7 @@ def forget(setting: Setting, nodes: str, as_json: bool) -> None:
     """Meet the BMCs of NODES as for the first time: the next key that they show is pinned."""
 
     async def work(automation: Automation) -> tuple[PinStatus, ...]:
-        return await automation.forget_pins(nodes)
+        return await automation.pins.forget(nodes)
 
     _show(setting.run(work), as_json=as_json)
 

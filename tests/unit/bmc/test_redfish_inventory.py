@@ -247,6 +247,7 @@ def test_a_status_before_the_name_is_understood_on_every_make():
     """Of Current-, Installed- and Previous-BIOS the installed one is BIOS, also where no record knows the make."""
     trio = (member("Current-BIOS", "2"), member("Installed-BIOS", "2"), member("Previous-BIOS", "1"))
     titled = tuple({**each, "Id": each["Id"].replace("BIOS", "2"), "Name": "System ROM"} for each in trio)
+    by_role = tuple({**each, "Id": each["Id"].replace("BIOS", "UEFI")} for each in trio)
 
     async def program(bmc: RedfishBmc) -> str | Unknown:
         await _bios(bmc)
@@ -254,3 +255,19 @@ def test_a_status_before_the_name_is_understood_on_every_make():
 
     assert f"{INVENTORY}/Installed-BIOS" == asked(of_make("Nobody", *trio), program)
     assert f"{INVENTORY}/Installed-2" == asked(of_make("HPE", *titled), program)
+    assert f"{INVENTORY}/Installed-UEFI" == asked(of_make("Lenovo", *by_role), program)
+
+
+def test_a_network_adapter_is_found_by_its_number_where_there_is_one():
+    """On makes that number them the only one is the NIC; of several the names are told, and none is chosen."""
+
+    def nic(vendor: str, *names: str) -> str | Unknown:
+        server = of_make(vendor, *(member(name, "1") for name in names))
+        server.documents[MANAGER]["Model"] = "OpenBmc"
+        return asked(server, lambda bmc: bmc.service.inventory.uri(NIC))
+
+    assert f"{INVENTORY}/NIC10" == nic("Supermicro", "NIC10", "BIOS")
+    assert f"{INVENTORY}/CX7_0" == nic("NVIDIA", "CX7_0", "FW_BMC_0")
+    several = nic("NVIDIA", "CX7_0", "NIC_0", "FW_BMC_0")
+    assert isinstance(several, Unknown)
+    assert "2 members may be NIC: CX7_0, NIC_0" in several.reason

@@ -47,6 +47,8 @@ def member(reader: Reader, how: Doubles, path: str) -> Answer | None:
         return None
     match how:
         case Doubles.TRIO:
+            if _tells_status(reader):
+                return None
             told = _read(reader, f"{paths.INVENTORY}/{listed_name(name)}")
             if told is None or not name.startswith(_PREFIXES):
                 raise RefusalError(404, f"There is no resource at {path}.")
@@ -66,7 +68,7 @@ def member(reader: Reader, how: Doubles, path: str) -> Answer | None:
 def changed(reader: Reader, how: Doubles, path: str, told: dict[str, Any]) -> dict[str, Any]:
     """Return the inventory, or an entry of it, as such a BMC tells it."""
     match how:
-        case Doubles.TRIO if path == paths.INVENTORY:
+        case Doubles.TRIO if path == paths.INVENTORY and not _tells_status(reader):
             names = [entry["@odata.id"].rpartition("/")[2] for entry in told["Members"]]
             previous = {str(view.name) for view in reader.machine.components if view.previous is not None}
             return _listed(
@@ -78,6 +80,12 @@ def changed(reader: Reader, how: Doubles, path: str, told: dict[str, Any]) -> di
             return {**told, "Active": True, "Staged": False, "Updateable": True, "Status": _RUNS}
         case _:
             return told
+
+
+def _tells_status(reader: Reader) -> bool:
+    """Whether the make lists its components by status anyhow, as iDRAC does: there is nothing left to double."""
+    members = (_read(reader, paths.INVENTORY) or {}).get("Members", ())
+    return any(entry["@odata.id"].rpartition("/")[2].startswith(_PREFIXES) for entry in members)
 
 
 _RUNS = {"State": "Enabled", "Health": "OK"}

@@ -223,7 +223,9 @@ def _component(station: Station, targets: tuple[str, ...]) -> str | None:
     personality = station.machine.personality
     doubled = station.machine.afflicted(InventoryDoubles) is not None
     for target in targets:
-        component = component_of(personality, listed_path(target) if doubled else target)
+        component = component_of(personality, target)
+        if component is None and doubled:
+            component = component_of(personality, listed_path(target))
         if component is not None:
             found.add(component.name)
         elif target.rstrip("/") not in (

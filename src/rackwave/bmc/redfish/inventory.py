@@ -4,7 +4,8 @@ Rules:
 
 - A member whose Id is the component's name is the component, on every make; or Installed- and its name.
 - Otherwise a quirk's `Naming` finds it by patterns, read from what the members say of themselves.
-- Of members Current-, Installed- and Previous- the installed one counts: it is what runs.
+- Of members Current-, Installed- and Previous- the installed one counts: it is what runs. A pattern may mean
+  the Id with such a word before it, or without.
 - Two members that fit leave it Unknown, with both named: which of two is meant is nobody's to guess.
 - What was found is kept and proved again at each reading. A member that is gone, or says that it is
   something else now, is looked for anew: iDRAC's URIs hold the version and move with each update, iLO's
@@ -56,13 +57,15 @@ class Label:
     def is_meant(self, naming: Naming, name: str) -> bool:
         """Whether everything that *naming* tells of *name* is true of it."""
         told = (
-            (naming.id, self.id),
             (naming.title, self.title),
             (naming.software_id, self.software_id),
             (naming.description, self.description),
         )
         given = [(patterns, word) for patterns, word in told if patterns]
-        return bool(given) and all(word is not None and _like(word, patterns, name) for patterns, word in given)
+        if naming.id and not _means(self.id, naming.id, name):
+            return False
+        is_told = bool(naming.id or given)
+        return is_told and all(word is not None and _like(word, patterns, name) for patterns, word in given)
 
 
 class ShowsStaged(Protocol):
@@ -200,7 +203,7 @@ class FirmwareInventory:
         label = self._labels.get(uri)
         if label is not None:
             return label.id == name or (naming is not None and label.is_meant(naming, name))
-        return naming is None or not naming.id or _like(last(uri), naming.id, name)
+        return naming is None or not naming.id or _means(last(uri), naming.id, name)
 
     async def _list(self) -> tuple[str, ...]:
         if self._uris is None:
@@ -228,6 +231,12 @@ def _of_status(fits: list[tuple[str, Document]]) -> list[tuple[str, Document]]:
         for uri, document in fits
         if not _id(document, uri).startswith(_PREVIOUS) and _id(document, uri) not in doubled
     ]
+
+
+def _means(identity: str, patterns: tuple[str, ...], name: str) -> bool:
+    """Whether *identity* is one of *patterns*, with the status that it may begin with, or without."""
+    status = next((status for status in (_CURRENT, _INSTALLED, _PREVIOUS) if identity.startswith(status)), "")
+    return _like(identity, patterns, name) or (bool(status) and _like(identity.removeprefix(status), patterns, name))
 
 
 def _like(word: str, patterns: tuple[str, ...], name: str) -> bool:

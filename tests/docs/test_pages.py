@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import tomllib
@@ -14,6 +15,7 @@ import pytest
 from pages import PAGES, REPOSITORY, Block, Terminal, blocks
 from rackwave.bmc.quirks.reader import parse_records
 from rackwave.bmc.quirks.shipped import GROUP
+from rackwave.importers import read
 from rackwave.inventory import load_inventory
 from rackwave.repository.source import read_source
 
@@ -41,7 +43,7 @@ def test_following_a_page_gives_what_it_shows(page: Path, tmp_path: Path) -> Non
 
 def test_every_block_is_checked_by_something() -> None:
     """No block of any page goes unread: its language or its mark says what is done with it."""
-    checked = {"inventory", "source", "schema", "run", "test", "quirk", "packaging"}
+    checked = {"inventory", "source", "sidecar", "schema", "run", "test", "quirk", "packaging"}
     strays = [
         str(block) for block in ALL if block.language not in ("console", "python", "text") and block.mark not in checked
     ]
@@ -92,6 +94,17 @@ def test_sources_that_are_shown_are_read(block: Block, tmp_path: Path) -> None:
             (tmp_path / name).write_bytes(b"some bytes")
 
     assert table["lineage"] == read_source(tmp_path).document["lineage"]
+
+
+@pytest.mark.parametrize("block", marked("sidecar"), ids=str)
+def test_sidecars_that_are_shown_are_read(block: Block, tmp_path: Path) -> None:
+    """A sidecar on a page describes a file, once it has that file's digest."""
+    path = tmp_path / "firmware.bin"
+    path.write_bytes(b"some bytes")
+    text = re.sub(r"[0-9a-f]{64}", hashlib.sha256(b"some bytes").hexdigest(), block.text)
+    path.with_name("firmware.bin.toml").write_text(text, "utf-8")
+
+    assert tomllib.loads(text)["component"] == read(path).images[0].component
 
 
 @pytest.mark.parametrize("block", marked("schema"), ids=str)

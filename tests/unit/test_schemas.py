@@ -60,6 +60,11 @@ def printed(tmp_path: Path) -> Iterator[dict[str, list[Any]]]:
             return document
 
         workplace.make_bundles()
+        (place / "nic.bin").write_bytes(b"firmware")
+        (place / "nic.bin.toml").write_text("component = 'NIC'\nversion = '1.2'\nseverity = 'high'", "utf-8")
+        rackwave("bundle-identify", "bundle", "identify", str(place / "nic.bin"))
+        options = ("--lineage", "N", "--seq", "1", "--out", str(place / "source/N.1"))
+        rackwave("bundle-import", "bundle", "import", str(place / "nic.bin"), *options)
         rackwave("bundle-build", "bundle", "build", str(place / "source/lab-bios/A.1"), "--out", str(tmp_path / "A.1"))
         rackwave("rollouts", "rollout", "list")
         rackwave("status", "status")

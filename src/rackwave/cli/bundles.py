@@ -16,12 +16,17 @@ from ..repository.entry import Entry
 from ..repository.keys import generate_key
 from ..repository.trust import KeyringTrust
 from .app import Exit, Setting
+from .packages import identify, import_
 from .render import json_option, print_json, print_table
 
 
 @click.group()
 def bundle() -> None:
     """Build, publish and look at bundles."""
+
+
+bundle.add_command(identify)
+bundle.add_command(import_)
 
 
 @bundle.command()

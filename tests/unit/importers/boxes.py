@@ -53,7 +53,7 @@ def cabinet(files: dict[str, bytes], *, way: int = 1, claim: int | None = None) 
         names += struct.pack("<IIHHHH", size, at, 0, 0, 0, 0x20) + name.encode() + b"\0"
         at += len(data)
     start = 36 + 8 + len(names)
-    out, window = b"", b""
+    out, window = [], b""
     for block in blocks:
         data = block
         if way:
@@ -61,9 +61,10 @@ def cabinet(files: dict[str, bytes], *, way: int = 1, claim: int | None = None) 
             data = b"CK" + deflate.compress(block) + deflate.flush()
             window = block
         sizes = struct.pack("<HH", len(data), len(block))
-        out += struct.pack("<I", cab_sum(sizes, cab_sum(data, 0))) + sizes + data
-    header = struct.pack("<4sIIIIIBBHHHHH", b"MSCF", 0, start + len(out), 0, 44, 0, 3, 1, 1, len(files), 0, 0x1234, 0)
-    return header + struct.pack("<IHH", start, len(blocks), way) + names + out
+        out.append(struct.pack("<I", cab_sum(sizes, cab_sum(data, 0))) + sizes + data)
+    body = b"".join(out)
+    header = struct.pack("<4sIIIIIBBHHHHH", b"MSCF", 0, start + len(body), 0, 44, 0, 3, 1, 1, len(files), 0, 0x1234, 0)
+    return header + struct.pack("<IHH", start, len(blocks), way) + names + body
 
 
 def cab_sum(data: bytes, value: int) -> int:

@@ -136,8 +136,15 @@ def _of_blocked(situation: Situation) -> AttemptResult:
 
     A restart that leaves the host dead has failed, whatever cannot be read of it: the next rung may write (P41).
     """
-    verdict = judge(situation.seen)
-    left_dead = situation.attempt.goal.restart and isinstance(verdict, Ill) and verdict.dead
+    match judge(situation.seen):
+        case Ill(dead=True):
+            left_dead = situation.attempt.goal.restart
+        case NotYet():  # some makes call a hang POST that goes on; the gate fails a host for that, too
+            resets = planned_resets(situation.attempt)
+            past = bool(resets) and situation.waited(resets[-1].at) > situation.policy.reset_timeout
+            left_dead = situation.attempt.goal.restart and past
+        case _:
+            left_dead = False
     return AttemptResult.FAILED if left_dead else AttemptResult.LOST
 
 

@@ -219,6 +219,20 @@ def test_a_hang_in_post_is_told_as_a_restart_and_a_failure() -> None:
     assert "Finish failed" == what(turn(attempt(BEGUN, DONE_WRITE, reset), evolve(hangs, boot=OLD.boot), late))
 
 
+def test_a_restart_that_ends_in_post_for_ever_and_tells_nothing_has_failed() -> None:
+    """Makes that call a hang POST that goes on: past the time that any POST takes the next rung may write (P41)."""
+    restart = goal(A1, Cause.RESTART, restart=True, writes=False)
+    begun = attempt(restart, record(1, host_reset(), taken(None), at=10.0, outcome=Outcome.DONE))
+    hangs = well({BIOS: Unknown("BIOS has no Version")}, boot="boot-2", post=Post.RUNNING)
+    past = 10.0 + POLICY.reset_timeout + 1
+    only_now = evolve(begun, steps=(evolve(begun.steps[0], at=past, acted_at=past),))
+
+    assert "Finish failed" == what(turn(begun, hangs, past))
+    assert "Wait" == what(turn(begun, hangs, POLICY.unknown_timeout))
+    assert "Finish lost" == what(turn(only_now, hangs, past + POLICY.unknown_timeout + 11))
+    assert "Finish lost" == what(turn(attempt(BEGUN), evolve(hangs, post=Post.COMPLETE), past))
+
+
 def test_refusals_of_long_ago_do_not_count_against_one_of_now() -> None:
     """A write that was refused for a while and then taken says nothing of a reset that is refused once."""
     begun = attempt(

@@ -98,6 +98,49 @@ class TrustError(BundleError):
     """A bundle is unsigned, signed by a key that may not sign it, or altered after signing."""
 
 
+# -- a registry must be looked at -----------------------------------------------------------
+
+
+class RegistryError(RackwaveError):
+    """A registry of bundles cannot be used as asked; ``registry`` names it."""
+
+    def __init__(self, message: str, *, registry: str, advice: str = "") -> None:
+        super().__init__(message, advice=advice)
+        self.registry = registry
+
+
+class RegistryUnreachableError(RegistryError):
+    """The registry did not answer, or not to the end: no route, connection lost, deadline passed."""
+
+    advice = "Check the address and the network, then run the command again: what has arrived is not fetched again."
+
+
+class RegistryCertificateError(RegistryError):
+    """The registry's certificate is not one we trust. Nothing was sent to it."""
+
+    advice = "Name the CA that signed it with --ca; verification is never dropped by itself."
+
+
+class RegistryLoginError(RegistryError):
+    """The registry wants a login, or does not accept the one that was given."""
+
+    advice = "Name credentials that may do this with --credentials env:PREFIX or file:/path/credentials.toml."
+
+
+class RegistryRefusedError(RegistryError):
+    """The registry understood and said no; ``status`` is its word for it."""
+
+    def __init__(self, message: str, *, registry: str, status: int, advice: str = "") -> None:
+        super().__init__(message, registry=registry, advice=advice)
+        self.status = status
+
+
+class RegistryAnswerError(RegistryError):
+    """The registry answered what cannot be true, or what would lead us elsewhere. Nothing of it was kept."""
+
+    advice = "Do not use this registry until somebody has found out why it, or a proxy before it, answers so."
+
+
 # -- a node or its BMC must be looked at ----------------------------------------------------
 
 

@@ -22,6 +22,7 @@ from ..core.canonical import canonical_json, parse_json
 from ..core.identity import BundleId
 from ..core.manifest import manifest_from_document, manifest_to_document
 from ..errors import DigestMismatchError, ManifestError, TrustError
+from .depot import MAX_DOCUMENT, Depot
 from .keys import ENVELOPE_TYPE, BundleSigner
 from .layout import CREATED, EMPTY_TYPE, INDEX_TYPE, MANIFEST_TYPE, TITLE, Descriptor, ImageLayout
 from .trust import MAX_ENVELOPE, Trust, unsigned
@@ -34,7 +35,6 @@ PART = "vnd.rackwave.part"
 _BUNDLE = "bundle"
 _SIGNATURE = "signature"
 PAYLOAD_TYPE = "application/octet-stream"
-MAX_DOCUMENT = 4 * 1024 * 1024  # what registries accept as a manifest
 
 _FIXED_DATE = {CREATED: "1970-01-01T00:00:00Z"}
 _MOVED = "Do not use it. Publish each bundle from the layout that was built for it."
@@ -75,7 +75,7 @@ def write_bundle(layout: ImageLayout, manifest: Manifest, signer: BundleSigner) 
     return Bundle(manifest, payload.digest), index
 
 
-def open_bundle(layout: ImageLayout, index: Descriptor, trust: Trust, *, bundle_id: BundleId) -> OpenedBundle:
+def open_bundle(depot: Depot, index: Descriptor, trust: Trust, *, bundle_id: BundleId) -> OpenedBundle:
     """Open what is offered as *bundle_id*, verifying the signature and every document on the way.
 
     Payloads are only looked at for their size, so that opening a bundle does not read gigabytes;
@@ -87,26 +87,26 @@ def open_bundle(layout: ImageLayout, index: Descriptor, trust: Trust, *, bundle_
         BundleNotFoundError: a blob is missing.
         ManifestError: the documents contradict one another.
     """
-    payload, signature = _parts(_read(layout, index, "the bundle's index"))
-    payload_bytes = _bytes(layout, payload, MAX_DOCUMENT)
+    payload, signature = _parts(_read(depot, index, "the bundle's index"))
+    payload_bytes = _bytes(depot, payload, MAX_DOCUMENT)
     if signature is None:
         raise unsigned()
-    signature_document = _read(layout, signature, "the bundle's signature manifest")
+    signature_document = _read(depot, signature, "the bundle's signature manifest")
     subject = Descriptor.from_document(signature_document.get("subject"), "the bundle's signature manifest: subject")
     envelope = _single_layer(signature_document)
-    signed = trust.verify(bundle_id.lineage, _bytes(layout, envelope, MAX_ENVELOPE))
+    signed = trust.verify(bundle_id.lineage, _bytes(depot, envelope, MAX_ENVELOPE))
     if signed != payload_bytes or subject.digest != payload.digest:
         raise TrustError("the signature beside the bundle was made for another bundle", advice=_MOVED)
     document = _object(payload_bytes, "the bundle's payload manifest")
     config = Descriptor.from_document(document.get("config"), "the bundle's payload manifest: config")
     if config.media_type != DOCUMENT_TYPE:
         raise ManifestError(f"this is no bundle that this rackwave knows, but {config.media_type!r}")
-    manifest = manifest_from_document(_read(layout, config, "the bundle's manifest"))
+    manifest = manifest_from_document(_read(depot, config, "the bundle's manifest"))
     if manifest.id != bundle_id:
         raise TrustError(f"what is offered as {bundle_id} was signed as {manifest.id}", advice=_MOVED)
     layers = _layers(document)
     _check_layers(manifest, layers)
-    _check_sizes(layout, layers)
+    _check_sizes(depot, layers)
     blobs = (index, payload, signature, config, envelope, *layers, *_empty_config(signature_document))
     return OpenedBundle(Bundle(manifest, payload.digest), index, tuple({blob.digest: blob for blob in blobs}.values()))
 
@@ -131,12 +131,12 @@ def _image_manifest(artifact_type: str, config: Descriptor, layers: list[Descrip
     }
 
 
-def _read(layout: ImageLayout, descriptor: Descriptor, what: str) -> dict[str, Any]:
-    return _object(_bytes(layout, descriptor, MAX_DOCUMENT), what)
+def _read(depot: Depot, descriptor: Descriptor, what: str) -> dict[str, Any]:
+    return _object(_bytes(depot, descriptor, MAX_DOCUMENT), what)
 
 
-def _bytes(layout: ImageLayout, descriptor: Descriptor, limit: int) -> bytes:
-    data = layout.blobs.read(descriptor.digest, limit)
+def _bytes(depot: Depot, descriptor: Descriptor, limit: int) -> bytes:
+    data = depot.read(descriptor, limit)
     if len(data) != descriptor.size:
         raise ManifestError(f"{descriptor.digest} has {len(data)} bytes, not the {descriptor.size} that are told of it")
     return data
@@ -175,7 +175,11 @@ def _single_layer(document: dict[str, Any]) -> Descriptor:
 
 
 def _empty_config(document: dict[str, Any]) -> list[Descriptor]:
-    return [Descriptor.from_document(document.get("config"), "the bundle's signature manifest: config")]
+    what = "the bundle's signature manifest: config"
+    config = Descriptor.from_document(document.get("config"), what)
+    if config.size > MAX_DOCUMENT:  # nobody signed this one
+        raise ManifestError(f"{what}: is told to have {config.size} bytes; at most {MAX_DOCUMENT} are taken")
+    return [config]
 
 
 def _layers(document: dict[str, Any]) -> list[Descriptor]:
@@ -193,9 +197,9 @@ def _check_layers(manifest: Manifest, layers: list[Descriptor]) -> None:
         raise ManifestError("the payloads that the manifest names are not the ones that the bundle carries")
 
 
-def _check_sizes(layout: ImageLayout, layers: list[Descriptor]) -> None:
+def _check_sizes(depot: Depot, layers: list[Descriptor]) -> None:
     for layer in layers:
-        size = layout.blobs.size(layer.digest)
+        size = depot.size(layer)
         if size != layer.size:
             raise DigestMismatchError(
                 f"the payload {layer.annotations.get(TITLE, layer.digest)!r} has {size} bytes instead of {layer.size}",

@@ -69,10 +69,10 @@ def offered_id(descriptor: Descriptor) -> BundleId | None:
         return None
 
 
-def publish(offered: Descriptor, *, at: float, reason: str) -> Descriptor:
-    """Return the descriptor of a bundle that becomes current."""
+def publish(offered: Descriptor, *, at: float, reason: str, state: State = State.CURRENT) -> Descriptor:
+    """Return the descriptor of a bundle that is entered, as the current one or into the archive."""
     date = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    added = {STATE: State.CURRENT.value, PUBLISHED_AT: date, REASON: reason[:_LONGEST_TEXT]}
+    added = {STATE: state.value, PUBLISHED_AT: date, REASON: reason[:_LONGEST_TEXT]}
     return evolve(offered, annotations={**offered.annotations, **added})
 
 

@@ -20,7 +20,7 @@ from attrs import evolve, field, frozen
 from ..core.bundle import frozen_map
 from ..core.canonical import canonical_json, parse_json
 from ..core.identity import Digest
-from ..errors import ManifestError, StateError, UsageError
+from ..errors import BundleNotFoundError, DigestMismatchError, ManifestError, StateError, UsageError
 from .store import BlobFolder, ingesting, sync_folder, writing_to
 
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
@@ -131,6 +131,78 @@ class ImageLayout:
         except ManifestError as error:
             raise StateError(f"{self.directory}: {error}", advice=_DAMAGED) from error
 
+    # -- as a depot ------------------------------------------------------------------------------
+
+    def tags(self) -> tuple[str, ...]:
+        """Return every tag."""
+        return tuple(entry.annotations[REF_NAME] for entry in self.index().entries if REF_NAME in entry.annotations)
+
+    def resolve(self, tag: str) -> Descriptor:
+        """Return what *tag* names.
+
+        Raises:
+            BundleNotFoundError: there is no such tag.
+        """
+        for entry in self.index().entries:
+            if entry.annotations.get(REF_NAME) == tag:
+                return entry
+        raise BundleNotFoundError(f"there is no {tag} in {self.directory}")
+
+    def read(self, blob: Descriptor, limit: int) -> bytes:
+        """Return the bytes of a document, verified (``BlobFolder.read``)."""
+        return self.blobs.read(blob.digest, limit)
+
+    def size(self, blob: Descriptor) -> int:
+        """Return how many bytes the blob's file has."""
+        return self.blobs.size(blob.digest)
+
+    def fetch(self, blob: Descriptor, into: BlobFolder) -> None:
+        """Copy a blob to *into*, verified (``BlobFolder.add_expected``)."""
+        into.add_expected(self.blobs.file(blob.digest), digest=blob.digest, size=blob.size)
+
+    def put(self, blob: Descriptor, source: BlobFolder) -> None:
+        """Copy a blob from *source*, unless it is here and sound."""
+        try:
+            self.blobs.path(blob.digest)
+        except (BundleNotFoundError, DigestMismatchError):
+            self.blobs.add_expected(source.file(blob.digest), digest=blob.digest, size=blob.size)
+
+    def tag(self, tag: str, index: Descriptor, source: BlobFolder) -> None:
+        """Enter *index* in ``index.json`` under *tag*, in place of what had it before."""
+        self.put(index, source)
+        named = evolve(index, annotations={**index.annotations, REF_NAME: tag})
+        with self.locked() as known:
+            others = tuple(entry for entry in known.entries if entry.annotations.get(REF_NAME) != tag)
+            self.swap(known.with_entries((*others, named)))
+
+    # -- changing index.json -----------------------------------------------------------------------
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Keep ``garbage.collect`` out while blobs are here that no index names yet; shared by all who add some.
+
+        Raises:
+            StateError: nothing may be written here.
+        """
+        with self._lock(".use", fcntl.LOCK_SH):
+            yield
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep everybody out who adds blobs.
+
+        Raises:
+            StateError: somebody is at it.
+        """
+        try:
+            with self._lock(".use", fcntl.LOCK_EX | fcntl.LOCK_NB):
+                yield
+        except BlockingIOError as error:
+            raise StateError(
+                f"{self.directory} is in use: something is being published, pulled or cleared away",
+                advice="Run it again when that is done.",
+            ) from error
+
     @contextmanager
     def locked(self) -> Iterator[LayoutIndex]:
         """Hold the lock that writers of ``index.json`` share, across processes, and hand out the index.
@@ -138,11 +210,7 @@ class ImageLayout:
         The kernel lets go of it when its holder dies. Only the swap happens under it, never a copy
         of gigabytes, so nobody waits long.
         """
-        with writing_to(self.directory):
-            self.directory.mkdir(parents=True, exist_ok=True)
-            lock = (self.directory / ".lock").open("ab")
-        with lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with self._lock(".lock", fcntl.LOCK_EX):
             yield self.index()
 
     def swap(self, index: LayoutIndex) -> None:
@@ -152,6 +220,15 @@ class ImageLayout:
                 self._write("index.json", canonical_json(LayoutIndex().document()))
             self._write("oci-layout", _MARKER)
         self._write("index.json", canonical_json(index.document()))
+
+    @contextmanager
+    def _lock(self, name: str, how: int) -> Iterator[None]:
+        with writing_to(self.directory):
+            self.directory.mkdir(parents=True, exist_ok=True)
+            lock = (self.directory / name).open("ab")
+        with lock:
+            fcntl.flock(lock, how)
+            yield
 
     def _write(self, name: str, data: bytes) -> None:
         with ingesting(self.directory / "ingest") as (path, file):
@@ -170,7 +247,7 @@ class ImageLayout:
         names = {path.name for path in self.directory.iterdir()}
         if "oci-layout" in names:
             raise StateError(f"{self.directory} has lost its index.json", advice=_DAMAGED)
-        foreign = names - {"blobs", "ingest", ".lock"}
+        foreign = names - {"blobs", "ingest", "partial", ".lock", ".use"}
         if foreign:
             raise StateError(
                 f"{self.directory} is not an OCI image layout: it holds {sorted(foreign)[0]!r} and no index.json",

@@ -14,13 +14,17 @@ from pathlib import Path
 from attrs import evolve, frozen
 
 from ..core.bundle import Bundle
-from ..core.identity import BundleId, Lineage
-from ..errors import BundleError, BundleNotFoundError, DigestMismatchError, RackwaveError, StateError
+from ..core.identity import BundleId, Digest, Lineage
+from ..errors import BundleError, BundleNotFoundError, DigestMismatchError, RackwaveError, StateError, TrustError
 from .artifact import OpenedBundle, open_bundle
+from .depot import Depot, is_document
 from .entry import Entry, State, archive, is_published, offer, offered_id, publish, read_entry
 from .layout import Descriptor, ImageLayout, LayoutIndex
 from .source import SOURCE_NAME
 from .trust import Trust
+
+MOST_BYTES = 64 * 1024**3
+"""What a bundle may have where nobody says otherwise: a DVD of firmware for every part of a machine, ten times over."""
 
 
 @frozen
@@ -72,12 +76,72 @@ class BundleRepository:
         source = ImageLayout(layout_dir)
         offered, bundle_id = _single_bundle(source)
         opened = open_bundle(source, offered, self._trust, bundle_id=bundle_id)
-        self._layout.index()  # refuses a folder that is no repository before anything is written to it
-        self._layout.blobs.sweep()
-        for blob in opened.blobs:
-            self._take_in(source, blob)
-        with self._layout.locked() as index:
-            return self._enter(index, opened, reason)
+
+        def take_in(blob: Descriptor) -> None:
+            if self._has(blob):
+                source.blobs.verify(blob.digest)  # what is offered must be sound in any case
+            else:
+                source.fetch(blob, self._layout.blobs)
+
+        return self._take_in(opened, take_in, reason)
+
+    def pull(
+        self,
+        bundle_id: BundleId,
+        depot: Depot,
+        *,
+        digest: Digest | None = None,
+        most: int = MOST_BYTES,
+        reason: str = "",
+    ) -> Publication:
+        """Take in *bundle_id* from *depot*: current if it is the latest here, else into the archive.
+
+        Its signature is verified before a payload is fetched, and each payload is then fetched by the
+        digest and the size that were signed. What is here already is not fetched again.
+
+        Args:
+            bundle_id: Which bundle.
+            depot: Where it is; nothing that it says is believed.
+            digest: The bundle's digest, where signed metadata tells it.
+            most: The most bytes that the bundle may have.
+            reason: Why it is published here.
+
+        Raises:
+            TrustError: unsigned, altered, by a key that may not sign this lineage, or not *digest*.
+            DigestMismatchError: other bytes came than were signed.
+            BundleError: the id is taken by other content here, or it is larger than *most*.
+            RegistryError: the registry cannot be asked, or answers what cannot be.
+        """
+        opened = open_bundle(depot, depot.resolve(str(bundle_id)), self._trust, bundle_id=bundle_id)
+        if digest is not None and opened.bundle.digest != digest:
+            raise TrustError(
+                f"what is offered as {bundle_id} is signed, but another content than was meant: {opened.bundle.digest}",
+                advice="Do not use it, and find out who put it there.",
+            )
+        size = sum(blob.size for blob in opened.blobs)
+        if size > most:
+            raise BundleError(f"{bundle_id} has {size} bytes; at most {most} are taken in", advice="Raise --max-size.")
+
+        def take_in(blob: Descriptor) -> None:
+            if not self._has(blob):
+                depot.fetch(blob, self._layout.blobs)
+
+        return self._take_in(opened, take_in, reason, may_be_old=True)
+
+    def push(self, bundle_id: BundleId, depot: Depot) -> Bundle:
+        """Copy a bundle to *depot*, digest by digest, and tag it there with its id, last of all.
+
+        Raises:
+            BundleNotFoundError: it is not here.
+            DigestMismatchError: it is damaged here, or *depot* stored something else.
+            RegistryError: the registry cannot be asked, or does not take it.
+        """
+        opened = self._open(bundle_id)
+        parts = [blob for blob in opened.blobs if blob.digest != opened.index.digest]
+        for blob in sorted(parts, key=is_document):  # a registry takes a manifest once it has what that names
+            depot.put(blob, self._layout.blobs)
+        depot.tag(str(bundle_id), opened.index, self._layout.blobs)
+        return opened.bundle
 
     def get(self, bundle_id: BundleId) -> Bundle:
         """Load a bundle, current or archived, and verify its signature and documents.
@@ -136,29 +200,44 @@ class BundleRepository:
             raise BundleError(f"{bundle.id} has no payload {name!r}", advice=f"Its payloads: {names}.") from error
         return self._layout.blobs.path(payload.digest)
 
-    def _take_in(self, source: ImageLayout, blob: Descriptor) -> None:
-        """Copy one blob, unless it is here and sound; what is offered must be sound in any case."""
+    def _take_in(
+        self, opened: OpenedBundle, take_in: Callable[[Descriptor], None], reason: str, *, may_be_old: bool = False
+    ) -> Publication:
+        self._layout.index()  # refuses a folder that is no repository before anything is written to it
+        with self._layout.in_use():
+            self._layout.blobs.sweep()
+            for blob in opened.blobs:
+                take_in(blob)
+            with self._layout.locked() as index:
+                return self._enter(index, opened, reason, may_be_old=may_be_old)
+
+    def _has(self, blob: Descriptor) -> bool:
+        """Whether a blob is here and sound."""
         try:
             self._layout.blobs.path(blob.digest)
         except (BundleNotFoundError, DigestMismatchError):
-            self._layout.blobs.add_expected(source.blobs.file(blob.digest), digest=blob.digest, size=blob.size)
-        else:
-            source.blobs.verify(blob.digest)
+            return False
+        return True
 
-    def _enter(self, index: LayoutIndex, opened: OpenedBundle, reason: str) -> Publication:
+    def _enter(self, index: LayoutIndex, opened: OpenedBundle, reason: str, *, may_be_old: bool) -> Publication:
         bundle = opened.bundle
         known = _entries(index)
         for entry, descriptor in known:
             if entry.id == bundle.id:
                 return self._enter_again(index, descriptor, entry, opened)
         current = [pair for pair in known if pair[0].id.lineage == bundle.id.lineage and pair[0].state is State.CURRENT]
+        offered = offer(opened.index, bundle)
         if current and bundle.id.seq <= current[0][0].id.seq:
             latest = current[0][0].id
+            if may_be_old:
+                old = publish(offered, at=self._now(), reason=reason, state=State.ARCHIVE)
+                self._layout.swap(index.with_entries((*index.entries, old)))
+                return Publication(read_entry(old))
             raise BundleError(
                 f"{bundle.id} is not newer than {latest}, which is current",
                 advice=f"Give it a seq above {latest.seq}; to go back, roll nodes back to an archived bundle.",
             )
-        fresh = publish(offer(opened.index, bundle), at=self._now(), reason=reason)
+        fresh = publish(offered, at=self._now(), reason=reason)
         kept = tuple(archive(each) if current and each is current[0][1] else each for each in index.entries)
         self._layout.swap(index.with_entries((*kept, fresh)))
         return Publication(read_entry(fresh), archived=current[0][0].id if current else None)

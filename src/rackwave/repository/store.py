@@ -19,7 +19,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
@@ -47,6 +47,7 @@ class BlobFolder:
     def __init__(self, directory: Path) -> None:
         self._blobs = directory / "blobs" / "sha256"
         self._ingest = directory / "ingest"
+        self._partial = directory / "partial"
         self._verified: dict[Digest, _Stamp] = {}
         self._hashing = threading.Lock()
 
@@ -69,6 +70,41 @@ class BlobFolder:
             DigestMismatchError: *source* holds other bytes, or more of them.
         """
         self._add(source, expected=digest, limit=size)
+
+    @contextmanager
+    def resuming(self, digest: Digest) -> Iterator[Incoming | None]:
+        """Open what has arrived of a blob so far; None where all of it came while we waited for another process.
+
+        What stays unfinished when the block is left, or the process dies, is there for the next one.
+
+        Raises:
+            StateError: the disk is full, or nothing may be written there.
+        """
+        with writing_to(self._partial.parent):
+            self._partial.mkdir(parents=True, exist_ok=True)
+            path = self._partial / digest.hex
+            while True:
+                file = path.open("a+b")
+                fcntl.flock(file, fcntl.LOCK_EX)
+                if os.fstat(file.fileno()).st_nlink:
+                    break
+                file.close()  # put in place, or removed, while we waited
+                if self.file(digest).exists():
+                    yield None
+                    return
+            with file:
+                yield Incoming(path, file, digest, self._place)
+
+    def remove_partial(self) -> int:
+        """Remove what never arrived whole; return how many bytes that were."""
+        freed = 0
+        with suppress(FileNotFoundError):
+            for path in self._partial.iterdir():
+                with suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    freed += os.fstat(file.fileno()).st_size
+                    path.unlink()
+        return freed
 
     def path(self, digest: Digest) -> Path:
         """Return where the blob lies, after its bytes were verified against *digest*.
@@ -99,6 +135,16 @@ class BlobFolder:
         """Return where the blob should lie; nothing is verified, so verify what is read from there."""
         return self._blobs / digest.hex
 
+    @contextmanager
+    def opened(self, digest: Digest) -> Iterator[BinaryIO]:
+        """Open a blob for whoever verifies what is read from it.
+
+        Raises:
+            BundleNotFoundError: no such blob.
+        """
+        with self._open(digest) as file:
+            yield file
+
     def size(self, digest: Digest) -> int:
         """Return the size of the blob without reading it.
 
@@ -122,7 +168,7 @@ class BlobFolder:
             raise BundleError(f"{digest} is larger than the {limit} bytes that such a document may have")
         found = "sha256:" + hashlib.sha256(data).hexdigest()
         if found != digest:
-            raise _mismatch(digest, found)
+            raise mismatch(digest, found)
         return data
 
     def sweep(self) -> None:
@@ -153,7 +199,7 @@ class BlobFolder:
             digest = Digest("sha256:" + hasher.hexdigest())
             if expected is not None and (digest != expected or size != limit):
                 found = f"more than {limit} bytes" if limit is not None and size > limit else str(digest)
-                raise _mismatch(expected, found)
+                raise mismatch(expected, found)
             self._place(path, file, digest)
         return digest, size
 
@@ -173,7 +219,7 @@ class BlobFolder:
         found = "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
         if found != digest:
             self._verified.pop(digest, None)
-            raise _mismatch(digest, found)
+            raise mismatch(digest, found)
         if _stamp(file) == before and now - max(before[3], before[4]) > _SETTLED:
             self._verified[digest] = before
         return before[2]
@@ -185,6 +231,48 @@ class BlobFolder:
             raise BundleNotFoundError(
                 f"the repository has no blob {digest}", advice="Publish the bundle again from its source."
             ) from error
+
+
+class Incoming:
+    """A blob on its way in: hashed as it is written, put in place once it is what was named."""
+
+    def __init__(
+        self, path: Path, file: BinaryIO, digest: Digest, place: Callable[[Path, BinaryIO, Digest], None]
+    ) -> None:
+        self._path = path
+        self._file = file
+        self._digest = digest
+        self._place = place
+        self._hasher = hashlib.sha256()
+        self.size = 0
+        file.seek(0)
+        while chunk := file.read(CHUNK):  # from an earlier time; it is believed no more than what comes
+            self._hasher.update(chunk)
+            self.size += len(chunk)
+
+    def write(self, chunk: bytes) -> None:
+        """Add what came next."""
+        self._file.write(chunk)
+        self._hasher.update(chunk)
+        self.size += len(chunk)
+
+    def start_again(self) -> None:
+        """Throw away what has arrived."""
+        self._file.truncate(0)
+        self._hasher = hashlib.sha256()
+        self.size = 0
+
+    def finish(self) -> None:
+        """Put the blob in place, durably.
+
+        Raises:
+            DigestMismatchError: it is not what was named; what has arrived is gone.
+        """
+        found = "sha256:" + self._hasher.hexdigest()
+        if found != self._digest:
+            self.start_again()
+            raise mismatch(self._digest, found)
+        self._place(self._path, self._file, self._digest)
 
 
 @contextmanager
@@ -257,5 +345,6 @@ def _stamp(file: BinaryIO) -> _Stamp:
     return seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns
 
 
-def _mismatch(expected: Digest, found: str) -> DigestMismatchError:
+def mismatch(expected: Digest, found: str) -> DigestMismatchError:
+    """Return the error for a blob that holds other bytes."""
     return DigestMismatchError(f"the blob {expected} holds other bytes: {found}", expected=str(expected), found=found)

@@ -8,12 +8,14 @@ notebooks. Everything it knows lies in its state directory::
       repository/       current bundles and the archive (an OCI image layout)
       trust.json        whose bundles are believed
       publisher.pem     the key that signs ours, if there is one
+      registry.toml     the registry behind the repository, if there is one
       logins.key        tells refused logins apart (engine/logins.py)
       images/           the image server's fetch log and certificate
 """
 
 from __future__ import annotations
 
+import asyncio
 import getpass
 import secrets
 import socket
@@ -21,6 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from .backing import Backing
 from .bundle_manager import BundleManager
 from .bundle_orchestrator import BundleOrchestrator, not_ended
 from .clock import SystemClock
@@ -38,7 +41,7 @@ from .drain import DrainHook
 from .engine.leases import Holder
 from .engine.logbook import Logbook
 from .engine.logins import KEY_FILE, Fingerprints
-from .errors import PlanRefusedError, RackwaveError, StateError, UsageError
+from .errors import BundleNotFoundError, PlanRefusedError, RackwaveError, StateError, UsageError
 from .fleet import Fleet
 from .hands_on import HandsOn
 from .inventory import Inventory, load_inventory
@@ -49,6 +52,7 @@ from .ports import Clock, Secrets
 from .records import IMAGES, Records
 from .recovery_manager import RecoveryManager
 from .repository.keys import load_signer
+from .repository.registry import Registry
 from .repository.repository import BundleRepository
 from .repository.trust import KeyringTrust
 from .secrets import ReferencedSecrets
@@ -58,6 +62,7 @@ from .worker.worker_orchestrator import WorkerOrchestrator
 REPOSITORY = "repository"
 TRUST = "trust.json"
 PUBLISHER_KEY = "publisher.pem"
+REGISTRY = "registry.toml"
 
 
 class Automation:
@@ -136,6 +141,35 @@ class Automation:
             self._bundles[bundle] = self.repository.get(bundle)
         return self._bundles[bundle]
 
+    def backing(self) -> Backing:
+        """Return the registry behind the repository.
+
+        Raises:
+            UsageError: there is none.
+        """
+        found = Backing.load(self.state / REGISTRY)
+        if found is None:
+            raise UsageError(
+                "no registry is named", advice=f"Name one with --registry oci://host:port/name, or in {REGISTRY}."
+            )
+        return found
+
+    def open_registry(self, backing: Backing) -> Registry:
+        """Return a registry that can be asked; close it after use."""
+        return backing.open(self._secrets)
+
+    async def _obtain(self, bundle: BundleId) -> Bundle:
+        """Load *bundle*; where it is not here, from the registry behind the repository, if there is one."""
+        try:
+            return self.bundle(bundle)
+        except BundleNotFoundError:
+            backing = Backing.load(self.state / REGISTRY)
+            if backing is None:
+                raise
+        with self.open_registry(backing) as registry:
+            await asyncio.to_thread(self.repository.pull, bundle, registry, reason=f"pulled from {backing.address}")
+        return self.bundle(bundle)
+
     # -- what the journal says -------------------------------------------------------------------
 
     @property
@@ -190,7 +224,7 @@ class Automation:
             policy: Overrides the inventory's.
             no_way_back: Consent to write to nodes that have no bundle to be rolled back to.
         """
-        wanted = self.bundle(_bundle_id(bundle))
+        wanted = await self._obtain(_bundle_id(bundle))
         chosen = self._chosen(wanted, nodes)
         self.logbook.refresh()
         return await self._planner().plan(wanted, chosen, policy or self.policy(), no_way_back=no_way_back)
@@ -217,7 +251,7 @@ class Automation:
             UsageError: a rollout of another bundle, or to other nodes, has not ended.
             LeaseError: another process works on one of the nodes.
         """
-        wanted = self.bundle(_bundle_id(bundle))
+        wanted = await self._obtain(_bundle_id(bundle))
         self.logbook.refresh()
         chosen = {node.name for node in self._chosen(wanted, nodes)}
         for open_rollout in self.logbook.ledger.unfinished():

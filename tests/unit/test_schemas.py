@@ -16,6 +16,7 @@ from rackwave.cli.app import cli
 from rackwave_emulators.clock import ScaledClock
 from rackwave_emulators.lab import Lab
 from rackwave_emulators.redfish.sessions import Account
+from registry_server import NAME, serving
 from workplace import PASSWORD, Workplace
 
 SCHEMAS = {
@@ -77,6 +78,11 @@ def printed(tmp_path: Path) -> Iterator[dict[str, list[Any]]]:
         rackwave("bundle-list", "bundle", "list")
         rackwave("bundle-show", "bundle", "show", "A.2")
         rackwave("bundle-verify", "bundle", "verify")
+        with serving() as shelf:
+            where = ("--registry", f"{shelf.url.replace('http', 'oci')}/{NAME}", "--plain-http")
+            rackwave("bundle-push", "bundle", "push", "A.1", *where)
+            rackwave("bundle-tags", "bundle", "tags", *where)
+            rackwave("bundle-pull", "bundle", "pull", "A.1", *where)
         rackwave("status", "status", "--look")
         rackwave("status", "rollback", "A", "--nodes", "r1n02")
         rackwave("status", "recover", "A", "--nodes", "r1n02")

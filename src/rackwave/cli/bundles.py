@@ -12,12 +12,13 @@ from ..core.bundle import Bundle
 from ..core.identity import BundleId
 from ..core.manifest import manifest_to_document
 from ..core.report import timestamp
-from ..repository.entry import Entry
 from ..repository.keys import generate_key
 from ..repository.trust import KeyringTrust
 from .app import Exit, Setting
 from .packages import identify, import_
+from .registries import pull, push, tags
 from .render import json_option, print_json, print_table
+from .said import entry_document, publication, say_published
 
 
 @click.group()
@@ -25,8 +26,8 @@ def bundle() -> None:
     """Build, publish and look at bundles."""
 
 
-bundle.add_command(identify)
-bundle.add_command(import_)
+for _command in (identify, import_, push, pull, tags):
+    bundle.add_command(_command)
 
 
 @bundle.command()
@@ -52,13 +53,9 @@ def publish(setting: Setting, built: Path, reason: str, as_json: bool) -> None:
     """Make the bundle in BUILT its lineage's current one; the one before moves to the archive."""
     done = setting.automation(needs_inventory=False).manager.publish(built, reason)
     if as_json:
-        archived = str(done.archived) if done.archived is not None else None
-        print_json({**_entry(done.entry), "archived": archived, "was_published": done.was_published})
-    elif done.was_published:
-        click.echo(f"{done.entry.id} was published already")
+        print_json(publication(done))
     else:
-        tail = f"; {done.archived} is in the archive" if done.archived is not None else ""
-        click.echo(f"{done.entry.id} is current{tail}")
+        say_published(done)
 
 
 @bundle.command(name="list")
@@ -68,7 +65,7 @@ def list_bundles(setting: Setting, as_json: bool) -> None:
     """List every published bundle, current and archived."""
     entries = setting.automation(needs_inventory=False).repository.list()
     if as_json:
-        print_json([_entry(entry) for entry in entries])
+        print_json([entry_document(entry) for entry in entries])
         return
     print_table(
         ["BUNDLE", "STATE", "PUBLISHED", "PURPOSE"],
@@ -140,17 +137,6 @@ def key(setting: Setting, lineages: tuple[str, ...], note: str) -> None:
     known = KeyringTrust.load(path) if path.exists() else KeyringTrust(())
     known.with_key(signer.public_key, lineages=lineages, note=note).save(path)
     click.echo(f"{signer.public_key.id[:16]}… in {setting.state / PUBLISHER_KEY}; it may sign {', '.join(lineages)}")
-
-
-def _entry(entry: Entry) -> dict[str, Any]:
-    return {
-        "bundle": str(entry.id),
-        "state": str(entry.state),
-        "digest": str(entry.digest),
-        "published": timestamp(entry.published_at),
-        "purpose": entry.purpose,
-        "reason": entry.reason,
-    }
 
 
 def _bundle(found: Bundle) -> dict[str, Any]:

@@ -63,8 +63,13 @@ def offered_id(descriptor: Descriptor) -> BundleId | None:
 
     The ref name alone says it: tools that copy layouts keep that annotation and drop the others.
     """
+    return tagged_id(descriptor.annotations.get(REF_NAME, ""))
+
+
+def tagged_id(tag: str) -> BundleId | None:
+    """Return the bundle that a tag claims to be, None where it claims to be none."""
     try:
-        return BundleId.parse(descriptor.annotations.get(REF_NAME, ""))
+        return BundleId.parse(tag)
     except UsageError:
         return None
 

@@ -111,7 +111,7 @@ class Registry:
         with self._exchange.ask("GET", f"{self.address.base}/manifests/{tag}", accept=INDEX_TYPE) as answer:
             if answer.status == HTTPStatus.NOT_FOUND:
                 raise BundleNotFoundError(
-                    f"{self.address} has no {tag}", advice=f"'rackwave bundle tags {self.address}' lists what it has."
+                    f"{self.address} has no {tag}", advice="'rackwave bundle tags' lists what it has."
                 )
             self._exchange.expect(answer, HTTPStatus.OK, f"the manifest of {tag}")
             data = answer.read(MAX_DOCUMENT)

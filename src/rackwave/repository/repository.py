@@ -18,7 +18,7 @@ from ..core.identity import BundleId, Digest, Lineage
 from ..errors import BundleError, BundleNotFoundError, DigestMismatchError, RackwaveError, StateError, TrustError
 from .artifact import OpenedBundle, open_bundle
 from .depot import Depot, is_document
-from .entry import Entry, State, archive, is_published, offer, offered_id, publish, read_entry
+from .entry import Entry, State, archive, is_published, offer, offered_id, publish, read_entry, tagged_id
 from .layout import Descriptor, ImageLayout, LayoutIndex
 from .source import SOURCE_NAME
 from .trust import Trust
@@ -127,6 +127,16 @@ class BundleRepository:
                 depot.fetch(blob, self._layout.blobs)
 
         return self._take_in(opened, take_in, reason, may_be_old=True)
+
+    def lacking(self, depot: Depot) -> tuple[BundleId, ...]:
+        """Return the bundles that *depot* says it has and that are not here, by lineage and seq.
+
+        Raises:
+            RegistryError: the registry cannot be asked.
+        """
+        here = {entry.id for entry in self.list()}
+        there = {bundle_id for tag in depot.tags() if (bundle_id := tagged_id(tag)) is not None}
+        return tuple(sorted(there - here))
 
     def push(self, bundle_id: BundleId, depot: Depot) -> Bundle:
         """Copy a bundle to *depot*, digest by digest, and tag it there with its id, last of all.

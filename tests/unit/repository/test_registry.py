@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from registry_server import NAME, Handler, Shelf, serving
 from workshop import Workshop, flip
 
 from rackwave.core.identity import BundleId, Digest
@@ -29,6 +28,7 @@ from rackwave.repository.login import Login
 from rackwave.repository.registry import Registry
 from rackwave.repository.repository import BundleRepository
 from rackwave.repository.trust import KeyringTrust
+from registry_server import NAME, Handler, Shelf, serving
 
 A1, A2 = BundleId("A", 1), BundleId("A", 2)
 SECRET = "correct horse"

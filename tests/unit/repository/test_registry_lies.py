@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from registry_server import NAME, Handler, Shelf, serving
 from workshop import Workshop
 
 from rackwave.core.identity import BundleId
@@ -27,6 +26,7 @@ from rackwave.repository.registry import Registry
 from rackwave.repository.repository import BundleRepository
 from rackwave.repository.trust import KeyringTrust
 from rackwave.repository.wire import Bounds
+from registry_server import NAME, Handler, Shelf, serving
 
 A2 = BundleId("A", 2)
 IMAGE = bytes(range(256)) * 1000

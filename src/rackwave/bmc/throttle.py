@@ -214,9 +214,10 @@ class Throttle:
         self._cut_at = now
         self._round = _Round(now)
         self._throttled = True
-        _log.warning(
-            "throttled site=%s vendor=%s limit=%d before=%d why=%s", self.site, self.vendor, self.limit, before, why
-        )
+        if int(self.limit) < int(before):  # one that cannot fall any further is not told again and again
+            _log.warning(
+                "throttled site=%s vendor=%s limit=%d before=%d why=%s", self.site, self.vendor, self.limit, before, why
+            )
 
 
 class _Round:

@@ -270,6 +270,20 @@ def test_throttling_is_told(caplog):
     ] == [record.getMessage() for record in caplog.records]
 
 
+def test_a_limit_that_cannot_fall_any_further_is_not_told_again(caplog):
+    """Distress without end is told at each fall of the limit, and no more once it is one."""
+
+    async def story(group):
+        for _ in range(50):
+            await group.round([Sign.BUSY] * group.limit)
+
+    with caplog.at_level(logging.INFO, logger="rackwave.bmc.throttle"):
+        play(story)
+    limits = [record.args[2] for record in caplog.records]
+
+    assert [32, 16, 8, 4, 2, 1] == [int(limit) for limit in limits]
+
+
 def test_what_a_request_costs():
     """A place costs microseconds: asking for it and giving it up together stay far below a request's own cost."""
 

@@ -13,6 +13,7 @@ from ..core.bundle import ElementKind
 from ..core.identity import ComponentName
 from ..core.octets import Octets
 from ..core.pldm import Component, Device, PldmHeader, parse_pldm, pldm_header
+from ..errors import UsageError
 from .files import image_of
 from .package import Image, Package, Release
 
@@ -106,11 +107,13 @@ def write_pldm(
     its images (revision 4) they are read twice instead.
 
     Raises:
-        UsageError: it does not fit into such a header, or a device names a component that is not there.
+        UsageError: it does not fit into such a header, holds no component, or a device names one that is not there.
         DigestMismatchError: an image was changed meanwhile; what *file* holds by then is of no use.
         OSError: it cannot be written.
     """
     parts = [(evolve(component, size=image.size), image) for component, image in images]
+    if not parts:
+        raise UsageError("a PLDM package without a component is none", advice="Give at least one image.")
     header = PldmHeader(revision, version, devices, tuple(component for component, _ in parts), released)
     found = 0
     for _, image in parts if revision >= 4 else ():

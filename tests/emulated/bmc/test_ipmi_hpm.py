@@ -11,9 +11,12 @@ from attrs import evolve
 
 from rackwave.bmc.ipmi import hpm, hpm_upload
 from rackwave.bmc.ipmi.hpm import TASK
+from rackwave.core.hpm_image import Device
 from rackwave.core.identity import ComponentName
 from rackwave.core.observation import Component, Look, TaskPhase, Unknown
 from rackwave.core.receipt import Accepted, Ambiguous, Ground, Refused
+from rackwave.importers import read, write_hpm1
+from rackwave.importers.files import image_of
 from rackwave.ports import ResetKind
 
 BIOS, BMC = ComponentName("BIOS"), ComponentName("BMC")
@@ -74,6 +77,28 @@ def test_the_bmc_is_brought_forth_and_back(on_ipmi: Any, hpm_file: bool, backend
         assert (1, 0) == (bench.truth()["flashes"], bench.truth()["double_flashes"])
 
     on_ipmi(scenario, backend=backend)
+
+
+def test_an_upgrade_image_of_the_exporter_is_taken(on_ipmi: Any) -> None:
+    """What `write_hpm1` makes of bare firmware, the BMC takes, verifies and runs."""
+
+    async def scenario(bench: Any) -> None:
+        bare = bench.image("BMC", "2.5.7")
+        path = bare.path.with_suffix(".hpm")
+        firmware = image_of(bare.file_name, lambda: iter([bare.path.read_bytes()]))
+        with path.open("wb") as file:
+            write_hpm1(file, firmware, component=1, version="2.5.7", device=Device(product=1))
+        image = evolve(
+            bare, path=path, file_name=path.name, size=path.stat().st_size, digest=read(path).images[0].digest
+        )
+
+        assert Accepted(TASK, "HPM.1", held=True) == await bench.bmc.write(image, completing=never)
+        assert TaskPhase.DONE is (await programmed(bench)).phase
+        await bench.bmc.start_update(BMC)
+        bench.clock.advance(300)
+        assert Component(BMC, "2.5.7", None) == await component(bench, BMC)
+
+    on_ipmi(scenario)
 
 
 def test_a_bios_waits_for_its_host(on_ipmi: Any) -> None:

@@ -176,9 +176,10 @@ def test_what_we_write_we_read(tmp_path: Path, revision: int) -> None:
 
 
 def test_a_device_without_its_component_is_not_written() -> None:
-    """A bitmap that points at nothing is the caller's mistake."""
-    with pytest.raises(UsageError):
-        write_pldm(io.BytesIO(), [], devices=(PldmDevice((), (0,)),), version="1")
+    """A bitmap that points at nothing, or a package of nothing, is the caller's mistake."""
+    for parts, device in (([(Component(10, 1, "1", 0), plain())], PldmDevice((), (1,))), ([], PldmDevice((), ()))):
+        with pytest.raises(UsageError):
+            write_pldm(io.BytesIO(), parts, devices=(device,), version="1")
 
 
 # -- HPM.1 ----------------------------------------------------------------------------------

@@ -36,6 +36,7 @@ from .core.policy import Policy
 from .core.receipt import Accepted
 from .core.recovery import POLICIES
 from .core.report import NodeStatus, RackPlan, RolloutReport
+from .core.retention import Retention, Shelved, Verdict, decide, needs
 from .core.selection import refusal
 from .drain import DrainHook
 from .engine.leases import Holder
@@ -52,6 +53,7 @@ from .ports import Clock, Secrets
 from .records import IMAGES, Records
 from .recovery_manager import RecoveryManager
 from .repository.keys import load_signer
+from .repository.pruning import Pruned, prune
 from .repository.registry import Registry
 from .repository.repository import BundleRepository
 from .repository.trust import KeyringTrust
@@ -169,6 +171,21 @@ class Automation:
         with self.open_registry(backing) as registry:
             await asyncio.to_thread(self.repository.pull, bundle, registry, reason=f"pulled from {backing.address}")
         return self.bundle(bundle)
+
+    def prune(self, retention: Retention, *, dry_run: bool = False) -> Pruned:
+        """Remove from the archive what *retention* does not keep and no node may need; say why each stays or goes.
+
+        Raises:
+            StateError: the journal cannot be read, or somebody publishes meanwhile; nothing was removed.
+        """
+
+        def decided(shelved: tuple[Shelved, ...]) -> tuple[Verdict, ...]:
+            self.logbook.refresh()
+            ledger = self.logbook.ledger
+            needed = needs(ledger.nodes.values(), ledger.rollouts.values())
+            return decide(shelved, needed, retention, now=self._clock.now())
+
+        return prune(self.repository, decided, dry_run=dry_run)
 
     # -- what the journal says -------------------------------------------------------------------
 

@@ -88,6 +88,11 @@ def printed(tmp_path: Path) -> Iterator[dict[str, list[Any]]]:
         rackwave("status", "recover", "A", "--nodes", "r1n02")
         rackwave("rollouts", "rollout", "list")
         rackwave("rollouts", "rollout", "resume")
+        pruned = rackwave("bundle-prune", "bundle", "prune", "--keep-last", "0")
+        assert [["prior of r1n01", "assigned to r1n02"], ["current", "assigned to r1n01"]] == [
+            b["reasons"][:2] for b in pruned["bundles"]
+        ]
+        rackwave("bundle-gc", "bundle", "gc")
         rackwave("history", "history")
         rackwave("doctor", "doctor")
         rackwave("pins", "pin", "list")

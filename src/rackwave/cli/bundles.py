@@ -19,6 +19,7 @@ from .packages import identify, import_
 from .registries import pull, push, tags
 from .render import json_option, print_json, print_table
 from .said import entry_document, publication, say_published
+from .upkeep import gc, keep, prune
 
 
 @click.group()
@@ -26,7 +27,7 @@ def bundle() -> None:
     """Build, publish and look at bundles."""
 
 
-for _command in (identify, import_, push, pull, tags):
+for _command in (identify, import_, push, pull, tags, keep, prune, gc):
     bundle.add_command(_command)
 
 

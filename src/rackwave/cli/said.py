@@ -37,4 +37,5 @@ def entry_document(entry: Entry) -> dict[str, Any]:
         "published": timestamp(entry.published_at),
         "purpose": entry.purpose,
         "reason": entry.reason,
+        "kept": entry.kept or None,
     }

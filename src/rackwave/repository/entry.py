@@ -23,6 +23,7 @@ PURPOSE = "vnd.rackwave.bundle.purpose"
 STATE = "vnd.rackwave.bundle.state"
 PUBLISHED_AT = "vnd.rackwave.bundle.published-at"
 REASON = "vnd.rackwave.bundle.reason"
+KEPT = "vnd.rackwave.bundle.kept"
 
 _LONGEST_TEXT = 1000  # index.json is read whole on every load; the manifest has the full purpose
 
@@ -36,7 +37,10 @@ class State(StrEnum):
 
 @frozen
 class Entry:
-    """One published bundle. *digest* is the bundle's own (its signed content); *published_at* is epoch seconds."""
+    """One published bundle. *digest* is the bundle's own (its signed content); *published_at* is epoch seconds.
+
+    *kept* is why it stays whatever the retention policy says; empty where nobody asked for that.
+    """
 
     id: BundleId
     state: State
@@ -44,6 +48,7 @@ class Entry:
     published_at: float
     purpose: str
     reason: str
+    kept: str = ""
 
 
 def offer(index: Descriptor, bundle: Bundle) -> Descriptor:
@@ -86,6 +91,12 @@ def archive(descriptor: Descriptor) -> Descriptor:
     return evolve(descriptor, annotations={**descriptor.annotations, STATE: State.ARCHIVE.value})
 
 
+def keep(descriptor: Descriptor, reason: str) -> Descriptor:
+    """Return the descriptor of a bundle that stays because of *reason*; an empty one lets it go."""
+    others = {name: value for name, value in descriptor.annotations.items() if name != KEPT}
+    return evolve(descriptor, annotations={**others, **({KEPT: reason[:_LONGEST_TEXT]} if reason else {})})
+
+
 def is_published(descriptor: Descriptor) -> bool:
     """Whether a descriptor is a published bundle, not something that somebody else keeps in the same layout."""
     return STATE in descriptor.annotations
@@ -106,6 +117,7 @@ def read_entry(descriptor: Descriptor) -> Entry:
             published_at=datetime.fromisoformat(said[PUBLISHED_AT]).timestamp(),
             purpose=said.get(PURPOSE, ""),
             reason=said.get(REASON, ""),
+            kept=said.get(KEPT, ""),
         )
     except (KeyError, ValueError, UsageError) as error:
         raise StateError(

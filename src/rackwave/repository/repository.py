@@ -18,7 +18,7 @@ from ..core.identity import BundleId, Digest, Lineage
 from ..errors import BundleError, BundleNotFoundError, DigestMismatchError, RackwaveError, StateError, TrustError
 from .artifact import OpenedBundle, open_bundle
 from .depot import Depot, is_document
-from .entry import Entry, State, archive, is_published, offer, offered_id, publish, read_entry, tagged_id
+from .entry import Entry, State, archive, is_published, keep, offer, offered_id, publish, read_entry, tagged_id
 from .layout import Descriptor, ImageLayout, LayoutIndex
 from .source import SOURCE_NAME
 from .trust import Trust
@@ -61,6 +61,11 @@ class BundleRepository:
     def directory(self) -> Path:
         """Where it lies."""
         return self._layout.directory
+
+    @property
+    def layout(self) -> ImageLayout:
+        """The image layout that it is."""
+        return self._layout
 
     def publish(self, layout_dir: Path, reason: str = "") -> Publication:
         """Take in the bundle that was built into *layout_dir* and make it its lineage's current one.
@@ -153,6 +158,18 @@ class BundleRepository:
         depot.tag(str(bundle_id), opened.index, self._layout.blobs)
         return opened.bundle
 
+    def keep(self, bundle_id: BundleId, reason: str) -> Entry:
+        """Have a bundle stay whatever the retention policy says; with an empty *reason* no longer.
+
+        Raises:
+            BundleNotFoundError: it is not here.
+        """
+        with self._layout.locked() as index:
+            _, descriptor = self._found(index, bundle_id)
+            kept = keep(descriptor, reason)
+            self._layout.swap(index.with_entries(tuple(kept if e is descriptor else e for e in index.entries)))
+        return read_entry(kept)
+
     def get(self, bundle_id: BundleId) -> Bundle:
         """Load a bundle, current or archived, and verify its signature and documents.
 
@@ -184,7 +201,7 @@ class BundleRepository:
 
     def list(self) -> tuple[Entry, ...]:
         """Return every published bundle by lineage and seq. It reads ``index.json`` alone."""
-        return tuple(sorted((entry for entry, _ in _entries(self._layout.index())), key=lambda entry: entry.id))
+        return tuple(sorted((entry for entry, _ in published(self._layout.index())), key=lambda entry: entry.id))
 
     def verify(self, bundle_id: BundleId | None = None) -> tuple[Check, ...]:
         """Read and hash every byte of one bundle, or of all, and report on each.
@@ -231,7 +248,7 @@ class BundleRepository:
 
     def _enter(self, index: LayoutIndex, opened: OpenedBundle, reason: str, *, may_be_old: bool) -> Publication:
         bundle = opened.bundle
-        known = _entries(index)
+        known = published(index)
         for entry, descriptor in known:
             if entry.id == bundle.id:
                 return self._enter_again(index, descriptor, entry, opened)
@@ -266,7 +283,10 @@ class BundleRepository:
         return Publication(entry, was_published=True)
 
     def _find(self, bundle_id: BundleId) -> tuple[Entry, Descriptor]:
-        known = _entries(self._layout.index())
+        return self._found(self._layout.index(), bundle_id)
+
+    def _found(self, index: LayoutIndex, bundle_id: BundleId) -> tuple[Entry, Descriptor]:
+        known = published(index)
         for entry, descriptor in known:
             if entry.id == bundle_id:
                 return entry, descriptor
@@ -310,7 +330,7 @@ def _single_bundle(layout: ImageLayout) -> tuple[Descriptor, BundleId]:
             )
 
 
-def _entries(index: LayoutIndex) -> tuple[tuple[Entry, Descriptor], ...]:
+def published(index: LayoutIndex) -> tuple[tuple[Entry, Descriptor], ...]:
     """Read the published bundles and refuse an index in which they cannot all be true."""
     known = [(read_entry(descriptor), descriptor) for descriptor in index.entries if is_published(descriptor)]
     seen: set[BundleId] = set()

@@ -51,6 +51,11 @@ class BlobFolder:
         self._verified: dict[Digest, _Stamp] = {}
         self._hashing = threading.Lock()
 
+    @property
+    def folder(self) -> Path:
+        """Where the blobs lie, each under its digest."""
+        return self._blobs
+
     def add_file(self, source: Path | BinaryIO) -> tuple[Digest, int]:
         """Copy *source* in and return its digest and size. Afterwards it is durable."""
         return self._add(source, expected=None, limit=None)

@@ -52,7 +52,7 @@ class Backing:
                 table = tomllib.loads(file.read(_MAX_FILE).decode())
         except FileNotFoundError:
             return None
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        except (OSError, ValueError, RecursionError) as error:  # TOML and UTF-8 that are none are ValueErrors
             raise UsageError(f"{path} cannot be read: {error}") from None  # a parser's message is enough
         for key in table:
             if key not in _FIELDS:

@@ -85,7 +85,7 @@ def _from_file(path: Path) -> Credentials:
         raise SecretError(f"The credentials {reference} are not UTF-8 text.") from error
     try:
         document = tomllib.loads(content)
-    except (tomllib.TOMLDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # TOMLDecodeError, or a number of thousands of digits
         # Not chained: the parser's message quotes the text.
         raise SecretError(
             f"The credentials {reference} are not TOML.", advice='Write username = "…" and password = "…".'

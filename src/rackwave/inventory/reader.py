@@ -100,7 +100,7 @@ def parse_inventory(text: str, path: Path) -> Inventory:
     """
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # TOMLDecodeError, or a number of thousands of digits
         raise InventoryError(f"{path} is not TOML: {error}.") from error
     except RecursionError as error:
         raise InventoryError(f"{path} is not TOML that can be read: it is nested too deeply.") from error

@@ -140,7 +140,7 @@ def read_source(directory: Path) -> BundleSource:
         sizes = {name: (_UNREAD, file.stat().st_size) for name, file in source.files.items()}
         if not source.manifest(sizes).purpose.strip():  # all this is said before gigabytes are copied
             raise ManifestError("purpose: must say why the bundle is made")  # noqa: TRY301
-    except (ManifestError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ManifestError, ValueError, RecursionError) as error:  # TOML and UTF-8 that are none are ValueErrors
         raise ManifestError(f"{path}: {error}", advice=getattr(error, "advice", "")) from error
     return source
 

@@ -69,7 +69,7 @@ def parse_records(text: str, *, origin: str) -> tuple[Record, ...]:
     """
     try:
         table = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError, or a number of thousands of digits
         raise QuirkError(f"{origin} is no TOML: {error}", advice=_ADVICE) from error
     found = table.pop("quirk", None)
     if table or not isinstance(found, list) or not found or not all(isinstance(item, dict) for item in found):

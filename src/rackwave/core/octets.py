@@ -24,6 +24,11 @@ MOST_AT_ONCE = 1 << 24
 """Bytes that one read may bring into memory: no header of any format comes near it."""
 
 
+def printable(text: str) -> str:
+    """Return *text*, from a file that nobody vouches for, as it may go to a terminal: no escapes, no tricks."""
+    return "".join(letter if letter.isprintable() else " " if letter.isspace() else "\ufffd" for letter in text)
+
+
 @frozen
 class Octets:
     """*size* bytes from *start* of the file called *file*; *read* takes an offset in that file and a length."""
@@ -41,7 +46,9 @@ class Octets:
     def damaged(self, problem: str, what: str, offset: int | None = None, advice: str = "") -> PackageFormatError:
         """Return the error that says what is wrong with *what*, at *offset* of these octets."""
         at = None if offset is None else self.start + offset
-        return PackageFormatError(problem, file=self.file, field=what, offset=at, advice=advice)
+        return PackageFormatError(
+            printable(problem), file=self.file, field=printable(what), offset=at, advice=printable(advice)
+        )
 
     def take(self, offset: int, length: int, what: str) -> bytes:
         """Read *length* bytes at *offset*, for the field *what*.

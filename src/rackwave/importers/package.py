@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO, Final, Self
 
 from attrs import evolve, field, frozen
+from attrs.converters import optional
 
 from ..core.bundle import ElementKind
 from ..core.identity import ComponentName, Digest
+from ..core.octets import printable
 from ..errors import DigestMismatchError, UsageError
 
 __all__ = ["FORMATS", "Image", "Package", "Release", "safe_name"]
@@ -28,15 +30,19 @@ def safe_name(told: str, *, fallback: str = "image.bin") -> str:
     return name or fallback
 
 
+def _all_printable(texts: Iterable[str]) -> tuple[str, ...]:
+    return tuple(printable(text) for text in texts)
+
+
 @frozen
 class Release:
     """What the publisher says of a release; *severity* in its own word, *date* as YYYY-MM-DD. Empty: not said."""
 
-    severity: str = ""
-    cves: tuple[str, ...] = ()
-    summary: str = ""
-    date: str = ""
-    url: str = ""
+    severity: str = field(default="", converter=printable)
+    cves: tuple[str, ...] = field(default=(), converter=_all_printable)
+    summary: str = field(default="", converter=printable)
+    date: str = field(default="", converter=printable)
+    url: str = field(default="", converter=printable)
 
 
 @frozen
@@ -53,10 +59,10 @@ class Image:
     digest: Digest
     source: Callable[[], Iterator[bytes]] = field(repr=False, eq=False)
     component: ComponentName | None = None
-    version: str | None = None
-    version_scheme: str | None = None
+    version: str | None = field(default=None, converter=optional(printable))
+    version_scheme: str | None = field(default=None, converter=optional(printable))
     kind: ElementKind | None = None
-    targets: tuple[str, ...] = ()
+    targets: tuple[str, ...] = field(default=(), converter=_all_printable)
     checks: tuple[str, ...] = ()
 
     def verified(self) -> Iterator[bytes]:
@@ -96,20 +102,20 @@ class Image:
 
 @frozen
 class Package:
-    """A file of firmware that was read and verified as far as its format allows.
+    """A file of firmware that was read and verified as far as its format allows. Its texts may go to a terminal.
 
     *notes* are sentences on what a person should know: parts that were left out, signatures that nobody checked.
     *model* is what a sidecar says; None: not said.
     """
 
     format: str
-    name: str
+    name: str = field(converter=printable)
     images: tuple[Image, ...]
-    version: str | None = None
-    vendor: str | None = None
-    model: str | None = None
+    version: str | None = field(default=None, converter=optional(printable))
+    vendor: str | None = field(default=None, converter=optional(printable))
+    model: str | None = field(default=None, converter=optional(printable))
     release: Release | None = None
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = field(default=(), converter=_all_printable)
 
     def image(self, name: str) -> Image:
         """Return the image called *name*.

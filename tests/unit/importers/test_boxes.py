@@ -312,6 +312,18 @@ def test_another_zip_is_no_firmware_package(tmp_path: Path) -> None:
             package(tmp_path, data)
 
 
+def test_what_a_file_says_cannot_move_the_cursor(tmp_path: Path) -> None:
+    """Escapes in a version, a name or what is wrong with it come to no terminal."""
+    found = package(tmp_path, pldm([(10, "1.0\x1b[2J", FIRMWARE)]))
+    payload = {"Devices": {"Device": [{"FirmwareImages": [{"FileName": "a"}]}]}, "UpdatableBy": ["\x1b]0;x\x07"]}
+
+    assert "1.0\ufffd[2J" == found.images[0].version
+    assert all(note.isprintable() for note in (*found.notes, *package(tmp_path, fwpkg({"a": b"x"}, payload)).notes))
+    with pytest.raises(PackageFormatError) as caught:
+        package(tmp_path, fwpkg({"\x1b[2J.flash": FIRMWARE}).replace(struct.pack("<I", len(FIRMWARE)), bytes(4)))
+    assert str(caught.value).isprintable()
+
+
 # -- sources --------------------------------------------------------------------------------
 
 

@@ -142,3 +142,16 @@ def test_a_name_in_no_encoding_is_still_a_name(tmp_path: Path) -> None:
     data = cabinet({"bios.bin": FIRMWARE}).replace(b"bios.bin", b"bi\xffs.bin")
 
     assert ["bi_s.bin"] == [image.name for image in package(tmp_path, data).images]
+
+
+def test_many_files_far_behind_in_a_folder_are_refused(tmp_path: Path) -> None:
+    """Two hundred files that each need the whole folder inflated first would take hours; overlapping ones, disks."""
+    data = bytearray(cabinet({f"{number:03d}.bin": b"x" for number in range(200)}))
+    for number in range(200):
+        at = data.index(f"{number:03d}.bin".encode()) - 16
+        data[at + 4 : at + 8] = (0x7FFF_0000).to_bytes(4, "little")
+
+    with pytest.raises(PackageFormatError, match="take hours"):
+        package(tmp_path, bytes(data))
+    with pytest.raises(PackageFormatError, match="fill disks"):
+        package(tmp_path, cabinet({f"{number:03d}.bin": b"x" for number in range(200)}, claim=1 << 20))

@@ -86,6 +86,7 @@ def test_what_is_written_is_a_source_that_builds(firmware: Path, tmp_path: Path)
         ("sha256 = '00'", "sha256"),
         ("cves = 'CVE'", "cves"),
         ("x = [", "file"),
+        (f"x = {'9' * 5000}", "file"),
         ("\udcff", "file"),
         ("x = 1\n" * 20000, "file"),
     ],
@@ -137,7 +138,7 @@ def test_nothing_half_written_is_left(firmware: Path, tmp_path: Path) -> None:
     package = read(firmware)
     out = tmp_path / "out"
     with pytest.raises(ManifestError):
-        write_source(package.told("bios_2.1.bin", version="1\n2"), out / "A.3", lineage=A, seq=3)
+        write_source(package.told("bios_2.1.bin", version="1" * 200), out / "A.3", lineage=A, seq=3)
     firmware.write_bytes(FIRMWARE[:-1] + b"!")
     with pytest.raises(DigestMismatchError):
         write_source(package, out / "A.3", lineage=A, seq=3)

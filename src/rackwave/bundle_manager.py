@@ -29,12 +29,15 @@ class BundleManager:
             raise TrustError("there is no key to sign the bundle with", advice="Make one with 'rackwave trust key'.")
         return build(source, out, self._signer)
 
-    def publish(self, built: BuiltBundle | Path, reason: str = "") -> Publication:
-        """Make a bundle that was built its lineage's current one; *reason* is kept beside its date.
+    def publish(self, built: BuiltBundle | Path, reason: str = "", *, may_be_old: bool = False) -> Publication:
+        """Make a bundle that was built, or exported, its lineage's current one; *reason* is kept beside its date.
+
+        With *may_be_old* one that is older than the current bundle goes into the archive.
 
         Raises:
             TrustError: unsigned, altered, or by a key that may not sign this lineage.
             DigestMismatchError: what was built is damaged.
             BundleError: the id is taken by other content, or its seq is not above the current one's.
         """
-        return self._repository.publish(built if isinstance(built, Path) else built.directory, reason)
+        place = built if isinstance(built, Path) else built.directory
+        return self._repository.publish(place, reason, may_be_old=may_be_old)

@@ -97,3 +97,24 @@ def test_inspect_sees_the_payload_manifest(repository: BundleRepository) -> None
     assert [str(entry.digest)] == [
         part["digest"] for part in parts if part["annotations"]["vnd.rackwave.part"] == "bundle"
     ]
+
+
+def test_an_exported_file_is_read(repository: BundleRepository, tmp_path: Path) -> None:
+    """Skopeo reads the file that a bundle is exported into, and copies it with every digest as it was."""
+    repository.export(BundleId("A", 2), tmp_path / "A.2.tar")
+    skopeo(
+        "copy", "--all", "--preserve-digests", f"oci-archive:{tmp_path / 'A.2.tar'}:A.2", f"oci:{tmp_path / 'x'}:A.2"
+    )
+
+    assert index_digest(repository.directory, "A.2") == index_digest(tmp_path / "x", "A.2")
+
+
+def test_a_file_that_skopeo_wrote_is_published(
+    repository: BundleRepository, trust: KeyringTrust, tmp_path: Path
+) -> None:
+    """A bundle in a file of skopeo's is still signed, whole and fit to be published."""
+    skopeo("copy", "--all", f"oci:{repository.directory}:A.2", f"oci-archive:{tmp_path / 'A.2.tar'}:A.2")
+    elsewhere = BundleRepository(tmp_path / "elsewhere", trust)
+    elsewhere.publish(tmp_path / "A.2.tar")
+
+    assert repository.get(BundleId("A", 2)) == elsewhere.get(BundleId("A", 2))

@@ -92,6 +92,7 @@ def printed(tmp_path: Path) -> Iterator[dict[str, list[Any]]]:
         assert [["prior of r1n01", "assigned to r1n02"], ["current", "assigned to r1n01"]] == [
             b["reasons"][:2] for b in pruned["bundles"]
         ]
+        rackwave("bundle-export", "bundle", "export", "A.2", "--out", str(tmp_path / "A.2.tar"))
         rackwave("bundle-gc", "bundle", "gc")
         rackwave("history", "history")
         rackwave("doctor", "doctor")

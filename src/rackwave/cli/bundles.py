@@ -46,17 +46,36 @@ def build(setting: Setting, source: Path, out: Path | None, as_json: bool) -> No
 
 
 @bundle.command()
-@click.argument("built", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("built", type=click.Path(path_type=Path, exists=True))
 @click.option("--reason", default="", help="Why: a release, a CVE.")
+@click.option("--old", is_flag=True, help="It may be older than the current one: then it goes into the archive.")
 @json_option
 @click.pass_obj
-def publish(setting: Setting, built: Path, reason: str, as_json: bool) -> None:
-    """Make the bundle in BUILT its lineage's current one; the one before moves to the archive."""
-    done = setting.automation(needs_inventory=False).manager.publish(built, reason)
+def publish(setting: Setting, built: Path, reason: str, old: bool, as_json: bool) -> None:
+    """Make the bundle in BUILT its lineage's current one; the one before moves to the archive.
+
+    BUILT is the folder that 'bundle build' wrote, or the file that 'bundle export' wrote.
+    """
+    done = setting.automation(needs_inventory=False).manager.publish(built, reason, may_be_old=old)
     if as_json:
         print_json(publication(done))
     else:
         say_published(done)
+
+
+@bundle.command()
+@click.argument("bundle_id", metavar="BUNDLE")
+@click.option("-o", "--out", type=click.Path(path_type=Path, dir_okay=False), help="The file; default: BUNDLE.tar.")
+@json_option
+@click.pass_obj
+def export(setting: Setting, bundle_id: str, out: Path | None, as_json: bool) -> None:
+    """Write BUNDLE as one file, for a site without a line; 'bundle publish' takes it there."""
+    path = out or Path(f"{bundle_id}.tar")
+    found, size = setting.automation(needs_inventory=False).repository.export(BundleId.parse(bundle_id), path)
+    if as_json:
+        print_json({"bundle": str(found.id), "digest": str(found.digest), "file": str(path), "bytes": size})
+    else:
+        click.echo(f"{found.id} is in {path} ({size / 1e6:.1f} MB)")
 
 
 @bundle.command(name="list")

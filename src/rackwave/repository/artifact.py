@@ -22,7 +22,7 @@ from ..core.canonical import canonical_json, parse_json
 from ..core.identity import BundleId
 from ..core.manifest import manifest_from_document, manifest_to_document
 from ..errors import DigestMismatchError, ManifestError, TrustError
-from .depot import MAX_DOCUMENT, Depot
+from .depot import MAX_DOCUMENT, Readable
 from .keys import ENVELOPE_TYPE, BundleSigner
 from .layout import CREATED, EMPTY_TYPE, INDEX_TYPE, MANIFEST_TYPE, TITLE, Descriptor, ImageLayout
 from .trust import MAX_ENVELOPE, Trust, unsigned
@@ -75,7 +75,7 @@ def write_bundle(layout: ImageLayout, manifest: Manifest, signer: BundleSigner) 
     return Bundle(manifest, payload.digest), index
 
 
-def open_bundle(depot: Depot, index: Descriptor, trust: Trust, *, bundle_id: BundleId) -> OpenedBundle:
+def open_bundle(depot: Readable, index: Descriptor, trust: Trust, *, bundle_id: BundleId) -> OpenedBundle:
     """Open what is offered as *bundle_id*, verifying the signature and every document on the way.
 
     Payloads are only looked at for their size, so that opening a bundle does not read gigabytes;
@@ -131,11 +131,11 @@ def _image_manifest(artifact_type: str, config: Descriptor, layers: list[Descrip
     }
 
 
-def _read(depot: Depot, descriptor: Descriptor, what: str) -> dict[str, Any]:
+def _read(depot: Readable, descriptor: Descriptor, what: str) -> dict[str, Any]:
     return _object(_bytes(depot, descriptor, MAX_DOCUMENT), what)
 
 
-def _bytes(depot: Depot, descriptor: Descriptor, limit: int) -> bytes:
+def _bytes(depot: Readable, descriptor: Descriptor, limit: int) -> bytes:
     data = depot.read(descriptor, limit)
     if len(data) != descriptor.size:
         raise ManifestError(f"{descriptor.digest} has {len(data)} bytes, not the {descriptor.size} that are told of it")
@@ -197,7 +197,7 @@ def _check_layers(manifest: Manifest, layers: list[Descriptor]) -> None:
         raise ManifestError("the payloads that the manifest names are not the ones that the bundle carries")
 
 
-def _check_sizes(depot: Depot, layers: list[Descriptor]) -> None:
+def _check_sizes(depot: Readable, layers: list[Descriptor]) -> None:
     for layer in layers:
         size = depot.size(layer)
         if size != layer.size:

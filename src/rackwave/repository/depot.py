@@ -15,24 +15,8 @@ MAX_DOCUMENT = 4 * 1024 * 1024
 """Bytes of a manifest: what registries accept."""
 
 
-class Depot(Protocol):
-    """Bytes by digest, and tags that name indexes. Implemented by ``ImageLayout`` and ``Registry``."""
-
-    def tags(self) -> tuple[str, ...]:
-        """Return every tag, in no order.
-
-        Raises:
-            RegistryError: the registry cannot be asked.
-        """
-        ...
-
-    def resolve(self, tag: str) -> Descriptor:
-        """Return what *tag* names. Anybody who can write to the depot can say so: verify what it leads to.
-
-        Raises:
-            BundleNotFoundError: there is no such tag.
-        """
-        ...
+class Readable(Protocol):
+    """Bytes by digest, to be read: a depot, or a bundle in one file."""
 
     def read(self, blob: Descriptor, limit: int) -> bytes:
         """Return the bytes of a document of at most *limit* bytes, verified.
@@ -59,6 +43,26 @@ class Depot(Protocol):
             BundleNotFoundError: it is not there.
             DigestMismatchError: it holds other bytes, or more or fewer of them.
             StateError: the disk is full.
+        """
+        ...
+
+
+class Depot(Readable, Protocol):
+    """The same to be written, and tags that name indexes. Implemented by ``ImageLayout`` and ``Registry``."""
+
+    def tags(self) -> tuple[str, ...]:
+        """Return every tag, in no order.
+
+        Raises:
+            RegistryError: the registry cannot be asked.
+        """
+        ...
+
+    def resolve(self, tag: str) -> Descriptor:
+        """Return what *tag* names. Anybody who can write to the depot can say so: verify what it leads to.
+
+        Raises:
+            BundleNotFoundError: there is no such tag.
         """
         ...
 

@@ -34,7 +34,7 @@ MAX_INDEX = 32 * 1024 * 1024  # some 50,000 bundles; more belong in a registry
 MAX_VALUES = 2_000_000
 MAX_DESCRIPTOR_SIZE = 2**40
 
-_MARKER = b'{"imageLayoutVersion":"1.0.0"}'
+MARKER = b'{"imageLayoutVersion":"1.0.0"}'
 _DAMAGED = "Restore the repository's index.json from a backup; the blobs beside it are not lost."
 
 
@@ -127,7 +127,7 @@ class ImageLayout:
         if len(data) > MAX_INDEX:
             raise StateError(f"{self.directory / 'index.json'} is larger than {MAX_INDEX} bytes", advice=_DAMAGED)
         try:
-            return _index(parse_json(data, what="index.json", most=MAX_VALUES))
+            return read_index(parse_json(data, what="index.json", most=MAX_VALUES))
         except ManifestError as error:
             raise StateError(f"{self.directory}: {error}", advice=_DAMAGED) from error
 
@@ -159,6 +159,10 @@ class ImageLayout:
     def fetch(self, blob: Descriptor, into: BlobFolder) -> None:
         """Copy a blob to *into*, verified (``BlobFolder.add_expected``)."""
         into.add_expected(self.blobs.file(blob.digest), digest=blob.digest, size=blob.size)
+
+    def verify(self, blob: Descriptor) -> None:
+        """Hash a blob (``BlobFolder.verify``)."""
+        self.blobs.verify(blob.digest)
 
     def put(self, blob: Descriptor, source: BlobFolder) -> None:
         """Copy a blob from *source*, unless it is here and sound."""
@@ -218,7 +222,7 @@ class ImageLayout:
         if not (self.directory / "oci-layout").exists():  # the marker last: with it, index.json must be there
             if not (self.directory / "index.json").exists():
                 self._write("index.json", canonical_json(LayoutIndex().document()))
-            self._write("oci-layout", _MARKER)
+            self._write("oci-layout", MARKER)
         self._write("index.json", canonical_json(index.document()))
 
     @contextmanager
@@ -255,7 +259,12 @@ class ImageLayout:
             )
 
 
-def _index(document: Any) -> LayoutIndex:
+def read_index(document: Any) -> LayoutIndex:
+    """Read an ``index.json``.
+
+    Raises:
+        ManifestError: it is none.
+    """
     match document:
         case {"schemaVersion": 2, "manifests": list(entries), **rest}:
             rest.pop("mediaType", None)

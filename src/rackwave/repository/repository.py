@@ -17,6 +17,7 @@ from ..core.bundle import Bundle
 from ..core.identity import BundleId, Digest, Lineage
 from ..errors import BundleError, BundleNotFoundError, DigestMismatchError, RackwaveError, StateError, TrustError
 from .artifact import OpenedBundle, open_bundle
+from .bundle_file import BundleFile, write_bundle_file
 from .depot import Depot, is_document
 from .entry import Entry, State, archive, is_published, keep, offer, offered_id, publish, read_entry, tagged_id
 from .layout import Descriptor, ImageLayout, LayoutIndex
@@ -67,28 +68,29 @@ class BundleRepository:
         """The image layout that it is."""
         return self._layout
 
-    def publish(self, layout_dir: Path, reason: str = "") -> Publication:
-        """Take in the bundle that was built into *layout_dir* and make it its lineage's current one.
+    def publish(self, built: Path, reason: str = "", *, may_be_old: bool = False) -> Publication:
+        """Take in the bundle that was built into *built*, or exported into that file, as its lineage's current one.
 
         Publishing the same content again is not an error: a damaged blob is healed by it, and a new
-        signature over the same content takes the place of the old one.
+        signature over the same content takes the place of the old one. With *may_be_old* one that is
+        older than the current bundle goes into the archive.
 
         Raises:
             TrustError: unsigned, altered, or by a key that may not sign this lineage.
-            DigestMismatchError: a blob in *layout_dir* is damaged.
+            DigestMismatchError: a blob in *built* is damaged.
             BundleError: the id is taken by other content, or its seq is not above the current one's.
         """
-        source = ImageLayout(layout_dir)
+        source = BundleFile(built) if built.is_file() else ImageLayout(built)
         offered, bundle_id = _single_bundle(source)
         opened = open_bundle(source, offered, self._trust, bundle_id=bundle_id)
 
         def take_in(blob: Descriptor) -> None:
             if self._has(blob):
-                source.blobs.verify(blob.digest)  # what is offered must be sound in any case
+                source.verify(blob)  # what is offered must be sound in any case
             else:
                 source.fetch(blob, self._layout.blobs)
 
-        return self._take_in(opened, take_in, reason)
+        return self._take_in(opened, take_in, reason, may_be_old=may_be_old)
 
     def pull(
         self,
@@ -157,6 +159,17 @@ class BundleRepository:
             depot.put(blob, self._layout.blobs)
         depot.tag(str(bundle_id), opened.index, self._layout.blobs)
         return opened.bundle
+
+    def export(self, bundle_id: BundleId, out: Path) -> tuple[Bundle, int]:
+        """Write a bundle as one file, which ``publish`` takes elsewhere; return it and the file's size in bytes.
+
+        Raises:
+            BundleNotFoundError: it is not here.
+            DigestMismatchError: it is damaged; nothing was written.
+            UsageError: *out* is there already.
+        """
+        opened = self._open(bundle_id)
+        return opened.bundle, write_bundle_file(self._layout, opened, out)
 
     def keep(self, bundle_id: BundleId, reason: str) -> Entry:
         """Have a bundle stay whatever the retention policy says; with an empty *reason* no longer.
@@ -313,7 +326,7 @@ class BundleRepository:
         return Check(bundle_id)
 
 
-def _single_bundle(layout: ImageLayout) -> tuple[Descriptor, BundleId]:
+def _single_bundle(layout: ImageLayout | BundleFile) -> tuple[Descriptor, BundleId]:
     if (layout.directory / SOURCE_NAME).exists():
         raise BundleError(
             f"{layout.directory} is the source of a bundle and is not built yet",

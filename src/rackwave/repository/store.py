@@ -23,13 +23,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from ..core.identity import Digest
 from ..errors import BundleError, BundleNotFoundError, DigestMismatchError, StateError
 
 CHUNK = 1024 * 1024
 _SETTLED = 100_000_000  # ns; a file system's clock ticks at 1 to 10 ms, so that a write within a tick leaves no trace
+
+
+class Reader(Protocol):
+    """What bytes can be read from."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Read on, at most *size* bytes."""
+        ...
+
 
 _Stamp = tuple[int, int, int, int, int]
 
@@ -68,7 +77,7 @@ class BlobFolder:
             self._place(path, file, digest)
         return digest, len(data)
 
-    def add_expected(self, source: Path, *, digest: Digest, size: int) -> None:
+    def add_expected(self, source: Path | Reader, *, digest: Digest, size: int) -> None:
         """Copy *source* in if it is what was named, and nothing if it is not.
 
         Raises:
@@ -184,7 +193,7 @@ class BlobFolder:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     path.unlink()
 
-    def _add(self, source: Path | BinaryIO, *, expected: Digest | None, limit: int | None) -> tuple[Digest, int]:
+    def _add(self, source: Path | Reader, *, expected: Digest | None, limit: int | None) -> tuple[Digest, int]:
         if isinstance(source, Path):
             try:
                 opened = source.open("rb")

@@ -6,6 +6,7 @@ import hashlib
 import re
 import shutil
 import subprocess
+import uuid
 from pathlib import Path
 
 import pytest
@@ -136,6 +137,37 @@ def test_fwupd_reads_the_same_metainfo(fwupd_tests: Path, name: str) -> None:
     assert re.search(rf"New version: +{package.version}\n", told)
     assert re.search(rf"Urgency: +{package.release.severity.title()}\n", told)
     assert package.release.summary in told
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:edk2toollib")  # it calls its own deprecated names
+def test_a_capsule_of_edk2_is_read(folder: Path) -> None:
+    """What TianoCore's own library writes: GUID, versions, and the signature that is there."""
+    pytest.importorskip("edk2toollib", reason="edk2-pytool-library is not installed")
+    from edk2toollib.uefi.edk2.fmp_payload_header import FmpPayloadHeaderClass
+    from edk2toollib.uefi.fmp_auth_header import FmpAuthHeaderClass
+    from edk2toollib.uefi.fmp_capsule_header import FmpCapsuleHeaderClass, FmpCapsuleImageHeaderClass
+    from edk2toollib.uefi.uefi_capsule_header import UefiCapsuleHeaderClass
+
+    guid = uuid.UUID("84f40464-9272-4ef7-9399-cd95f12da696")
+    payload = FmpPayloadHeaderClass()
+    payload.FwVersion, payload.LowestSupportedVersion, payload.Payload = 0x00020001, 0x00010000, FIRMWARE
+    signed = FmpAuthHeaderClass()
+    signed.FmpPayloadHeader = payload
+    signed.AuthInfo.cert_data = b"a signature"
+    item = FmpCapsuleImageHeaderClass()
+    item.UpdateImageTypeId, item.UpdateImageIndex, item.FmpAuthHeader = guid, 1, signed
+    items = FmpCapsuleHeaderClass()
+    items.AddEmbeddedDriver(b"a driver")
+    items.AddFmpCapsuleImageHeader(item)
+    whole = UefiCapsuleHeaderClass()
+    whole.FmpCapsuleHeader, whole.PersistAcrossReset = items, True
+    (folder / "peer.cap").write_bytes(whole.Encode())
+    package = read(folder / "peer.cap")
+    (image,) = package.images
+
+    assert ("uefi-capsule", (str(guid),), str(0x00020001)) == (package.format, image.targets, image.version)
+    assert "signature present, not verified" in image.checks
+    assert "replaces 65536 or later" in package.notes[0]
 
 
 def upgrade_image(folder: Path) -> tuple[Path, Package]:

@@ -38,6 +38,7 @@ def identify(file: Path, as_json: bool) -> None:
 @click.option("--lineage", required=True, metavar="NAME", help="The line of bundles that it is to be one of.")
 @click.option("--seq", required=True, type=click.IntRange(min=0), help="Your own count in that lineage.")
 @click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="An empty or new folder.")
+@click.option("--whole", is_flag=True, help="Take the file itself as the one image.")
 @click.option("--only", multiple=True, metavar="IMAGE", help="Take this image; default: all.")
 @click.option("--component", multiple=True, metavar="[IMAGE=]NAME", help="What the BMC calls what is written.")
 @click.option("--version", multiple=True, metavar="[IMAGE=]TEXT", help="The version, as the BMC will report it.")
@@ -55,6 +56,7 @@ def import_(
     lineage: str,
     seq: int,
     out: Path,
+    whole: bool,
     only: tuple[str, ...],
     component: tuple[str, ...],
     version: tuple[str, ...],
@@ -70,7 +72,7 @@ def import_(
 
     What the file does not say, such as the component, is asked for by name.
     """
-    package = read(file)
+    package = read(file, whole=whole)
     if only:
         package = package.only(*only)
     for name, text in _answers(package, component):

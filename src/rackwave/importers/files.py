@@ -8,10 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from attrs import evolve
+
 from ..core.identity import Digest
 from ..core.octets import Octets
 from ..errors import PackageFormatError
-from .package import Image, safe_name
+from .package import Image, Package, safe_name
 
 MOST_BYTES = 16 << 30
 """A package may be this large. The largest known are some GiB: one file for a whole chassis."""
@@ -55,6 +57,23 @@ def image_of(name: str, source: Callable[[], Iterator[bytes]], **told: Any) -> I
         digest.update(chunk)
         size += len(chunk)
     return Image(safe_name(name), size, Digest(f"sha256:{digest.hexdigest()}"), source, **told)
+
+
+def as_one_image(path: Path, octets: Octets, package: Package) -> Package:
+    """Return *package* with its file as the one image; what all its images have in common holds of it."""
+    images = package.images
+    own = images[0] if len(images) == 1 else None
+    image = image_of(
+        path.name,
+        octets.chunks,
+        component=own.component if own is not None else None,
+        version=own.version if own is not None else package.version,
+        version_scheme=own.version_scheme if own is not None else None,
+        kind=own.kind if own is not None else None,
+        targets=tuple(dict.fromkeys(target for image in images for target in image.targets)),
+        checks=images[0].checks if images else (),
+    )
+    return evolve(package, images=(image,))
 
 
 def check_inflation(packed: int, inflated: int, *, file: str, what: str) -> None:

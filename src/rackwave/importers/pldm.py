@@ -86,7 +86,7 @@ def _notes(octets: Octets, header: PldmHeader) -> Iterator[str]:
         what = _CLASSES.get(component.classification, f"class {component.classification:04x}h")
         yield f"component {place}: {what}, identifier {component.identifier:04x}h, version {component.version or '?'}"
     if len(header.components) > 1:
-        yield "each component is an image of its own here; for a BMC that takes the package whole, write a sidecar"
+        yield "each component is an image of its own here; for a BMC that takes the package as it is, say --whole"
     end = max((component.offset + component.size for component in header.components), default=header.size)
     if end < octets.size:
         yield f"{octets.size - end} bytes follow the images, such as a signature: not verified"

@@ -23,11 +23,13 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from attrs import evolve
+
 from ..core.bundle import ElementKind
 from ..core.identity import ComponentName
 from ..core.octets import Octets
 from ..errors import PackageFormatError, UsageError
-from .files import image_of, octets_of
+from .files import as_one_image, octets_of
 from .package import Package, Release
 
 SUFFIX = ".toml"
@@ -55,31 +57,29 @@ def read_sidecar(path: Path, octets: Octets, package: Package | None) -> Package
     side = octets_of(sidecar_of(path))
     table = _table(side)
     texts = {key: _text(side, table, key) for key in _TEXTS}
-    own = package.images[0] if package is not None and len(package.images) == 1 else None
-    checks = package.images[0].checks if package is not None and package.images else ()
+    plain = package or Package(format="sidecar", name=path.name, images=())
+    found = as_one_image(path, octets, plain)
+    (own,) = found.images
     wanted = texts["sha256"]
-    image = image_of(
-        path.name,
-        octets.chunks,
-        component=_component(side, texts["component"]) or (own and own.component),
-        version=texts["version"] or (own and own.version),
-        version_scheme=texts["version_scheme"] or (own and own.version_scheme),
-        kind=_kind(side, texts["kind"]) or (own and own.kind),
-        targets=own.targets if own is not None else (),
-        checks=(*checks, "sha256 of the sidecar") if wanted else checks,
+    image = evolve(
+        own,
+        component=_component(side, texts["component"]) or own.component,
+        version=texts["version"] or own.version,
+        version_scheme=texts["version_scheme"] or own.version_scheme,
+        kind=_kind(side, texts["kind"]) or own.kind,
+        checks=(*own.checks, "sha256 of the sidecar") if wanted else own.checks,
     )
     if wanted and wanted.lower().removeprefix("sha256:") != image.digest.hex:
         raise side.damaged(f"{path.name} has the digest {image.digest.hex}, not {wanted}", "sha256")
     notes = () if wanted else (f"{side.file} names no sha256: nothing shows that {path.name} is what it should be",)
-    return Package(
-        format=package.format if package is not None else "sidecar",
-        name=package.name if package is not None else path.name,
+    return evolve(
+        found,
         images=(image,),
         version=image.version,
-        vendor=texts["vendor"] or (package.vendor if package is not None else None),
+        vendor=texts["vendor"] or found.vendor,
         model=texts["model"],
-        release=_release(side, table, texts) or (package.release if package is not None else None),
-        notes=(*(package.notes if package is not None else ()), *notes),
+        release=_release(side, table, texts) or found.release,
+        notes=(*found.notes, *notes),
     )
 
 

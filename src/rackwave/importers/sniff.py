@@ -10,7 +10,7 @@ from ..core.pldm import is_pldm
 from ..errors import PackageFormatError
 from .cab import is_cab, read_cab
 from .capsule import is_capsule, read_capsule
-from .files import octets_of
+from .files import as_one_image, octets_of
 from .fwpkg import is_fwpkg, read_fwpkg
 from .hpm1 import is_hpm1, read_hpm1
 from .package import Package
@@ -27,8 +27,10 @@ _READERS: tuple[tuple[Callable[[bytes, int], bool], Callable[[Octets], Package]]
 )
 
 
-def read(path: Path) -> Package:
+def read(path: Path, *, whole: bool = False) -> Package:
     """Read the package at *path* and verify what its format lets verify.
+
+    With *whole* the file is its one image, as for a BMC that takes the package itself; a sidecar has it so anyway.
 
     Raises:
         PackageFormatError: it is damaged, of no known format without a sidecar, or cannot be read at all.
@@ -39,9 +41,9 @@ def read(path: Path) -> Package:
         package = next((reader(octets) for is_one, reader in _READERS if is_one(start, octets.size)), None)
         if sidecar_of(path).exists():
             return read_sidecar(path, octets, package)
+        if package is None:
+            raise missing_sidecar(path, octets)
+        return as_one_image(path, octets, package) if whole else package
     except OSError as error:
         problem = f"cannot be read: {error.strerror or error}"
         raise PackageFormatError(problem, file=path.name, field="file") from error
-    if package is None:
-        raise missing_sidecar(path, octets)
-    return package

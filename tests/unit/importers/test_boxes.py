@@ -111,13 +111,18 @@ def test_a_package_of_one_component_is_kept_whole(tmp_path: Path) -> None:
 
 
 def test_more_components_are_images_of_their_own(tmp_path: Path) -> None:
-    """Each is cut out; a sidecar has the package taken whole."""
+    """Each is cut out; the package can be taken whole, and with a sidecar it is."""
     data = pldm([(10, "1.0", b"first"), (10, "2.0", b"the second")])
     found = package(tmp_path, data)
 
     assert [(b"first", "1.0"), (b"the second", "2.0")] == [
         (image.open().read(), image.version) for image in found.images
     ]
+
+    (whole,) = read(tmp_path / "download.bin", whole=True).images
+
+    assert (data, None, "pack-1") == (whole.open().read(), whole.component, whole.version)
+    assert found.images[0].targets == whole.targets
 
     (tmp_path / "download.bin.toml").write_text("component = 'HGX_FW'\nversion = '3'", "utf-8")
     (whole,) = package(tmp_path, data).images

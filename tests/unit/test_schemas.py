@@ -78,6 +78,7 @@ def printed(tmp_path: Path) -> Iterator[dict[str, list[Any]]]:
         rackwave("bundle-list", "bundle", "list")
         rackwave("bundle-show", "bundle", "show", "A.2")
         rackwave("bundle-verify", "bundle", "verify")
+        rackwave("bundle-lint", "bundle", "lint", "A.2")
         with serving() as shelf:
             where = ("--registry", f"{shelf.url.replace('http', 'oci')}/{NAME}", "--plain-http")
             rackwave("bundle-push", "bundle", "push", "A.1", *where)

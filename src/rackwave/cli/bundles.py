@@ -15,6 +15,7 @@ from ..core.report import timestamp
 from ..repository.keys import generate_key
 from ..repository.trust import KeyringTrust
 from .app import Exit, Setting
+from .linting import lint_
 from .packages import identify, import_
 from .registries import pull, push, tags
 from .render import json_option, print_json, print_table
@@ -27,7 +28,7 @@ def bundle() -> None:
     """Build, publish and look at bundles."""
 
 
-for _command in (identify, import_, push, pull, tags, keep, prune, gc):
+for _command in (identify, import_, lint_, push, pull, tags, keep, prune, gc):
     bundle.add_command(_command)
 
 
@@ -110,7 +111,7 @@ def show(setting: Setting, bundle_id: str, as_json: bool) -> None:
             (
                 e.name,
                 str(e.kind),
-                str(e.component or "BIOS attributes"),
+                str(e.component or e.selector or ("BIOS attributes" if e.attributes else "-")),
                 str(e.activation),
                 str(e.reversibility),
                 e.version or ", ".join(f"{name}={value}" for name, value in e.attributes.items()),

@@ -13,10 +13,13 @@ from typing import Any, TypeAlias
 
 from attrs import field, frozen
 
-from .identity import BundleId, ComponentName, Digest
+from .identity import BundleId, ComponentName, ComponentPattern, Digest
 
 AttributeValue: TypeAlias = str | int | bool | None
 """A BIOS attribute's value, as the Redfish attribute registry types it."""
+
+BUNDLE_STONE = "bundle:"
+"""What a stepping stone begins with that is an earlier bundle, not a version."""
 
 
 def frozen_map(mapping: Mapping[Any, Any]) -> Mapping[Any, Any]:
@@ -61,6 +64,16 @@ class Reversibility(StrEnum):
     ONE_WAY = "one-way"
 
 
+class Witness(StrEnum):
+    """Who must speak for a change before it counts as done."""
+
+    INSTALLED_VERSION = "installed-version"
+    POST = "post"
+    HEALTH = "health"
+    LOG = "log"
+    IN_BAND = "in-band"
+
+
 class PayloadRole(StrEnum):
     """What a payload is for (202, 204 and 206; claim 9)."""
 
@@ -82,7 +95,7 @@ class Payload:
 
 @frozen
 class AppliesTo:
-    """Which machines a bundle is for: shell-style patterns over vendor and model; ``*`` is any."""
+    """Which machines a bundle, or one element of it, is for: shell-style patterns; ``*`` is any."""
 
     vendor: str = "*"
     model: str = "*"
@@ -94,10 +107,15 @@ class Element:
     """One change to one machine.
 
     An image element writes *payload* to *component* until it reports *version*. A settings element
-    brings the BIOS attributes to *attributes*. *accepts* lists the versions one may come from
-    (shell-style patterns; empty is any); *after* names elements that must be done first. *time_limit*
-    is the longest that a write may take, in seconds: until it has passed, a write whose outcome is
-    not known counts as still running. *extra* keeps what a newer rackwave wrote and we do not know.
+    brings the BIOS attributes to *attributes*. Instead of a component *selector* may stand, a pattern
+    over components such as ``NIC.*``. *scheme* says how its versions are compared (``core.version``).
+    *accepts* lists the versions one may come from (shell-style patterns; empty is any), *via* those to
+    pass through on the way, the first first: a version, or an earlier bundle as ``bundle:A.1``.
+    *after* names elements that must be done first. *time_limit* is the longest that a write may take, in
+    seconds: until it has passed, a write whose outcome is not known counts as still running. *checks*
+    are the witnesses that must speak for it, beside those that a policy asks anyway. *executor* names
+    who carries it out; None: whoever is made for its kind. *extra* keeps what a newer rackwave wrote
+    and we do not know.
     """
 
     name: str
@@ -105,12 +123,18 @@ class Element:
     activation: Activation
     reversibility: Reversibility
     component: ComponentName | None = None
+    selector: ComponentPattern | None = None
     version: str | None = None
+    scheme: str | None = None
     payload: str | None = None
     attributes: Mapping[str, AttributeValue] = field(factory=dict, converter=frozen_map)
+    applies_to: AppliesTo = AppliesTo()
     accepts: tuple[str, ...] = ()
+    via: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     time_limit: float = 1800.0
+    checks: tuple[Witness, ...] = ()
+    executor: str | None = None
     extra: Mapping[str, Any] = field(factory=dict, converter=frozen_map)
 
 

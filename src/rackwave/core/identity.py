@@ -41,6 +41,14 @@ class ComponentName(_Name):
     pattern = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:/+-]{0,126}")
 
 
+class ComponentPattern(_Name):
+    """A shell-style pattern over component names, with at least one ``*`` or ``?``: ``NIC.*``."""
+
+    __slots__ = ()
+    what = "component pattern"
+    pattern = re.compile(r"(?=.*[*?])[A-Za-z0-9*?][A-Za-z0-9 ._:/+*?-]{0,126}")
+
+
 class Lineage(_Name):
     """A line of bundles that replace one another: the ``A`` of ``A.2``."""
 

@@ -24,7 +24,9 @@ from collections.abc import Mapping
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
+from ..errors import UsageError
 from .bundle import (
+    BUNDLE_STONE,
     Activation,
     AppliesTo,
     Element,
@@ -33,10 +35,12 @@ from .bundle import (
     Payload,
     PayloadRole,
     Reversibility,
+    Witness,
 )
 from .canonical import canonical_json, check_json
-from .identity import BundleId, ComponentName, Digest, Lineage
+from .identity import BundleId, ComponentName, ComponentPattern, Digest, Lineage
 from .record import Record, bad_field
+from .version import SCHEMES
 
 __all__ = ["canonical_json", "check_manifest", "manifest_from_document", "manifest_to_document"]
 
@@ -76,12 +80,11 @@ def manifest_to_document(manifest: Manifest) -> dict[str, Any]:
     Raises:
         ManifestError: an ``extra`` holds a field that has a meaning of its own.
     """
-    applies = manifest.applies_to
     document: dict[str, Any] = {
         "lineage": str(manifest.id.lineage),
         "seq": manifest.id.seq,
         "purpose": manifest.purpose,
-        "applies_to": _with_extra({"vendor": applies.vendor, "model": applies.model}, applies.extra, "applies_to"),
+        "applies_to": _applies_document(manifest.applies_to, "applies_to"),
         "elements": [_element_document(item, index) for index, item in enumerate(manifest.elements)],
     }
     if manifest.payloads:
@@ -106,6 +109,7 @@ def check_manifest(manifest: Manifest) -> None:
             _check_image(element, path)
         elif element.kind is ElementKind.BIOS_SETTINGS:
             _check_settings(element, path)
+        _check_stones(element, path)
         if element.payload is not None:
             payload = payloads.get(element.payload)
             if payload is None:
@@ -118,7 +122,7 @@ def check_manifest(manifest: Manifest) -> None:
 
 def _check_image(element: Element, path: str) -> None:
     for name, value in (
-        ("component", element.component),
+        ("component", element.component or element.selector),
         ("version", element.version),
         ("payload", element.payload),
     ):
@@ -132,8 +136,9 @@ def _check_settings(element: Element, path: str) -> None:
     if not element.attributes:
         raise bad_field(f"{path}.attributes", f"is missing: an element of kind {element.kind} sets at least one")
     for name, value in (
-        ("component", element.component),
+        ("component", element.component or element.selector),
         ("version", element.version),
+        ("scheme", element.scheme),
         ("payload", element.payload),
     ):
         if value is not None:
@@ -153,6 +158,15 @@ def _check_targets(manifest: Manifest) -> None:
             other = attributes.setdefault(attribute, element.name)
             if other != element.name:
                 raise bad_field(f"elements[{index}].attributes.{attribute}", f"is set by {other!r} already")
+
+
+def _check_stones(element: Element, path: str) -> None:
+    for place, stone in enumerate(element.via):
+        if stone.startswith(BUNDLE_STONE):
+            try:
+                BundleId.parse(stone.removeprefix(BUNDLE_STONE))
+            except UsageError as error:
+                raise bad_field(f"{path}.via[{place}]", str(error), error.advice) from error
 
 
 def _check_order(manifest: Manifest) -> None:
@@ -180,21 +194,36 @@ def _check_unique(path: str, key: str, names: list[str]) -> None:
 
 
 def _element(record: Record) -> Element:
-    component = record.optional("component")
+    component, selector = _target(record)
     return Element(
         name=record.matching("name", _NAME, "an element's name"),
         kind=record.one_of("kind", ElementKind),
         activation=record.one_of("activation", Activation),
         reversibility=record.one_of("reversibility", Reversibility),
-        component=record.named("component", ComponentName) if component else None,
+        component=component,
+        selector=selector,
         version=record.version("version") if record.optional("version") else None,
+        scheme=record.among("scheme", SCHEMES, "a version scheme") if record.optional("scheme") else None,
         payload=record.matching("payload", _FILE_NAME, "a bare file name") if record.optional("payload") else None,
         attributes=record.attributes("attributes"),
+        applies_to=_applies_to(record),
         accepts=record.texts("accepts"),
+        via=record.texts("via"),
         after=record.texts("after"),
         time_limit=record.seconds("time_limit", default=1800.0),
+        checks=record.several("checks", Witness),
+        executor=record.matching("executor", _NAME, "an executor's name") if record.optional("executor") else None,
         extra=record.rest(),
     )
+
+
+def _target(record: Record) -> tuple[ComponentName | None, ComponentPattern | None]:
+    """Take the component, which may be written as a pattern."""
+    if not record.optional("component"):
+        return None, None
+    if record.holds_any("component", "*?"):
+        return None, record.named("component", ComponentPattern)
+    return record.named("component", ComponentName), None
 
 
 def _payload(record: Record) -> Payload:
@@ -210,7 +239,7 @@ def _payload(record: Record) -> Payload:
 def _applies_to(outer: Record) -> AppliesTo:
     if not outer.optional("applies_to"):
         return AppliesTo()
-    record = Record(outer.take("applies_to"), "applies_to")
+    record = Record(outer.take("applies_to"), outer.at("applies_to"))
     return AppliesTo(
         vendor=record.text("vendor") if record.optional("vendor") else "*",
         model=record.text("model") if record.optional("model") else "*",
@@ -223,13 +252,20 @@ def _applies_to(outer: Record) -> AppliesTo:
 
 def _element_document(element: Element, index: int) -> dict[str, Any]:
     optional: dict[str, Any] = {
-        "component": None if element.component is None else str(element.component),
+        "component": str(element.component or element.selector or "") or None,
         "version": element.version,
+        "scheme": element.scheme,
         "payload": element.payload,
         "attributes": dict(element.attributes) or None,
+        "applies_to": None
+        if element.applies_to == AppliesTo()
+        else _applies_document(element.applies_to, f"elements[{index}].applies_to"),
         "accepts": list(element.accepts) or None,
+        "via": list(element.via) or None,
         "after": list(element.after) or None,
         "time_limit": None if element.time_limit == 1800.0 else _plain_number(element.time_limit),
+        "checks": [witness.value for witness in element.checks] or None,
+        "executor": element.executor,
     }
     document = {
         "name": element.name,
@@ -239,6 +275,10 @@ def _element_document(element: Element, index: int) -> dict[str, Any]:
         **{key: value for key, value in optional.items() if value is not None},
     }
     return _with_extra(document, element.extra, f"elements[{index}]", reserved=tuple(optional))
+
+
+def _applies_document(applies: AppliesTo, path: str) -> dict[str, Any]:
+    return _with_extra({"vendor": applies.vendor, "model": applies.model}, applies.extra, path)
 
 
 def _payload_document(payload: Payload, index: int) -> dict[str, Any]:

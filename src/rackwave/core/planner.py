@@ -10,7 +10,6 @@ Rules:
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
 from typing import TypeAlias, assert_never
 
 from attrs import frozen
@@ -23,11 +22,15 @@ from .identity import NodeName
 from .observation import NOT_ASKED, Observation, Power, Unknown
 from .receipt import Refused
 from .step import ResetBmc, ResetHost, ResetKind, StageSettings, StartUpdate, Step, WriteImage
+from .stones import refused_way
 
 EXECUTABLE_KINDS = frozenset(
     {ElementKind.BIOS_IMAGE, ElementKind.BIOS_SETTINGS, ElementKind.BMC_FIRMWARE, ElementKind.DEVICE_FIRMWARE}
 )
 """The kinds that an executor exists for; others are refused at planning, by name."""
+
+EXECUTOR = "bmc"
+"""The name of the one executor that there is: it works through the machine's BMC."""
 
 
 @frozen
@@ -171,6 +174,8 @@ def standing(element: Element, bundle: Bundle, goal: Goal, seen: Observation, at
     """Say how far *element* is on this node."""
     if element.kind not in EXECUTABLE_KINDS:
         return Impossible(f"no executor for elements of kind {element.kind}")
+    if element.executor not in (None, EXECUTOR):
+        return Impossible(f"there is no executor {element.executor!r} here")
     if element.kind is ElementKind.BIOS_SETTINGS:
         return _settings_standing(element, seen, attempt)
     return _image_standing(element, bundle, goal, seen, attempt)
@@ -180,6 +185,10 @@ def _image_standing(
     element: Element, bundle: Bundle, goal: Goal, seen: Observation, attempt: Attempt | None
 ) -> Standing:
     component, version, payload_name = element.component, element.version, element.payload
+    if element.selector is not None:
+        return Impossible(
+            f"{element.selector} is a pattern, and one element writes one component here: name each in its own"
+        )
     if component is None or version is None or payload_name is None:
         return Impossible("the manifest names no component, version or payload")
     installed = seen.component(component).against(version)
@@ -198,9 +207,8 @@ def _image_standing(
     if installed == version and component not in goal.reassert:
         return Level(f"{component} has {version}")
     found = installed if isinstance(installed, str) else ""
-    may_follow = not element.accepts or any(fnmatchcase(found, p) for p in (*element.accepts, version))
-    if not may_follow and component not in goal.reassert:
-        return Impossible(f"{component} has {found}; this image may only follow {', '.join(element.accepts)} (P17)")
+    if component not in goal.reassert and (refused := refused_way(element, found)) is not None:
+        return Impossible(f"{component} has {found}; {refused}")
     payload = bundle.manifest.payload(payload_name)
     return Wants(
         WriteImage(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -105,6 +105,30 @@ class Record:
             known = ", ".join(item.value for item in enum)
             advice = "A newer rackwave may know it; this one will not apply half a bundle."
             raise bad_field(self.at(key), f"{show_value(value)} is not one of {known}", advice) from error
+
+    def among(self, key: str, known: Collection[str], what: str) -> str:
+        """Take a text that is one of those *known* as *what*."""
+        value = self.text(key)
+        if value not in known:
+            advice = "A newer rackwave may know it; this one will not apply half a bundle."
+            raise bad_field(self.at(key), f"{show_value(value)} is not {what}: {', '.join(known)}", advice)
+        return value
+
+    def several(self, key: str, enum: type[E]) -> tuple[E, ...]:
+        """Take a list of different members of *enum*, which may be left out."""
+        found = []
+        for index, value in enumerate(self.texts(key)):
+            try:
+                found.append(enum(value))
+            except ValueError as error:
+                known = ", ".join(item.value for item in enum)
+                raise bad_field(f"{self.at(key)}[{index}]", f"{show_value(value)} is not one of {known}") from error
+        return tuple(found)
+
+    def holds_any(self, key: str, characters: str) -> bool:
+        """Whether the field is a text with any of *characters* in it; it is not taken."""
+        value = self._left.get(key)
+        return isinstance(value, str) and any(character in value for character in characters)
 
     def texts(self, key: str) -> tuple[str, ...]:
         """Take a list of different texts, which may be left out."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
-from .bundle import Bundle, Element
+from .bundle import AppliesTo, Bundle, Element
 from .identity import Lineage
 from .node import Node, Selector
 
@@ -23,10 +23,21 @@ def refusal(node: Node, bundle: Bundle, selectors: Sequence[Selector]) -> str | 
     applies = bundle.manifest.applies_to
     if selectors and bundle.id.lineage not in lineages_of(node, selectors):
         return f"no selector maps {node.name} to lineage {bundle.id.lineage}"
+    misfit = _misfit(node, applies, str(bundle.id))
+    if misfit is not None:
+        return misfit
+    for element in bundle.manifest.elements:
+        misfit = _misfit(node, element.applies_to, f"{element.name} of {bundle.id}")
+        if misfit is not None:
+            return misfit
+    return None
+
+
+def _misfit(node: Node, applies: AppliesTo, what: str) -> str | None:
     if not fnmatchcase(node.vendor, applies.vendor):
-        return f"{bundle.id} is for vendor {applies.vendor}, {node.name} is {node.vendor or 'of none that is known'}"
+        return f"{what} is for vendor {applies.vendor}, {node.name} is {node.vendor or 'of none that is known'}"
     if not fnmatchcase(node.model, applies.model):
-        return f"{bundle.id} is for model {applies.model}, {node.name} is {node.model or 'of none that is known'}"
+        return f"{what} is for model {applies.model}, {node.name} is {node.model or 'of none that is known'}"
     return None
 
 

@@ -15,6 +15,7 @@ from attrs import evolve, frozen
 
 from ..core.bundle import Bundle
 from ..core.identity import BundleId, Digest, Lineage
+from ..core.lint import refuse_errors
 from ..errors import BundleError, BundleNotFoundError, DigestMismatchError, RackwaveError, StateError, TrustError
 from .artifact import OpenedBundle, open_bundle
 from .bundle_file import BundleFile, write_bundle_file
@@ -78,11 +79,13 @@ class BundleRepository:
         Raises:
             TrustError: unsigned, altered, or by a key that may not sign this lineage.
             DigestMismatchError: a blob in *built* is damaged.
-            BundleError: the id is taken by other content, or its seq is not above the current one's.
+            BundleError: the id is taken by other content, its seq is not above the current one's, or
+                ``core.lint`` has an error to tell of it.
         """
         source = BundleFile(built) if built.is_file() else ImageLayout(built)
         offered, bundle_id = _single_bundle(source)
         opened = open_bundle(source, offered, self._trust, bundle_id=bundle_id)
+        refuse_errors(opened.bundle.manifest)
 
         def take_in(blob: Descriptor) -> None:
             if self._has(blob):

@@ -53,12 +53,17 @@ _ELEMENT = (
     "kind",
     "component",
     "version",
+    "scheme",
     "payload",
     "activation",
     "reversibility",
+    "applies_to",
     "accepts",
+    "via",
     "after",
     "time_limit",
+    "checks",
+    "executor",
     "attributes",
 )
 _PAYLOAD = ("path", "name", "role")
@@ -79,6 +84,10 @@ class BundleSource:
             for payload in self.document["payloads"]
         ]
         return manifest_from_document({**self.document, "payloads": payloads})
+
+    def draft(self) -> Manifest:
+        """Return the manifest without reading the payloads: their sizes are right, their digests are not."""
+        return self.manifest({name: (_UNREAD, file.stat().st_size) for name, file in self.files.items()})
 
 
 @frozen
@@ -160,6 +169,7 @@ def _source(directory: Path, table: dict[str, Any]) -> BundleSource:
     elements: list[Any] = []
     for where, element in _items(table, "elements"):
         _check_known(element, _ELEMENT, where)
+        _check_known(element.get("applies_to"), _APPLIES_TO, f"{where}.applies_to")
         if "payload" not in element:
             elements.append(element)
             continue

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from rackwave.core.canonical import MAX_DEPTH, canonical_json, parse_json
 from rackwave.core.manifest import manifest_from_document, manifest_to_document
+from rackwave.core.version import SCHEMES
 from rackwave.errors import ManifestError
 
 DIGEST = "sha256:" + "a" * 64
@@ -32,8 +33,13 @@ def document() -> dict[str, Any]:
                 "payload": "bios.bin",
                 "activation": "host-reset",
                 "reversibility": "reflash",
+                "scheme": "dotted",
+                "applies_to": {"vendor": "Lab", "model": "R7*"},
                 "accepts": ["1.*"],
+                "via": ["1.8.0", "bundle:A.1"],
                 "time_limit": 900,
+                "checks": ["installed-version", "post", "log"],
+                "executor": "bmc",
             },
             {
                 "name": "settings",
@@ -84,12 +90,18 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
             payloads.append({"name": name, "role": "data", "digest": DIGEST, "size": size, **draw(EXTRAS)})
             kind = draw(st.sampled_from(["bios-image", "bmc-firmware", "device-firmware"]))
             version = draw(st.from_regex(r"[A-Za-z0-9]{1,6}", fullmatch=True))
-            element |= {"kind": kind, "component": f"C{index}", "version": version, "payload": name}
+            component = f"C{index}{draw(st.sampled_from(['', '.*', '.?']))}"
+            element |= {"kind": kind, "component": component, "version": version, "payload": name}
+            if draw(st.booleans()):
+                element |= {"scheme": draw(st.sampled_from(sorted(SCHEMES))), "via": ["1", "bundle:A.1"]}
         else:
             values = st.none() | st.booleans() | st.integers(-100, 100) | TEXTS
             attributes = draw(st.dictionaries(NAMES, values, min_size=1, max_size=3))
             own = {f"{index}{name}": value for name, value in attributes.items()}
             element |= {"kind": "bios-settings", "attributes": own}
+        if draw(st.booleans()):
+            element |= {"checks": ["post", "in-band"], "executor": "bmc", "applies_to": {"vendor": "*", "model": "R"}}
+            element["applies_to"] |= draw(EXTRAS)
         if draw(st.booleans()):
             element["time_limit"] = draw(st.integers(1, 1799) | FRACTIONS)
         if index and draw(st.booleans()):
@@ -255,6 +267,14 @@ ANOTHER_SETTING = {**document()["elements"][1], "name": "settings2"}
         (("elements", 0, "time_limit"), "900", "elements[0].time_limit: must be a number of seconds, not '900'"),
         (("elements", 0, "accepts"), "1.*", "elements[0].accepts: must be a list of texts, not '1.*'"),
         (("elements", 0, "accepts"), [1], "elements[0].accepts[0]: must be text, not 1"),
+        (("elements", 0, "component"), "*BIOS!", "elements[0].component: '*BIOS!' is not a component pattern"),
+        (("elements", 0, "scheme"), "roman", "elements[0].scheme: 'roman' is not a version scheme: opaque, dotted"),
+        (("elements", 0, "applies_to"), "Lab", "elements[0].applies_to: must be a table"),
+        (("elements", 0, "applies_to", "model"), 7, "elements[0].applies_to.model: must be text, not 7"),
+        (("elements", 0, "via"), ["bundle:A"], "elements[0].via[0]: 'A' is not a bundle id"),
+        (("elements", 0, "checks"), ["smell"], "elements[0].checks[0]: 'smell' is not one of installed-version, post"),
+        (("elements", 0, "executor"), "/bin/sh", "elements[0].executor: '/bin/sh' is not an executor's name"),
+        (("elements", 1, "scheme"), "dotted", "elements[1].scheme: an element of kind bios-settings has no scheme"),
         (("elements", 0, "after"), ["settings"], "elements: they wait for one another in a circle: "),
         (("elements", 0, "after"), ["bios"], "elements: they wait for one another in a circle: 'bios' after 'bios'"),
         (("elements", 1, "after"), ["none"], "elements[1].after[0]: there is no element 'none'"),

@@ -11,7 +11,7 @@ from rackwave.core.bundle import Activation, Bundle, ElementKind
 from rackwave.core.decision import Finish, Situation
 from rackwave.core.event import AttemptResult, Outcome
 from rackwave.core.goal import Cause
-from rackwave.core.identity import ComponentName
+from rackwave.core.identity import ComponentName, ComponentPattern
 from rackwave.core.observation import Power
 from rackwave.core.planner import in_order, plan_node
 from rackwave.core.policy import Policy
@@ -130,6 +130,23 @@ def test_a_host_that_is_off_is_switched_on_not_restarted() -> None:
     [
         (bundle("A.2", image(NIC, "2", kind=ElementKind.DRIVER)), "no executor for elements of kind driver"),
         (bundle("A.2", image(BIOS, "2", accepts=("1.9*",))), "BIOS has 1; this image may only follow 1.9* (P17)"),
+        (
+            bundle("A.2", image(BIOS, "9", via=("1", "2", "bundle:A.1"), scheme="dotted")),
+            "BIOS has 1; it must be brought to 2 first: a stepping stone is missing",
+        ),
+        (
+            bundle("A.2", image(BIOS, "9", via=("bundle:A.1",))),
+            "BIOS has 1; it must be brought to bundle A.1 first: a stepping stone is missing",
+        ),
+        (
+            bundle("A.2", image(BIOS, "9", accepts=("5*",), via=("5",))),
+            "BIOS has 1; this image may only follow 5* (P17); it must be brought to 5 first: a stepping stone is missing",  # noqa: E501
+        ),
+        (
+            bundle("A.2", evolve(image(NIC, "2"), component=None, selector=ComponentPattern("NIC.*"))),
+            "NIC.* is a pattern, and one element writes one component here: name each in its own",
+        ),
+        (bundle("A.2", image(NIC, "2", executor="ansible")), "there is no executor 'ansible' here"),
         (bundle("A.2", bios_settings({"NoSuch": 1})), "this BIOS has no attribute NoSuch"),
     ],
 )
@@ -140,6 +157,16 @@ def test_what_cannot_be_done_is_refused_with_its_reason(to: Bundle, why: str) ->
     assert () == plan.steps
     assert [why] == [note.text for note in plan.notes]
     assert plan.blocked
+
+
+@pytest.mark.parametrize("found", ["5.1", "5.2", "10.0"])
+def test_past_the_last_stepping_stone_the_way_is_free(found: str) -> None:
+    """A version that is the last stone, or newer by its scheme, may be written over, upwards and back."""
+    to = bundle("A.2", image(BIOS, "9.0", via=("3.0", "5.1"), scheme="dotted"))
+
+    assert ["WriteImage", "ResetHost"] == [
+        type(step).__name__ for step in plan_node(NODE, goal(to), to, well({BIOS: found})).steps
+    ]
 
 
 def test_what_cannot_be_read_blocks_the_plan() -> None:

@@ -1,41 +1,28 @@
 """HPE's firmware packages: a ZIP with images and a ``payload.json`` that says what they are.
 
-Some are PLDM packages under the same suffix; those are told by their contents. A directory of files is read only
-as far as it can be bounded: many small entries that claim gigabytes are refused before anything is inflated.
+Some files of that suffix are PLDM packages; contents tell them apart.
 """
 
 from __future__ import annotations
 
 import json
-import struct
+import re
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from functools import partial
-from io import SEEK_CUR, SEEK_END, SEEK_SET, RawIOBase
 from typing import Any
 
 from ..core.bundle import ElementKind
 from ..core.identity import ComponentName
-from ..core.octets import CHUNK, Octets
-from ..errors import PackageFormatError
-from .files import check_inflation, image_of
-from .package import Image, Package, Release, safe_name
+from ..core.octets import Octets
+from .archive import MOST_FILES, SIGNATURE, inflated, read_entries
+from .files import image_of
+from .package import Package, Release, safe_name
 
-SIGNATURE = b"PK\x03\x04"
 PAYLOAD = "payload.json"
-MOST_FILES = 256
 MAX_PAYLOAD = 1 << 20
-_MAX_DIRECTORY = 1 << 20
-_END = struct.Struct("<4s4H2IH")
-_END_SIGNATURE = b"PK\x05\x06"
-_FARTHEST_END = _END.size + 0xFFFF  # a comment may follow
-_WAYS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-_ENCRYPTED = 0x1
-_DAMAGE = (
-    zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OverflowError,
-    struct.error, LookupError, UnicodeError,
-)  # fmt: skip
+_LONGEST_PHRASE = 400
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _SIGNATURES = (".compsig", ".sig", ".p7b")
 
 
@@ -44,59 +31,66 @@ def is_fwpkg(start: bytes, _: int) -> bool:
     return start.startswith(SIGNATURE)
 
 
-def read_fwpkg(octets: Octets) -> Package:
-    """Read the package; each image that ``payload.json`` names is one.
+def read_fwpkg(octets: Octets) -> Package | None:
+    """Read the package; each image that ``payload.json`` names is one. None: it is a ZIP of another kind.
 
     Raises:
-        PackageFormatError: it is damaged, a bomb, or no firmware package.
+        PackageFormatError: it is damaged, or a bomb.
     """
-    entries = _entries(octets)
+    entries = read_entries(octets)
     if PAYLOAD not in entries:
-        raise octets.damaged(f"holds no {PAYLOAD}, which every firmware package has", "ZIP")
+        return None
     payload = _payload(octets, entries[PAYLOAD])
     told = _Told(octets, payload)
-    images: dict[str, Image] = {}
+    found: dict[str, tuple[set[str], list[str]]] = {}  # versions and targets by file: many devices may share one
     for device in told.devices():
-        version = told.text(device, "Version")
+        version, target = told.text(device, "Version"), told.text(device, "Target")
         for image in told.tables(device, "FirmwareImages"):
             name = safe_name(told.text(image, "FileName"))
             if name not in entries:
                 raise octets.damaged(f"names a file {name} that the package does not hold", PAYLOAD)
-            if name in images:
-                raise octets.damaged(f"names {name} twice", PAYLOAD)
-            images[name] = _image(octets, entries[name], version, told.text(device, "Target"), payload)
-    if not images:
+            versions, targets = found.setdefault(name, (set(), []))
+            versions.add(version)
+            targets.append(target)
+    if not found:
         raise octets.damaged("names no image", PAYLOAD)
     package = payload.get("package")
     about = package if isinstance(package, dict) else {}
-    versions = {image.version for image in images.values()}
+    component, kind = _component(about)
+    images = tuple(
+        image_of(
+            name,
+            partial(inflated, octets, entries[name]),
+            component=component,
+            version=next(iter(versions)) or None if len(versions) == 1 else None,
+            kind=kind,
+            targets=tuple(dict.fromkeys(target for target in targets if target)),
+            checks=("crc32 of the ZIP",),
+        )
+        for name, (versions, targets) in found.items()
+    )
+    told_versions = {image.version for image in images}
     return Package(
         format="fwpkg",
         name=_phrase(about.get("name")) or octets.file,
-        images=tuple(images.values()),
-        version=versions.pop() if len(versions) == 1 else None,
+        images=images,
+        version=told_versions.pop() if len(told_versions) == 1 else None,
         vendor=_phrase(about.get("manufacturer_name")) or "HPE",
         release=_release(about),
-        notes=tuple(_notes(entries, payload)),
+        notes=tuple(_notes(entries, payload, told)),
     )
 
 
-def _image(octets: Octets, entry: zipfile.ZipInfo, version: str, target: str, payload: Mapping[str, Any]) -> Image:
-    kind = component = None
-    words = json.dumps(payload.get("package", ""))[:MAX_PAYLOAD]
-    if "System ROM" in words:
-        component, kind = ComponentName("BIOS"), ElementKind.BIOS_IMAGE
-    elif "Integrated Lights-Out" in words:
-        component, kind = ComponentName("BMC"), ElementKind.BMC_FIRMWARE
-    return image_of(
-        safe_name(entry.filename),
-        partial(_inflate, octets, entry),
-        component=component,
-        version=version or None,
-        kind=kind or ElementKind.DEVICE_FIRMWARE,
-        targets=(target,) if target else (),
-        checks=("crc32 of the ZIP",),
-    )
+def _component(about: Mapping[str, Any]) -> tuple[ComponentName | None, ElementKind]:
+    """Suggest what it is for after its category alone: release notes of a NIC may speak of the System ROM as well."""
+    categories = about.get("category")
+    for category in categories if isinstance(categories, list) else [categories]:
+        words = _phrase(category.get("languages")) if isinstance(category, dict) else _phrase(category)
+        if "System ROM" in words:
+            return ComponentName("BIOS"), ElementKind.BIOS_IMAGE
+        if "Lights-Out" in words:
+            return ComponentName("BMC"), ElementKind.BMC_FIRMWARE
+    return None, ElementKind.DEVICE_FIRMWARE
 
 
 class _Told:
@@ -126,124 +120,46 @@ class _Told:
 
 
 def _phrase(value: Any) -> str:
-    """Return the English of one of HPE's translated texts, whichever of their forms it has."""
-    for _ in range(4):
-        if isinstance(value, dict):
-            value = value.get("translation", value.get("en", value.get("value")))
-        elif isinstance(value, list):
-            value = value[0] if value else None
-    return " ".join(value.split())[:400] if isinstance(value, str) else ""
+    """Return one of HPE's translated texts, ``[{"lang": "en", "x_late": …}, …]``: the English one, or the first."""
+    texts = value if isinstance(value, list) else [value]
+    english = [text for text in texts if isinstance(text, dict) and text.get("lang") == "en"]
+    for text in (*english, *texts):
+        told = text.get("x_late") if isinstance(text, dict) else text
+        if isinstance(told, str) and told.strip():
+            return " ".join(told.split())[:_LONGEST_PHRASE]
+    return ""
 
 
 def _release(about: Mapping[str, Any]) -> Release | None:
     date = about.get("release_date")
-    day = ""
-    if isinstance(date, dict):
-        parts = [str(date.get(key, "")) for key in ("year", "month", "day")]
-        day = "-".join(part.zfill(2) for part in parts) if all(part.isdigit() for part in parts) else ""
+    day = date[:10] if isinstance(date, str) and _DAY.match(date) else ""
     summary = _phrase(about.get("description"))
     return Release(summary=summary, date=day) if summary or day else None
 
 
-def _notes(entries: Mapping[str, zipfile.ZipInfo], payload: Mapping[str, Any]) -> Iterator[str]:
+def _notes(entries: Mapping[str, zipfile.ZipInfo], payload: Mapping[str, Any], told: _Told) -> Iterator[str]:
     by = payload.get("UpdatableBy")
     if isinstance(by, list):
-        yield f"it can be installed by {', '.join(str(item) for item in by[:8])}"
+        yield f"it can be installed by {', '.join(str(item)[:40] for item in by[:8])}"
+    least = payload.get("MinimumActiveVersion")
+    if isinstance(least, str) and least.strip():
+        yield f"it may follow {least.strip()[:80]} or later"
+    images = [image for device in told.devices() for image in told.tables(device, "FirmwareImages")]
+    for key, words in (("ResetRequired", "a reset"), ("ServerPowerOff", "the server to be off")):
+        if any(image.get(key) is True for image in images):
+            yield f"it needs {words}"
     signatures = [name for name in entries if name.endswith(_SIGNATURES)]
     if signatures:
         yield f"signature present, not verified: {', '.join(signatures)}"
-
-
-# -- the archive ----------------------------------------------------------------------------
-
-
-def _entries(octets: Octets) -> dict[str, zipfile.ZipInfo]:
-    _check_end(octets)
-    try:
-        with zipfile.ZipFile(_File(octets)) as archive:
-            infos = archive.infolist()
-    except _DAMAGE as error:
-        raise octets.damaged(f"cannot be read: {error}", "ZIP directory") from error
-    entries: dict[str, zipfile.ZipInfo] = {}
-    for info in infos:
-        if info.is_dir():
-            continue
-        name = safe_name(info.filename)
-        if name in entries:
-            raise octets.damaged(f"two files are called {name}, once folders are taken off", "ZIP directory")
-        if info.compress_type not in _WAYS or info.flag_bits & _ENCRYPTED:
-            raise octets.damaged(f"{name} is encrypted, or packed in a way that is not supported", "ZIP directory")
-        entries[name] = info
-    check_inflation(octets.size, sum(info.file_size for info in entries.values()), file=octets.file, what="ZIP")
-    return entries
-
-
-def _check_end(octets: Octets) -> None:
-    """Look at how large the directory is before a library reads it as a whole."""
-    start = max(octets.size - _FARTHEST_END, 0)
-    tail = octets.take(start, octets.size - start, "end of the ZIP")
-    at = tail.rfind(_END_SIGNATURE)
-    if at < 0 or len(tail) - at < _END.size:
-        raise octets.damaged("has no end record: it is cut short, or no ZIP", "end of the ZIP")
-    _, _, _, _, count, size, _, _ = _END.unpack_from(tail, at)
-    if count > MOST_FILES or size > _MAX_DIRECTORY:
-        raise octets.damaged(f"lists {count} files; {MOST_FILES} are the most", "ZIP directory", start + at)
 
 
 def _payload(octets: Octets, entry: zipfile.ZipInfo) -> Mapping[str, Any]:
     if entry.file_size > MAX_PAYLOAD:
         raise octets.damaged(f"is {entry.file_size} bytes long; {MAX_PAYLOAD} are the most", PAYLOAD)
     try:
-        payload = json.loads(b"".join(_inflate(octets, entry)))
+        payload = json.loads(b"".join(inflated(octets, entry)))
     except (ValueError, RecursionError) as error:
         raise octets.damaged(f"is no JSON: {error}", PAYLOAD) from error
     if not isinstance(payload, dict):
         raise octets.damaged("must be a table", PAYLOAD)
     return payload
-
-
-def _inflate(octets: Octets, entry: zipfile.ZipInfo) -> Iterator[bytes]:
-    """Yield the bytes of *entry*, never more than its size; the library checks the CRC-32 at their end."""
-    try:
-        with zipfile.ZipFile(_File(octets)) as archive, archive.open(entry) as file:
-            left = entry.file_size
-            while left and (chunk := file.read(min(CHUNK, left))):
-                left -= len(chunk)
-                yield chunk
-            if left or file.read(1):
-                raise octets.damaged(f"has not the {entry.file_size} bytes that are told of", entry.filename)
-    except PackageFormatError:
-        raise
-    except _DAMAGE as error:
-        raise octets.damaged(f"cannot be unpacked: {error}", entry.filename) from error
-
-
-class _File(RawIOBase):
-    """Octets as the file that `zipfile` wants."""
-
-    def __init__(self, octets: Octets) -> None:
-        super().__init__()
-        self._octets = octets
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = SEEK_SET, /) -> int:
-        start = {SEEK_SET: 0, SEEK_CUR: self._at, SEEK_END: self._octets.size}[whence]
-        if start + offset < 0:
-            raise ValueError("before the beginning of the file")
-        self._at = start + offset
-        return self._at
-
-    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
-        length = min(len(buffer), max(self._octets.size - self._at, 0), CHUNK)
-        buffer[:length] = self._octets.take(self._at, length, "ZIP")
-        self._at += length
-        return length

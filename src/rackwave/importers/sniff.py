@@ -18,7 +18,7 @@ from .pldm import read_pldm
 from .sidecar import missing_sidecar, read_sidecar, sidecar_of
 
 _LONGEST_SIGNATURE = 64
-_READERS: tuple[tuple[Callable[[bytes, int], bool], Callable[[Octets], Package]], ...] = (
+_READERS: tuple[tuple[Callable[[bytes, int], bool], Callable[[Octets], Package | None]], ...] = (
     (is_cab, read_cab),
     (is_pldm, read_pldm),
     (is_hpm1, read_hpm1),

@@ -121,8 +121,10 @@ def fwpkg(files: dict[str, bytes], payload: Any | None = None, *, way: int = zip
             "PackageFormat": "FWPKG-v2",
             "Devices": {"Device": [{"Target": GUID, "Version": "2.72", "FirmwareImages": images}]},
             "package": {
-                "name": {"translation": [{"lang": "en", "value": "System ROM Flash - U46"}]},
-                "release_date": {"year": "2026", "month": "9", "day": "1"},
+                "name": [{"lang": "ja", "x_late": "ROM"}, {"lang": "en", "x_late": "ROM Flash - U46"}],
+                "category": [{"key": "k", "languages": [{"lang": "en", "x_late": "BIOS - System ROM"}]}],
+                "description": [{"lang": "en", "x_late": "For the System ROM\n of a DL380."}],
+                "release_date": "2026-09-01T12:30:00",
             },
         }
     out = io.BytesIO()

@@ -252,7 +252,7 @@ def test_a_firmware_package_of_hpe(tmp_path: Path) -> None:
     found = package(tmp_path, fwpkg({"U46_2.72.signed.flash": FIRMWARE}))
     (image,) = found.images
 
-    assert ("fwpkg", "System ROM Flash - U46", "HPE", "2.72") == (
+    assert ("fwpkg", "ROM Flash - U46", "HPE", "2.72") == (
         found.format,
         found.name,
         found.vendor,
@@ -261,7 +261,22 @@ def test_a_firmware_package_of_hpe(tmp_path: Path) -> None:
     assert (BIOS, (GUID,), ("crc32 of the ZIP",)) == (image.component, image.targets, image.checks)
     assert FIRMWARE == image.open().read()
     assert found.release is not None
-    assert "2026-09-01" == found.release.date
+    assert ("2026-09-01", "For the System ROM of a DL380.") == (found.release.date, found.release.summary)
+    assert ("it can be installed by Bmc", "it needs a reset") == found.notes
+
+
+def test_devices_may_share_an_image(tmp_path: Path) -> None:
+    """One file for two adapters is one image for both; its version, if they tell two, is asked for."""
+    for version, expected in (("1.0", "1.0"), ("1.1", None)):
+        devices = [
+            {"Target": target, "Version": told, "FirmwareImages": [{"FileName": "nic.bin"}]}
+            for target, told in (("a", "1.0"), ("b", version))
+        ]
+        description = [{"lang": "en", "x_late": "Needs a System ROM of 2026."}]
+        payload = {"Devices": {"Device": devices}, "package": {"description": description}}
+        (image,) = package(tmp_path, fwpkg({"nic.bin": FIRMWARE}, payload)).images
+
+        assert (expected, ("a", "b"), None) == (image.version, image.targets, image.component)
 
 
 def test_a_bomb_of_hpe_is_refused(tmp_path: Path) -> None:
@@ -291,7 +306,6 @@ def test_a_size_that_lies_is_found(tmp_path: Path) -> None:
         ({"Devices": {"Device": [{"FirmwareImages": [{"FileName": 7}]}]}}, "must be text"),
         ({"Devices": {"Device": [{"FirmwareImages": [{"FileName": "none"}]}]}}, "does not hold"),
         ({"Devices": {"Device": []}}, "names no image"),
-        ({"Devices": {"Device": [{"FirmwareImages": [{"FileName": "a"}, {"FileName": "a"}]}]}}, "twice"),
     ],
 )
 def test_a_wrong_payload_is_named(tmp_path: Path, payload: object, match: str) -> None:
@@ -308,13 +322,24 @@ def test_another_zip_is_no_firmware_package(tmp_path: Path) -> None:
     encrypted = bytearray(fwpkg({"a": FIRMWARE}))
     encrypted[encrypted.index(b"PK\x01\x02") + 8] |= 1
     for data, match in (
-        (out.getvalue(), "holds no payload.json"),
+        (out.getvalue(), "no format that is known"),
         (fwpkg({"a": FIRMWARE})[:-30], "end of the ZIP"),
         (bytes(encrypted), "encrypted"),
         (fwpkg({"a": FIRMWARE}, way=zipfile.ZIP_BZIP2), "not supported"),
     ):
         with pytest.raises(PackageFormatError, match=match):
             package(tmp_path, data)
+
+
+def test_another_zip_can_be_described(tmp_path: Path) -> None:
+    """A vendor's own ZIP with a sidecar is taken whole."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("BMC.bin", FIRMWARE)
+    (tmp_path / "download.bin.toml").write_text("component = 'BMC'\nversion = '1.2'", "utf-8")
+    (image,) = package(tmp_path, out.getvalue()).images
+
+    assert (ComponentName("BMC"), out.getvalue()) == (image.component, image.open().read())
 
 
 def test_what_a_file_says_cannot_move_the_cursor(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from ..core.bundle import frozen_map
 from ..core.canonical import canonical_json, parse_json
 from ..core.identity import Digest
 from ..errors import BundleNotFoundError, DigestMismatchError, ManifestError, StateError, UsageError
-from .store import BlobFolder, ingesting, sync_folder, writing_to
+from .store import BlobFolder, Stamp, ingesting, is_at_rest, stamp, sync_folder, writing_to
 
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
@@ -109,15 +109,21 @@ class ImageLayout:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.blobs = BlobFolder(directory)
+        self._read: tuple[Stamp, LayoutIndex] | None = None
 
     def index(self) -> LayoutIndex:
         """Read ``index.json``; a folder that is empty or not there yet holds nothing.
+
+        It is not read again while the file is the same: it is only ever replaced whole, by a new inode.
 
         Raises:
             StateError: the folder is something else, or its ``index.json`` is damaged.
         """
         try:
             with (self.directory / "index.json").open("rb") as file:
+                seen = stamp(file)
+                if self._read is not None and self._read[0] == seen:
+                    return self._read[1]
                 data = file.read(MAX_INDEX + 1)
         except FileNotFoundError:
             self._check_fresh()
@@ -127,9 +133,11 @@ class ImageLayout:
         if len(data) > MAX_INDEX:
             raise StateError(f"{self.directory / 'index.json'} is larger than {MAX_INDEX} bytes", advice=_DAMAGED)
         try:
-            return read_index(parse_json(data, what="index.json", most=MAX_VALUES))
+            index = read_index(parse_json(data, what="index.json", most=MAX_VALUES))
         except ManifestError as error:
             raise StateError(f"{self.directory}: {error}", advice=_DAMAGED) from error
+        self._read = (seen, index) if is_at_rest(seen) else None
+        return index
 
     # -- as a depot ------------------------------------------------------------------------------
 

@@ -21,12 +21,13 @@ from .artifact import OpenedBundle, open_bundle
 from .bundle_file import BundleFile, write_bundle_file
 from .depot import Depot, is_document
 from .entry import Entry, State, archive, is_published, keep, offer, offered_id, publish, read_entry, tagged_id
-from .layout import Descriptor, ImageLayout, LayoutIndex
+from .layout import REF_NAME, Descriptor, ImageLayout, LayoutIndex
 from .source import SOURCE_NAME
 from .trust import Trust
 
 MOST_BYTES = 64 * 1024**3
 """What a bundle may have where nobody says otherwise: a DVD of firmware for every part of a machine, ten times over."""
+_NEAR = 10  # how many other bundles of a lineage an error names
 
 
 @frozen
@@ -58,6 +59,7 @@ class BundleRepository:
         self._layout = ImageLayout(directory)
         self._trust = trust
         self._now = now
+        self._known: tuple[LayoutIndex, tuple[tuple[Entry, Descriptor], ...]] | None = None
 
     @property
     def directory(self) -> Path:
@@ -217,7 +219,8 @@ class BundleRepository:
 
     def list(self) -> tuple[Entry, ...]:
         """Return every published bundle by lineage and seq. It reads ``index.json`` alone."""
-        return tuple(sorted((entry for entry, _ in published(self._layout.index())), key=lambda entry: entry.id))
+        found = [entry for entry, _ in self._published(self._layout.index())]
+        return tuple(sorted(found, key=lambda entry: (entry.id.lineage, entry.id.seq)))
 
     def verify(self, bundle_id: BundleId | None = None) -> tuple[Check, ...]:
         """Read and hash every byte of one bundle, or of all, and report on each.
@@ -264,7 +267,7 @@ class BundleRepository:
 
     def _enter(self, index: LayoutIndex, opened: OpenedBundle, reason: str, *, may_be_old: bool) -> Publication:
         bundle = opened.bundle
-        known = published(index)
+        known = self._published(index)
         for entry, descriptor in known:
             if entry.id == bundle.id:
                 return self._enter_again(index, descriptor, entry, opened)
@@ -302,13 +305,27 @@ class BundleRepository:
         return self._found(self._layout.index(), bundle_id)
 
     def _found(self, index: LayoutIndex, bundle_id: BundleId) -> tuple[Entry, Descriptor]:
-        known = published(index)
-        for entry, descriptor in known:
-            if entry.id == bundle_id:
-                return entry, descriptor
-        near = ", ".join(str(entry.id) for entry, _ in known if entry.id.lineage == bundle_id.lineage)
-        advice = f"Of lineage {bundle_id.lineage} there are: {near}." if near else "See 'rackwave bundle list'."
-        raise BundleNotFoundError(f"there is no bundle {bundle_id} in {self.directory}", advice=advice)
+        tag = str(bundle_id)
+        match [each for each in index.entries if each.annotations.get(REF_NAME) == tag and is_published(each)]:
+            case [descriptor]:
+                return read_entry(descriptor), descriptor
+            case []:
+                lineage = [
+                    str(entry.id) for entry, _ in self._published(index) if entry.id.lineage == bundle_id.lineage
+                ]
+                near = f"Of lineage {bundle_id.lineage} there are: {', '.join(lineage[-_NEAR:])}." if lineage else ""
+                raise BundleNotFoundError(
+                    f"there is no bundle {bundle_id} in {self.directory}",
+                    advice=near or "See 'rackwave bundle list'.",
+                )
+            case _:
+                raise _twice(bundle_id)
+
+    def _published(self, index: LayoutIndex) -> tuple[tuple[Entry, Descriptor], ...]:
+        """Read the published bundles of *index*, once as long as it is the same."""
+        if self._known is None or self._known[0] is not index:
+            self._known = (index, published(index))
+        return self._known[1]
 
     def _open(self, bundle_id: BundleId) -> OpenedBundle:
         entry, descriptor = self._find(bundle_id)
@@ -346,6 +363,12 @@ def _single_bundle(layout: ImageLayout | BundleFile) -> tuple[Descriptor, Bundle
             )
 
 
+def _twice(bundle_id: BundleId) -> StateError:
+    return StateError(
+        f"index.json names {bundle_id} twice", advice="Restore the repository's index.json from a backup."
+    )
+
+
 def published(index: LayoutIndex) -> tuple[tuple[Entry, Descriptor], ...]:
     """Read the published bundles and refuse an index in which they cannot all be true."""
     known = [(read_entry(descriptor), descriptor) for descriptor in index.entries if is_published(descriptor)]
@@ -353,7 +376,7 @@ def published(index: LayoutIndex) -> tuple[tuple[Entry, Descriptor], ...]:
     latest: dict[Lineage, int] = {}
     for entry, _ in known:
         if entry.id in seen:
-            raise StateError(f"index.json names {entry.id} twice")
+            raise _twice(entry.id)
         seen.add(entry.id)
         latest[entry.id.lineage] = max(entry.id.seq, latest.get(entry.id.lineage, -1))
     for entry, _ in known:

@@ -40,7 +40,7 @@ class Reader(Protocol):
         ...
 
 
-_Stamp = tuple[int, int, int, int, int]
+Stamp = tuple[int, int, int, int, int]
 
 
 class BlobFolder:
@@ -57,7 +57,7 @@ class BlobFolder:
         self._blobs = directory / "blobs" / "sha256"
         self._ingest = directory / "ingest"
         self._partial = directory / "partial"
-        self._verified: dict[Digest, _Stamp] = {}
+        self._verified: dict[Digest, Stamp] = {}
         self._hashing = threading.Lock()
 
     @property
@@ -128,9 +128,9 @@ class BlobFolder:
             BundleNotFoundError: no such blob.
         """
         with self._open(digest) as file:
-            if self._verified.get(digest) != _stamp(file):
+            if self._verified.get(digest) != stamp(file):
                 with self._hashing:  # the nodes of a wave ask at once: the first hashes, the others wait
-                    if self._verified.get(digest) != _stamp(file):
+                    if self._verified.get(digest) != stamp(file):
                         self._verify(digest, file)
         return self.file(digest)
 
@@ -228,13 +228,13 @@ class BlobFolder:
         sync_folder(self._blobs)
 
     def _verify(self, digest: Digest, file: BufferedReader) -> int:
-        before = _stamp(file)
-        now = time.time_ns()  # the stamp's own clock: only to see whether the file is at rest
+        before = stamp(file)
+        was_at_rest = is_at_rest(before)
         found = "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
         if found != digest:
             self._verified.pop(digest, None)
             raise mismatch(digest, found)
-        if _stamp(file) == before and now - max(before[3], before[4]) > _SETTLED:
+        if was_at_rest and stamp(file) == before:
             self._verified[digest] = before
         return before[2]
 
@@ -354,9 +354,15 @@ def sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
-def _stamp(file: BinaryIO) -> _Stamp:
+def stamp(file: BinaryIO) -> Stamp:
+    """Return what changes when the file does, by way of the file system: device, inode, size, mtime and ctime."""
     seen = os.fstat(file.fileno())
     return seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns
+
+
+def is_at_rest(seen: Stamp) -> bool:
+    """Whether the file was last written so long ago that another write would have changed its stamp."""
+    return time.time_ns() - max(seen[3], seen[4]) > _SETTLED  # by the stamp's own clock
 
 
 def mismatch(expected: Digest, found: str) -> DigestMismatchError:

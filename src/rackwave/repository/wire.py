@@ -30,6 +30,8 @@ from ..errors import RegistryAnswerError, RegistryCertificateError, RegistryUnre
 from .store import CHUNK
 from .upload import Piece
 
+_LITTLE = 16 * 1024
+
 
 @frozen
 class Bounds:
@@ -139,6 +141,7 @@ class Wire:
             ) as response,
         ):
             yield Answer(response, self._registry, self._watch.check)
+            _drain(response)
 
     @contextmanager
     def _translated(self, limit: float) -> Iterator[None]:
@@ -243,6 +246,14 @@ class _Adapter(HTTPAdapter):
         manager: PoolManager = super().proxy_manager_for(*args, **kwargs, blocksize=CHUNK)
         manager.pool_classes_by_scheme = self._pools
         return manager
+
+
+def _drain(response: requests.Response) -> None:
+    """Read what little is left of an answer, so that its connection can be used again."""
+    told = response.headers.get("Content-Length", "")
+    if told.isdigit() and int(told[:10]) <= _LITTLE:
+        with suppress(*_FOREIGN):
+            response.raw.read(_LITTLE, decode_content=False)
 
 
 def _reason(error: BaseException) -> str:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -279,3 +281,31 @@ def test_publishers_at_once(workshop: Workshop) -> None:
     assert len(builds) == len(found) + len(refused)
     assert {"A.3", "B.3"} == {name for name, state in found.items() if state == "current"}
     assert all(check.is_sound for check in workshop.repository.verify())
+
+
+def test_what_another_process_publishes_is_seen(workshop: Workshop, trust_file: Path) -> None:
+    """An index.json that was read is read again once somebody else has replaced it."""
+    workshop.publish(1)
+    other = BundleRepository(workshop.repository.directory, KeyringTrust.load(trust_file))
+    old = time.time() - 60
+    os.utime(workshop.repository.directory / "index.json", (old, old))
+
+    assert {"A.1": "current"} == states(other)
+
+    workshop.publish(2)
+
+    assert {"A.1": "archive", "A.2": "current"} == states(other)
+    assert 2 == other.get(BundleId("A", 2)).id.seq
+
+
+def test_a_bundle_that_stands_twice(workshop: Workshop) -> None:
+    """An index.json that names a bundle twice is refused, since nobody can say which one is meant."""
+    workshop.publish(1)
+    path = workshop.repository.directory / "index.json"
+    document = json.loads(path.read_bytes())
+    document["manifests"] *= 2
+    path.write_text(json.dumps(document))
+    with pytest.raises(StateError, match=r"names A\.1 twice"):
+        workshop.repository.get(BundleId("A", 1))
+    with pytest.raises(StateError, match=r"names A\.1 twice"):
+        workshop.repository.list()

@@ -15,7 +15,7 @@ from rackwave.core.identity import Digest
 from rackwave.errors import BundleError, BundleNotFoundError, DigestMismatchError
 from rackwave.repository.store import BlobFolder, ingesting
 
-BENCH = Path(__file__).parents[2] / "bench" / "store_memory.py"
+BENCH = Path(__file__).parents[2] / "bench" / "repository.py"
 
 
 def digest_of(data: bytes) -> Digest:
@@ -161,6 +161,9 @@ def test_many_writers(tmp_path: Path) -> None:
 
 def test_memory_stays_at_a_chunk() -> None:
     """Building, publishing and verifying a 128 MiB image takes far less memory than the image has bytes."""
-    done = subprocess.run([sys.executable, str(BENCH), "128"], capture_output=True, text=True, check=True, timeout=120)
+    command = [sys.executable, str(BENCH), "--mib", "128", "--bundles", "0", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    grown = {stage: spent["growth_mib"] for stage, spent in json.loads(done.stdout)["payload"].items()}
 
-    assert json.loads(done.stdout)["growth_mib"] < 24
+    assert {"build", "publish", "verify", "export"} <= set(grown)
+    assert {} == {stage: mib for stage, mib in grown.items() if mib >= 24}

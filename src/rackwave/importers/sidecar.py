@@ -72,12 +72,13 @@ def read_sidecar(path: Path, octets: Octets, package: Package | None) -> Package
     if wanted and wanted.lower().removeprefix("sha256:") != image.digest.hex:
         raise side.damaged(f"{path.name} has the digest {image.digest.hex}, not {wanted}", "sha256")
     notes = () if wanted else (f"{side.file} names no sha256: nothing shows that {path.name} is what it should be",)
+    of_machines = bool(texts["vendor"] or texts["model"])  # then both are patterns, and a package's maker is none
     return evolve(
         found,
         images=(image,),
         version=image.version,
-        vendor=texts["vendor"] or found.vendor,
-        model=texts["model"],
+        vendor=texts["vendor"] if of_machines else found.vendor,
+        model=(texts["model"] or "*") if of_machines else None,
         release=_release(side, table, texts) or found.release,
         notes=(*found.notes, *notes),
     )

@@ -7,6 +7,7 @@ import io
 from pathlib import Path
 
 import pytest
+from boxes import cabinet, metainfo
 
 from rackwave.core.bundle import ElementKind
 from rackwave.core.identity import ComponentName, Digest, Lineage
@@ -131,6 +132,23 @@ def test_what_is_not_told_is_asked_for(firmware: Path, tmp_path: Path) -> None:
     assert "--component bios_2.1.bin=" in no_component.value.advice
     assert "--version bios_2.1.bin=" in no_version.value.advice
     assert ["device-firmware"] == [element["kind"] for element in read_source(written).document["elements"]]
+
+
+@pytest.mark.parametrize(
+    ("text", "machines"),
+    [
+        ("vendor = 'Contoso'", {"vendor": "Contoso", "model": "*"}),
+        ("model = 'R1*'", {"vendor": "*", "model": "R1*"}),
+        ("severity = 'low'", None),
+    ],
+)
+def test_the_machines_are_the_sidecars(tmp_path: Path, text: str, machines: dict[str, str] | None) -> None:
+    """Patterns of machines come from a sidecar alone: who published a package is another matter."""
+    path = tmp_path / "x.cab"
+    path.write_bytes(cabinet({"fw.metainfo.xml": metainfo(FIRMWARE), "bios.bin": FIRMWARE}))
+    source = read_source(write_source(read(described(path, text)), tmp_path / "A.3", lineage=A, seq=3))
+
+    assert machines == source.document.get("applies_to")
 
 
 def test_nothing_half_written_is_left(firmware: Path, tmp_path: Path) -> None:

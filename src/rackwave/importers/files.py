@@ -42,11 +42,15 @@ def octets_of(path: Path) -> Octets:
 
 
 def _read(path: Path, offset: int, length: int) -> bytes:
-    with path.open("rb", buffering=0) as file:
-        file.seek(offset)
-        found = b""
-        while len(found) < length and (more := file.read(length - len(found))):
-            found += more
+    try:
+        with path.open("rb", buffering=0) as file:
+            file.seek(offset)
+            found = b""
+            while len(found) < length and (more := file.read(length - len(found))):
+                found += more
+    except OSError as error:  # told here, for whoever reads an image writes one as well
+        problem = f"cannot be read: {error.strerror or error}"
+        raise PackageFormatError(problem, file=path.name, field="file") from error
     return found
 
 

@@ -70,8 +70,7 @@ class Image:
 
         Raises:
             DigestMismatchError: the package was changed since it was read.
-            PackageFormatError: it was cut short since.
-            OSError: it cannot be read any more.
+            PackageFormatError: it was cut short since, or cannot be read any more.
         """
         found = hashlib.sha256()
         for chunk in self.source():
@@ -90,7 +89,7 @@ class Image:
 
         Raises:
             DigestMismatchError, PackageFormatError: as `verified`.
-            OSError: it cannot be read any more, or not be written.
+            OSError: *file* cannot be written.
         """
         for chunk in self.verified():
             file.write(chunk)

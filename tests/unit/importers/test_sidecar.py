@@ -178,3 +178,14 @@ def test_a_file_cut_short_meanwhile_is_told(firmware: Path) -> None:
 
     with pytest.raises(PackageFormatError):
         image.copy_to(io.BytesIO())
+
+
+def test_a_file_that_went_away_is_not_the_folders_fault(firmware: Path, tmp_path: Path) -> None:
+    """What cannot be read any more is said of the package, and not of where it would be written."""
+    package = read(firmware)
+    firmware.unlink()
+
+    with pytest.raises(PackageFormatError) as caught:
+        write_source(package, tmp_path / "A.3", lineage=A, seq=3)
+    assert firmware.name == caught.value.file
+    assert not (tmp_path / "A.3").exists()

@@ -6,9 +6,11 @@ notebooks. Everything it knows lies in its state directory::
     .rackwave/
       journal.sqlite    what happened, and who holds which node
       repository/       current bundles and the archive (an OCI image layout)
-      trust.json        whose bundles are believed
+      trust.json        whose bundles are believed, by a list of keys; or
+      trust/            the root that is believed, and what was verified by it
       publisher.pem     the key that signs ours, if there is one
       registry.toml     the registry behind the repository, if there is one
+      keys/, keys.json  the other keys of signed metadata, and where each of them is
       logins.key        tells refused logins apart (engine/logins.py)
       images/           the image server's fetch log and certificate
 """
@@ -42,7 +44,15 @@ from .drain import DrainHook
 from .engine.leases import Holder
 from .engine.logbook import Logbook
 from .engine.logins import KEY_FILE, Fingerprints
-from .errors import BundleNotFoundError, PlanRefusedError, RackwaveError, StateError, UsageError
+from .errors import (
+    BundleError,
+    BundleNotFoundError,
+    PlanRefusedError,
+    RackwaveError,
+    StateError,
+    TrustError,
+    UsageError,
+)
 from .fleet import Fleet
 from .hands_on import HandsOn
 from .inventory import Inventory, load_inventory
@@ -52,19 +62,23 @@ from .planning import RackPlanner, each, unsendable
 from .ports import Clock, Secrets
 from .records import IMAGES, Records
 from .recovery_manager import RecoveryManager
-from .repository.keys import load_signer
+from .repository.entry import State
+from .repository.keys import is_encrypted, load_signer
+from .repository.metadata.ceremony import Published, Setup, init
+from .repository.metadata.key_box import AskSecret
+from .repository.metadata.trust import MetadataTrust
+from .repository.open_trust import PUBLISHER_KEY, TRUST, open_trust
 from .repository.pruning import Pruned, prune
 from .repository.registry import Registry
 from .repository.repository import BundleRepository
-from .repository.trust import KeyringTrust
-from .secrets import ReferencedSecrets
+from .secrets import Passphrases, ReferencedSecrets
 from .serving.images import ImageServerProcess
 from .worker.worker_orchestrator import WorkerOrchestrator
 
 REPOSITORY = "repository"
-TRUST = "trust.json"
-PUBLISHER_KEY = "publisher.pem"
 REGISTRY = "registry.toml"
+
+__all__ = ["PUBLISHER_KEY", "REPOSITORY", "TRUST", "Automation"]
 
 
 class Automation:
@@ -81,6 +95,7 @@ class Automation:
         *,
         clock: Clock | None = None,
         secret_store: Secrets | None = None,
+        passphrases: AskSecret | None = None,
         by: str = "",
         read_only: bool = False,
     ) -> None:
@@ -91,6 +106,7 @@ class Automation:
             state: The state directory; made when it is first written to.
             clock: The time; real unless a test says otherwise.
             secret_store: Where references to credentials are resolved.
+            passphrases: Who says a key's passphrase; the environment (``RACKWAVE_PASSPHRASE``) where it is None.
             by: Who asks, for the journal; the user and host where it is empty.
             read_only: Only what the journal says is asked for: nothing is made, nothing written.
 
@@ -109,10 +125,8 @@ class Automation:
         self._fleet: Fleet | None = None
         self._running: BundleOrchestrator | None = None
         self._leave: NodeLeave | None = None
-        trust = state / TRUST
-        self.repository = BundleRepository(
-            state / REPOSITORY, KeyringTrust.load(trust) if trust.exists() else KeyringTrust(())
-        )
+        self._ask: AskSecret = passphrases or Passphrases()
+        self.repository = self._open_repository()
 
     async def __aenter__(self) -> Self:
         return self
@@ -135,7 +149,59 @@ class Automation:
     def manager(self) -> BundleManager:
         """The bundle manager (112); it can sign where the state directory holds a publisher's key."""
         key = self.state / PUBLISHER_KEY
-        return BundleManager(self.repository, load_signer(key) if key.exists() else None)
+        if not key.exists():
+            return BundleManager(self.repository)
+        password = self._ask("publisher's key") if is_encrypted(key) else None
+        return BundleManager(self.repository, load_signer(key, password=password))
+
+    def _open_repository(self) -> BundleRepository:
+        directory = self.state / REPOSITORY
+        return BundleRepository(directory, open_trust(self.state, directory, self._ask, now=self._clock.now))
+
+    @property
+    def metadata(self) -> MetadataTrust:
+        """The trust by signed metadata.
+
+        Raises:
+            TrustError: it is not set up.
+        """
+        trust = self.repository.trust
+        if not isinstance(trust, MetadataTrust):
+            raise TrustError(
+                "signed metadata is not set up here",
+                advice="Where bundles are published 'rackwave trust init', elsewhere 'rackwave trust adopt'.",
+            )
+        return trust
+
+    def init_trust(self, setup: Setup) -> tuple[BundleId, ...]:
+        """Set up trust by signed metadata; return the published bundles that could not be taken over.
+
+        Raises:
+            TrustError: it is set up already, or a key cannot be used.
+        """
+        published, left = [], []
+        for entry in self.repository.list():
+            try:
+                payload = self.repository.payload_manifest(entry.id)
+            except BundleError:
+                left.append(entry.id)
+            else:
+                published.append(Published(entry.id, entry.digest, payload, entry.state is State.CURRENT))
+        publisher = self.state / PUBLISHER_KEY
+        init(
+            self.state,
+            self.repository.directory,
+            publisher,
+            setup,
+            ask=self._ask,
+            published=published,
+            now=self._clock.now,
+        )
+        if (self.state / TRUST).exists():
+            (self.state / TRUST).rename(self.state / f"{TRUST}.retired")
+        self.repository = self._open_repository()
+        self.metadata.client.refresh()
+        return tuple(left)
 
     def bundle(self, bundle: BundleId) -> Bundle:
         """Load and verify *bundle*, once."""
@@ -242,6 +308,7 @@ class Automation:
             no_way_back: Consent to write to nodes that have no bundle to be rolled back to.
         """
         wanted = await self._obtain(_bundle_id(bundle))
+        await asyncio.to_thread(self.repository.trust.check_forward, wanted.id, wanted.digest)
         chosen = self._chosen(wanted, nodes)
         self.logbook.refresh()
         return await self._planner().plan(wanted, chosen, policy or self.policy(), no_way_back=no_way_back)

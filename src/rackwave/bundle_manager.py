@@ -29,10 +29,14 @@ class BundleManager:
             raise TrustError("there is no key to sign the bundle with", advice="Make one with 'rackwave trust key'.")
         return build(source, out, self._signer)
 
-    def publish(self, built: BuiltBundle | Path, reason: str = "", *, may_be_old: bool = False) -> Publication:
+    def publish(
+        self, built: BuiltBundle | Path, reason: str = "", *, may_be_old: bool = False, min_seq: int | None = None
+    ) -> Publication:
         """Make a bundle that was built, or exported, its lineage's current one; *reason* is kept beside its date.
 
         With *may_be_old* one that is older than the current bundle goes into the archive.
+
+        With *min_seq* nothing below that seq is sent from now on, not even to go back.
 
         Raises:
             TrustError: unsigned, altered, or by a key that may not sign this lineage.
@@ -40,4 +44,4 @@ class BundleManager:
             BundleError: the id is taken by other content, or its seq is not above the current one's.
         """
         place = built if isinstance(built, Path) else built.directory
-        return self._repository.publish(place, reason, may_be_old=may_be_old)
+        return self._repository.publish(place, reason, may_be_old=may_be_old, min_seq=min_seq)

@@ -176,9 +176,7 @@ def _drift(node: NodeName, bundle: Bundle, seen: Observation) -> tuple[str, ...]
 def unsendable(repository: BundleRepository, bundle: BundleId) -> str | None:
     """Say why *bundle* could not be sent if it had to be; None where all of it is in the repository."""
     try:
-        found = repository.get(bundle)
-        for payload in found.manifest.payloads:
-            repository.payload_path(found, payload.name)
+        repository.check_sendable(bundle)
     except BundleError as error:
         return str(error)
     return None

@@ -4,6 +4,9 @@
 * ``file:/path/credentials.toml`` reads ``username`` and ``password`` from a file that only its owner
   can read.
 
+A key's passphrase is referred to likewise (``Passphrases``): ``env:NAME`` is the variable itself, and the
+whole of a ``file:`` is the passphrase.
+
 Messages name the reference, never a value. A text that is no reference is not shown either: it is
 likely a password in the wrong place.
 """
@@ -14,12 +17,15 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 from .errors import SecretError
 from .ports import Credentials
 
+PASSPHRASE = "RACKWAVE_PASSPHRASE"  # noqa: S105 - the name of a variable
+_LONGEST = 4096
 _PREFIX = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -48,6 +54,71 @@ class ReferencedSecrets:
         return Credentials(self._environment[names[0]], self._environment[names[1]])
 
 
+class Passphrases:
+    """Says a key's passphrase, or an HSM's PIN, when a signature needs it.
+
+    By the reference if there is one, else by the variable ``RACKWAVE_PASSPHRASE``, else by asking whoever sits there.
+    """
+
+    def __init__(
+        self,
+        reference: str | None = None,
+        *,
+        prompt: Callable[[str], str] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._reference = reference
+        self._prompt = prompt
+        self._environment = os.environ if environment is None else environment
+
+    def __call__(self, what: str) -> bytes:
+        """Return the secret of *what*, for example ``root key``.
+
+        Raises:
+            SecretError: it does not resolve, or there is nobody to ask.
+        """
+        if self._reference is not None:
+            kind, _, rest = absolute_reference(self._reference, Path()).partition(":")
+            return self._variable(rest, what) if kind == "env" else _whole(Path(rest), what)
+        if self._environment.get(PASSPHRASE):
+            return self._variable(PASSPHRASE, what)
+        if self._prompt is None:
+            raise SecretError(
+                f"The {what} wants a passphrase, and there is nobody to ask.",
+                advice=f"Set {PASSPHRASE}, or name a file that holds it: --passphrase file:/path.",
+            )
+        return self._prompt(what).encode()
+
+    def _variable(self, name: str, what: str) -> bytes:
+        value = self._environment.get(name)
+        if not value:
+            raise SecretError(
+                f"The passphrase of the {what}, env:{name}, does not resolve: {name} is not set.",
+                advice=f"Set {name} in the environment of this command.",
+            )
+        return value.encode()
+
+
+def _whole(path: Path, what: str) -> bytes:
+    try:
+        with path.open("rb") as file:
+            _check_private(file, f"The passphrase of the {what}, file:{path}", path)
+            value = file.read(_LONGEST).rstrip(b"\r\n")
+    except OSError as error:
+        raise SecretError(f"The passphrase of the {what}, file:{path}, cannot be read: {error.strerror}.") from error
+    if not value:
+        raise SecretError(f"The passphrase of the {what}, file:{path}, is empty.")
+    return value
+
+
+def _check_private(file: BinaryIO, what: str, path: Path) -> None:
+    mode = os.fstat(file.fileno()).st_mode
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise SecretError(
+            f"{what} can be read by others than its owner (mode {mode & 0o777:o}).", advice=f"Run: chmod 600 {path}"
+        )
+
+
 def absolute_reference(reference: str, base: Path) -> str:
     """Check the form of *reference* and return it with a file's path made absolute, starting from *base*.
 
@@ -72,12 +143,7 @@ def _from_file(path: Path) -> Credentials:
     reference = f"file:{path}"
     try:
         with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            if mode & (stat.S_IRWXG | stat.S_IRWXO):
-                raise SecretError(
-                    f"The credentials {reference} can be read by others than their owner (mode {mode & 0o777:o}).",
-                    advice=f"Run: chmod 600 {path}",
-                )
+            _check_private(file, f"The credentials {reference}", path)
             content = file.read().decode()
     except OSError as error:
         raise SecretError(f"The credentials {reference} cannot be read: {error.strerror}.") from error

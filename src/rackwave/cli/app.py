@@ -34,7 +34,7 @@ at Python's default the searches took 0.4 s of the 2.4 s that 100 nodes cost, at
 
 _COMMANDS = {
     "bundle": ("bundles", "bundle"),
-    "trust": ("bundles", "trust"),
+    "trust": ("trust", "trust"),
     "plan": ("rollouts", "plan"),
     "deploy": ("rollouts", "deploy"),
     "rollout": ("rollouts", "rollout"),
@@ -101,9 +101,16 @@ class Setting:
     inventory: Path
     state: Path
 
-    def automation(self, *, needs_inventory: bool = True, read_only: bool = False) -> Automation:
-        """Compose the system; commands on bundles alone do without an inventory."""
+    def automation(
+        self, *, needs_inventory: bool = True, read_only: bool = False, passphrase: str | None = None
+    ) -> Automation:
+        """Compose the system; commands on bundles alone do without an inventory.
+
+        *passphrase* refers to the one that keys are encrypted with; without it the environment is looked at, and
+        whoever sits at the terminal is asked.
+        """
         from ..automation import Automation  # late: it imports every adapter
+        from ..secrets import Passphrases
 
         missing = not self.inventory.exists()
         if missing and needs_inventory:
@@ -111,7 +118,12 @@ class Setting:
                 f"there is no inventory at {self.inventory}",
                 advice="Name one with --inventory, or start a lab that writes one: 'rackwave lab up'.",
             )
-        return Automation(None if missing else self.inventory, self.state, read_only=read_only)
+        return Automation(
+            None if missing else self.inventory,
+            self.state,
+            read_only=read_only,
+            passphrases=Passphrases(passphrase, prompt=_ask if sys.stdin.isatty() else None),
+        )
 
     def run(self, work: Callable[[Automation], Awaitable[T]], *, read_only: bool = False) -> T:
         """Do *work* with a composed system and close it."""
@@ -205,6 +217,12 @@ def show_error(error: errors.RackwaveError) -> None:
             click.echo(f"  {reason}", err=True)
     if error.advice:
         click.echo(error.advice, err=True)
+
+
+def _ask(what: str) -> str:
+    """Ask whoever sits at the terminal for the passphrase of *what*; it is not shown."""
+    answer: str = click.prompt(f"Passphrase of the {what}", hide_input=True, err=True)
+    return answer
 
 
 def _flat(group: BaseException | None) -> list[errors.RackwaveError]:

@@ -1,19 +1,18 @@
-"""``rackwave bundle`` and ``rackwave trust``: make, publish and look at bundles."""
+"""``rackwave bundle``: make, publish and look at bundles, move a lineage back, withdraw one."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from ..automation import PUBLISHER_KEY, TRUST
 from ..core.bundle import Bundle
 from ..core.identity import BundleId
 from ..core.manifest import manifest_to_document
 from ..core.report import timestamp
-from ..repository.keys import generate_key
-from ..repository.trust import KeyringTrust
+from ..repository.entry import Entry, State
 from .app import Exit, Setting
 from .linting import lint_
 from .packages import identify, import_
@@ -21,6 +20,8 @@ from .registries import pull, push, tags
 from .render import json_option, print_json, print_table
 from .said import entry_document, publication, say_published
 from .upkeep import gc, keep, prune
+
+_STATES = {State.CURRENT: "current", State.ARCHIVE: "in the archive", State.WITHDRAWN: "withdrawn"}
 
 
 @click.group()
@@ -50,14 +51,16 @@ def build(setting: Setting, source: Path, out: Path | None, as_json: bool) -> No
 @click.argument("built", type=click.Path(path_type=Path, exists=True))
 @click.option("--reason", default="", help="Why: a release, a CVE.")
 @click.option("--old", is_flag=True, help="It may be older than the current one: then it goes into the archive.")
+@click.option("--min-seq", type=click.IntRange(0), help="From now on nothing below it is sent, not even to go back.")
 @json_option
 @click.pass_obj
-def publish(setting: Setting, built: Path, reason: str, old: bool, as_json: bool) -> None:
+def publish(setting: Setting, built: Path, reason: str, old: bool, min_seq: int | None, as_json: bool) -> None:
     """Make the bundle in BUILT its lineage's current one; the one before moves to the archive.
 
     BUILT is the folder that 'bundle build' wrote, or the file that 'bundle export' wrote.
     """
-    done = setting.automation(needs_inventory=False).manager.publish(built, reason, may_be_old=old)
+    manager = setting.automation(needs_inventory=False).manager
+    done = manager.publish(built, reason, may_be_old=old, min_seq=min_seq)
     if as_json:
         print_json(publication(done))
     else:
@@ -77,6 +80,32 @@ def export(setting: Setting, bundle_id: str, out: Path | None, as_json: bool) ->
         print_json({"bundle": str(found.id), "digest": str(found.digest), "file": str(path), "bytes": size})
     else:
         click.echo(f"{found.id} is in {path} ({size / 1e6:.1f} MB)")
+
+
+@bundle.command()
+@click.argument("bundle_id", metavar="BUNDLE")
+@click.option("--reason", required=True, help="Why, for everybody who deploys it.")
+@click.option("--min-seq", type=click.IntRange(0), help="From now on nothing below it is sent, not even to go back.")
+@json_option
+@click.pass_obj
+def revert(setting: Setting, bundle_id: str, reason: str, min_seq: int | None, as_json: bool) -> None:
+    """Move a lineage back: make the archived BUNDLE current again, by a signature that says so.
+
+    Nodes are not touched; 'rackwave deploy' brings them there. A node alone goes back by 'rackwave rollback'.
+    """
+    repository = setting.automation(needs_inventory=False).repository
+    _changed(repository.revert(BundleId.parse(bundle_id), reason, min_seq=min_seq), as_json)
+
+
+@bundle.command()
+@click.argument("bundle_id", metavar="BUNDLE")
+@click.option("--reason", required=True, help="Why, for everybody who carries it.")
+@json_option
+@click.pass_obj
+def withdraw(setting: Setting, bundle_id: str, reason: str, as_json: bool) -> None:
+    """Have BUNDLE, which is not current, never sent again: neither forward nor to go back."""
+    repository = setting.automation(needs_inventory=False).repository
+    _changed(repository.withdraw(BundleId.parse(bundle_id), reason), as_json)
 
 
 @bundle.command(name="list")
@@ -142,22 +171,12 @@ def verify(setting: Setting, bundle_id: str | None, as_json: bool) -> int:
     return Exit.DONE if all(check.is_sound for check in checks) else Exit.FAILED
 
 
-@click.group()
-def trust() -> None:
-    """Say whose bundles are believed."""
-
-
-@trust.command()
-@click.option("--lineage", "lineages", multiple=True, default=("*",), help="What it may sign; default: everything.")
-@click.option("--note", default="", help="Whose key it is.")
-@click.pass_obj
-def key(setting: Setting, lineages: tuple[str, ...], note: str) -> None:
-    """Make a publisher's key in the state directory and trust it."""
-    signer = generate_key(setting.state / PUBLISHER_KEY)
-    path = setting.state / TRUST
-    known = KeyringTrust.load(path) if path.exists() else KeyringTrust(())
-    known.with_key(signer.public_key, lineages=lineages, note=note).save(path)
-    click.echo(f"{signer.public_key.id[:16]}… in {setting.state / PUBLISHER_KEY}; it may sign {', '.join(lineages)}")
+def _changed(entries: Sequence[Entry], as_json: bool) -> None:
+    if as_json:
+        print_json([entry_document(entry) for entry in entries])
+        return
+    for entry in entries:
+        click.echo(f"{entry.id} is {_STATES[entry.state]}")
 
 
 def _bundle(found: Bundle) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from ..errors import DigestMismatchError, ManifestError, TrustError
 from .depot import MAX_DOCUMENT, Readable
 from .keys import ENVELOPE_TYPE, BundleSigner
 from .layout import CREATED, EMPTY_TYPE, INDEX_TYPE, MANIFEST_TYPE, TITLE, Descriptor, ImageLayout
-from .trust import MAX_ENVELOPE, Trust, unsigned
+from .trust import MAX_ENVELOPE, MOVED, Trust, check_signed, unsigned
 
 BUNDLE_TYPE = "application/vnd.rackwave.bundle.v1"
 DOCUMENT_TYPE = "application/vnd.rackwave.bundle.manifest.v1+json"
@@ -37,16 +37,19 @@ _SIGNATURE = "signature"
 PAYLOAD_TYPE = "application/octet-stream"
 
 _FIXED_DATE = {CREATED: "1970-01-01T00:00:00Z"}
-_MOVED = "Do not use it. Publish each bundle from the layout that was built for it."
 
 
 @frozen
 class OpenedBundle:
-    """A bundle whose signature, documents and sizes were verified; *blobs* is all that it consists of."""
+    """A bundle whose signature, documents and sizes were verified; *blobs* is all that it consists of.
+
+    *payload* is its payload manifest, the bytes that are signed.
+    """
 
     bundle: Bundle
     index: Descriptor
     blobs: tuple[Descriptor, ...]
+    payload: bytes
 
 
 def write_bundle(layout: ImageLayout, manifest: Manifest, signer: BundleSigner) -> tuple[Bundle, Descriptor]:
@@ -75,8 +78,12 @@ def write_bundle(layout: ImageLayout, manifest: Manifest, signer: BundleSigner) 
     return Bundle(manifest, payload.digest), index
 
 
-def open_bundle(depot: Readable, index: Descriptor, trust: Trust, *, bundle_id: BundleId) -> OpenedBundle:
-    """Open what is offered as *bundle_id*, verifying the signature and every document on the way.
+def open_bundle(
+    depot: Readable, index: Descriptor, trust: Trust, *, bundle_id: BundleId, offered: bool = False
+) -> OpenedBundle:
+    """Open what is stored as *bundle_id*, verifying the signature and every document on the way.
+
+    With *offered* it is not published yet: then its own signature must be by somebody who may.
 
     Payloads are only looked at for their size, so that opening a bundle does not read gigabytes;
     whoever hands their bytes out verifies them (``BlobFolder.path``).
@@ -94,21 +101,27 @@ def open_bundle(depot: Readable, index: Descriptor, trust: Trust, *, bundle_id: 
     signature_document = _read(depot, signature, "the bundle's signature manifest")
     subject = Descriptor.from_document(signature_document.get("subject"), "the bundle's signature manifest: subject")
     envelope = _single_layer(signature_document)
-    signed = trust.verify(bundle_id.lineage, _bytes(depot, envelope, MAX_ENVELOPE))
-    if signed != payload_bytes or subject.digest != payload.digest:
-        raise TrustError("the signature beside the bundle was made for another bundle", advice=_MOVED)
+    envelope_bytes = _bytes(depot, envelope, MAX_ENVELOPE)
+    if offered:
+        check_signed(trust, bundle_id.lineage, payload_bytes, envelope_bytes)
+    else:
+        trust.verify(bundle_id, payload_bytes, envelope_bytes)
+    if subject.digest != payload.digest:
+        raise TrustError("the signature beside the bundle was made for another bundle", advice=MOVED)
     document = _object(payload_bytes, "the bundle's payload manifest")
     config = Descriptor.from_document(document.get("config"), "the bundle's payload manifest: config")
     if config.media_type != DOCUMENT_TYPE:
         raise ManifestError(f"this is no bundle that this rackwave knows, but {config.media_type!r}")
     manifest = manifest_from_document(_read(depot, config, "the bundle's manifest"))
     if manifest.id != bundle_id:
-        raise TrustError(f"what is offered as {bundle_id} was signed as {manifest.id}", advice=_MOVED)
+        raise TrustError(f"what is offered as {bundle_id} was signed as {manifest.id}", advice=MOVED)
     layers = _layers(document)
     _check_layers(manifest, layers)
     _check_sizes(depot, layers)
     blobs = (index, payload, signature, config, envelope, *layers, *_empty_config(signature_document))
-    return OpenedBundle(Bundle(manifest, payload.digest), index, tuple({blob.digest: blob for blob in blobs}.values()))
+    return OpenedBundle(
+        Bundle(manifest, payload.digest), index, tuple({blob.digest: blob for blob in blobs}.values()), payload_bytes
+    )
 
 
 def _add(layout: ImageLayout, media_type: str, data: bytes) -> Descriptor:

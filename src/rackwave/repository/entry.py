@@ -29,10 +29,11 @@ _LONGEST_TEXT = 1000  # index.json is read whole on every load; the manifest has
 
 
 class State(StrEnum):
-    """Whether new rollouts aim at a bundle (118) or it is kept for the way back (120)."""
+    """Whether new rollouts aim at a bundle (118), it is kept for the way back (120), or never sent again."""
 
     CURRENT = "current"
     ARCHIVE = "archive"
+    WITHDRAWN = "withdrawn"
 
 
 @frozen
@@ -86,9 +87,9 @@ def publish(offered: Descriptor, *, at: float, reason: str, state: State = State
     return evolve(offered, annotations={**offered.annotations, **added})
 
 
-def archive(descriptor: Descriptor) -> Descriptor:
-    """Return the descriptor of a bundle that was current and is no more."""
-    return evolve(descriptor, annotations={**descriptor.annotations, STATE: State.ARCHIVE.value})
+def put_into(descriptor: Descriptor, state: State) -> Descriptor:
+    """Return the descriptor of a published bundle that is in *state* from now on."""
+    return evolve(descriptor, annotations={**descriptor.annotations, STATE: state.value})
 
 
 def keep(descriptor: Descriptor, reason: str) -> Descriptor:

@@ -59,12 +59,12 @@ class BundleSigner:
     """
 
     public_key: PublicKey
-    _signer: CryptoSigner = field(repr=False)
+    signer: CryptoSigner = field(repr=False)
 
     def sign(self, payload: bytes, *, payload_type: str) -> bytes:
         """Return a DSSE envelope around *payload*, written canonically."""
         envelope = Envelope(payload, payload_type, {})
-        envelope.sign(self._signer)
+        envelope.sign(self.signer)
         document: dict[str, Any] = envelope.to_dict()
         return canonical_json(document)
 
@@ -113,14 +113,30 @@ def load_signer(path: Path, *, password: bytes | None = None) -> BundleSigner:
     try:
         private = load_pem_private_key(pem, password)
     except TypeError as error:  # cryptography's way to say: a password too many or too few
-        wanted = "needs its password" if password is None else "is not encrypted, but a password was given"
+        wanted = "needs its passphrase" if password is None else "is not encrypted, but a passphrase was given"
         raise TrustError(f"the signing key {path} {wanted}") from error
     except (ValueError, UnsupportedAlgorithm) as error:
         # the cause is not shown: it may quote the file
-        raise TrustError(f"the signing key {path} is no PEM key, or the password is wrong") from error
+        raise TrustError(
+            f"the signing key {path} is no PEM key, or the passphrase is wrong",
+            advice="Give the right one and try again.",
+        ) from error
     if not isinstance(private, Ed25519PrivateKey):
         raise TrustError(f"the signing key {path} is no ed25519 key", advice="Make one with 'rackwave trust key'.")
     return _signer(private)
+
+
+def is_encrypted(path: Path) -> bool:
+    """Whether the key in *path* wants a passphrase.
+
+    Raises:
+        TrustError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return b"ENCRYPTED" in file.read(200)
+    except OSError as error:
+        raise TrustError(f"the signing key {path} cannot be read: {error.strerror}") from error
 
 
 def _signer(private: Ed25519PrivateKey) -> BundleSigner:

@@ -259,7 +259,7 @@ class ImageLayout:
         names = {path.name for path in self.directory.iterdir()}
         if "oci-layout" in names:
             raise StateError(f"{self.directory} has lost its index.json", advice=_DAMAGED)
-        foreign = names - {"blobs", "ingest", "partial", ".lock", ".use"}
+        foreign = names - {"blobs", "ingest", "partial", ".lock", ".use", "tuf"}
         if foreign:
             raise StateError(
                 f"{self.directory} is not an OCI image layout: it holds {sorted(foreign)[0]!r} and no index.json",

@@ -16,11 +16,19 @@ from attrs import evolve, frozen
 from ..core.bundle import Bundle
 from ..core.identity import BundleId, Digest, Lineage
 from ..core.lint import refuse_errors
-from ..errors import BundleError, BundleNotFoundError, DigestMismatchError, RackwaveError, StateError, TrustError
+from ..errors import (
+    BundleError,
+    BundleNotFoundError,
+    DigestMismatchError,
+    RackwaveError,
+    StateError,
+    TrustError,
+    UsageError,
+)
 from .artifact import OpenedBundle, open_bundle
 from .bundle_file import BundleFile, write_bundle_file
 from .depot import Depot, is_document
-from .entry import Entry, State, archive, is_published, keep, offer, offered_id, publish, read_entry, tagged_id
+from .entry import Entry, State, is_published, keep, offer, offered_id, publish, put_into, read_entry, tagged_id
 from .layout import REF_NAME, Descriptor, ImageLayout, LayoutIndex
 from .source import SOURCE_NAME
 from .trust import Trust
@@ -37,6 +45,16 @@ class Publication:
     entry: Entry
     archived: BundleId | None = None
     was_published: bool = False
+
+
+@frozen
+class _Wish:
+    """How a bundle is to be entered; *is_signed*: it was published elsewhere, so that nobody here signs it again."""
+
+    reason: str
+    may_be_old: bool = False
+    is_signed: bool = False
+    min_seq: int | None = None
 
 
 @frozen
@@ -71,12 +89,25 @@ class BundleRepository:
         """The image layout that it is."""
         return self._layout
 
-    def publish(self, built: Path, reason: str = "", *, may_be_old: bool = False) -> Publication:
+    @property
+    def trust(self) -> Trust:
+        """Who says what is believed."""
+        return self._trust
+
+    def publish(
+        self, built: Path, reason: str = "", *, may_be_old: bool = False, min_seq: int | None = None
+    ) -> Publication:
         """Take in the bundle that was built into *built*, or exported into that file, as its lineage's current one.
 
         Publishing the same content again is not an error: a damaged blob is healed by it, and a new
         signature over the same content takes the place of the old one. With *may_be_old* one that is
         older than the current bundle goes into the archive.
+
+        Args:
+            built: Where it was built, or the file.
+            reason: Why it is published.
+            may_be_old: Take it in also where it is older than the current one.
+            min_seq: From now on nothing below this seq is sent, not even to go back.
 
         Raises:
             TrustError: unsigned, altered, or by a key that may not sign this lineage.
@@ -86,7 +117,7 @@ class BundleRepository:
         """
         source = BundleFile(built) if built.is_file() else ImageLayout(built)
         offered, bundle_id = _single_bundle(source)
-        opened = open_bundle(source, offered, self._trust, bundle_id=bundle_id)
+        opened = open_bundle(source, offered, self._trust, bundle_id=bundle_id, offered=True)
         refuse_errors(opened.bundle.manifest)
 
         def take_in(blob: Descriptor) -> None:
@@ -95,7 +126,7 @@ class BundleRepository:
             else:
                 source.fetch(blob, self._layout.blobs)
 
-        return self._take_in(opened, take_in, reason, may_be_old=may_be_old)
+        return self._take_in(opened, take_in, _Wish(reason, may_be_old=may_be_old, min_seq=min_seq))
 
     def pull(
         self,
@@ -138,7 +169,7 @@ class BundleRepository:
             if not self._has(blob):
                 depot.fetch(blob, self._layout.blobs)
 
-        return self._take_in(opened, take_in, reason, may_be_old=True)
+        return self._take_in(opened, take_in, _Wish(reason, may_be_old=True, is_signed=True))
 
     def lacking(self, depot: Depot) -> tuple[BundleId, ...]:
         """Return the bundles that *depot* says it has and that are not here, by lineage and seq.
@@ -200,6 +231,14 @@ class BundleRepository:
         """
         return self._open(bundle_id).bundle
 
+    def payload_manifest(self, bundle_id: BundleId) -> bytes:
+        """Return the bytes that are signed of a bundle.
+
+        Raises:
+            BundleError: as ``get``.
+        """
+        return self._open(bundle_id).payload
+
     def current(self, lineage: Lineage) -> Bundle:
         """Load the bundle that new rollouts of *lineage* aim at.
 
@@ -235,6 +274,7 @@ class BundleRepository:
         """Return where a payload's bytes lie, verified against the signed manifest.
 
         Raises:
+            TrustError: the bundle must not be sent.
             BundleError: the bundle has no such payload.
             DigestMismatchError: the bytes are damaged.
             BundleNotFoundError: they are gone.
@@ -244,18 +284,29 @@ class BundleRepository:
         except KeyError as error:
             names = ", ".join(payload.name for payload in bundle.manifest.payloads) or "none"
             raise BundleError(f"{bundle.id} has no payload {name!r}", advice=f"Its payloads: {names}.") from error
+        self._trust.check_sendable(bundle.id)
         return self._layout.blobs.path(payload.digest)
 
-    def _take_in(
-        self, opened: OpenedBundle, take_in: Callable[[Descriptor], None], reason: str, *, may_be_old: bool = False
-    ) -> Publication:
+    def check_sendable(self, bundle_id: BundleId) -> Bundle:
+        """Load a bundle that is about to be sent and see that all of it is here.
+
+        Raises:
+            BundleError: something of it is missing or damaged, or it must not be sent.
+        """
+        bundle = self.get(bundle_id)
+        self._trust.check_sendable(bundle_id)
+        for payload in bundle.manifest.payloads:
+            self.payload_path(bundle, payload.name)
+        return bundle
+
+    def _take_in(self, opened: OpenedBundle, take_in: Callable[[Descriptor], None], wish: _Wish) -> Publication:
         self._layout.index()  # refuses a folder that is no repository before anything is written to it
         with self._layout.in_use():
             self._layout.blobs.sweep()
             for blob in opened.blobs:
                 take_in(blob)
             with self._layout.locked() as index:
-                return self._enter(index, opened, reason, may_be_old=may_be_old)
+                return self._enter(index, opened, wish)
 
     def _has(self, blob: Descriptor) -> bool:
         """Whether a blob is here and sound."""
@@ -265,36 +316,87 @@ class BundleRepository:
             return False
         return True
 
-    def _enter(self, index: LayoutIndex, opened: OpenedBundle, reason: str, *, may_be_old: bool) -> Publication:
+    def revert(self, bundle_id: BundleId, reason: str, *, min_seq: int | None = None) -> tuple[Entry, ...]:
+        """Make an archived bundle its lineage's current one again; return what changed its state.
+
+        Raises:
+            BundleNotFoundError: it is not here.
+            TrustError: it was withdrawn, lies below the floor, a key is missing, or the trust cannot say so.
+            UsageError: it is current already.
+        """
+        bundle = self.get(bundle_id)
+        if self._find(bundle_id)[0].state is State.CURRENT:
+            raise UsageError(f"{bundle_id} is current already")
+        with self._layout.locked() as index:
+            self._trust.move_back(bundle_id, bundle.digest, reason=reason, min_seq=min_seq)
+            states = {bundle_id: State.CURRENT}
+            current = _current(self._published(index), bundle_id.lineage)
+            if current is not None:
+                states[current[0].id] = State.ARCHIVE
+            return self._put(index, states)
+
+    def withdraw(self, bundle_id: BundleId, reason: str) -> tuple[Entry, ...]:
+        """Have a bundle that is not current never sent again, neither forward nor back; return what changed.
+
+        Its bytes stay, since nodes may carry it and what it consists of must be known to leave it.
+
+        Raises:
+            BundleNotFoundError: it is not here.
+            UsageError: it is current, or withdrawn already.
+            TrustError: a key is missing, or the trust cannot say so.
+        """
+        bundle = self.get(bundle_id)
+        if self._find(bundle_id)[0].state is State.WITHDRAWN:
+            raise UsageError(f"{bundle_id} is withdrawn already")
+        with self._layout.locked() as index:
+            self._trust.withdraw(bundle_id, bundle.digest, reason=reason)
+            return self._put(index, {bundle_id: State.WITHDRAWN})
+
+    def _put(self, index: LayoutIndex, states: dict[BundleId, State]) -> tuple[Entry, ...]:
+        descriptors = {entry.id: descriptor for entry, descriptor in self._published(index)}
+        changed = {id(descriptors[each]): put_into(descriptors[each], state) for each, state in states.items()}
+        self._layout.swap(index.with_entries(tuple(changed.get(id(each), each) for each in index.entries)))
+        return tuple(read_entry(each) for each in changed.values())
+
+    def _enter(self, index: LayoutIndex, opened: OpenedBundle, wish: _Wish) -> Publication:
         bundle = opened.bundle
         known = self._published(index)
         for entry, descriptor in known:
             if entry.id == bundle.id:
-                return self._enter_again(index, descriptor, entry, opened)
-        current = [pair for pair in known if pair[0].id.lineage == bundle.id.lineage and pair[0].state is State.CURRENT]
-        offered = offer(opened.index, bundle)
-        if current and bundle.id.seq <= current[0][0].id.seq:
-            latest = current[0][0].id
-            if may_be_old:
-                old = publish(offered, at=self._now(), reason=reason, state=State.ARCHIVE)
-                self._layout.swap(index.with_entries((*index.entries, old)))
-                return Publication(read_entry(old))
+                return self._enter_again(index, descriptor, entry, opened, wish)
+        latest = max((entry.id for entry, _ in known if entry.id.lineage == bundle.id.lineage), default=None)
+        current = _current(known, bundle.id.lineage)
+        is_old = latest is not None and bundle.id.seq <= latest.seq
+        if latest is not None and is_old and not wish.may_be_old:
+            state = "current" if current is not None and current[0].id == latest else "published"
             raise BundleError(
-                f"{bundle.id} is not newer than {latest}, which is current",
+                f"{bundle.id} is not newer than {latest}, which is {state}",
                 advice=f"Give it a seq above {latest.seq}; to go back, roll nodes back to an archived bundle.",
             )
-        fresh = publish(offered, at=self._now(), reason=reason)
-        kept = tuple(archive(each) if current and each is current[0][1] else each for each in index.entries)
+        if not wish.is_signed:  # first: where that fails nothing is entered; a run that is killed is gone on with
+            self._trust.enter(bundle.id, opened.payload, bundle.digest, reason=wish.reason, min_seq=wish.min_seq)
+        offered = offer(opened.index, bundle)
+        if is_old:
+            old = publish(offered, at=self._now(), reason=wish.reason, state=State.ARCHIVE)
+            self._layout.swap(index.with_entries((*index.entries, old)))
+            return Publication(read_entry(old))
+        fresh = publish(offered, at=self._now(), reason=wish.reason)
+        kept = tuple(
+            put_into(each, State.ARCHIVE) if current is not None and each is current[1] else each
+            for each in index.entries
+        )
         self._layout.swap(index.with_entries((*kept, fresh)))
-        return Publication(read_entry(fresh), archived=current[0][0].id if current else None)
+        return Publication(read_entry(fresh), archived=current[0].id if current is not None else None)
 
     def _enter_again(
-        self, index: LayoutIndex, descriptor: Descriptor, entry: Entry, opened: OpenedBundle
+        self, index: LayoutIndex, descriptor: Descriptor, entry: Entry, opened: OpenedBundle, wish: _Wish
     ) -> Publication:
         if entry.digest != opened.bundle.digest:
             raise BundleError(
                 f"{entry.id} is already published with other content", advice="Give the new content a new seq."
             )
+        if not wish.is_signed:
+            self._trust.enter(entry.id, opened.payload, entry.digest, reason=entry.reason, min_seq=wish.min_seq)
         if descriptor.digest != opened.index.digest:  # the same content under a new signature
             signed = evolve(descriptor, digest=opened.index.digest, size=opened.index.size)
             entries = tuple(signed if each is descriptor else each for each in index.entries)
@@ -369,18 +471,27 @@ def _twice(bundle_id: BundleId) -> StateError:
     )
 
 
+def _current(known: tuple[tuple[Entry, Descriptor], ...], lineage: Lineage) -> tuple[Entry, Descriptor] | None:
+    return next(
+        (pair for pair in known if pair[0].id.lineage == lineage and pair[0].state is State.CURRENT),
+        None,
+    )
+
+
 def published(index: LayoutIndex) -> tuple[tuple[Entry, Descriptor], ...]:
     """Read the published bundles and refuse an index in which they cannot all be true."""
     known = [(read_entry(descriptor), descriptor) for descriptor in index.entries if is_published(descriptor)]
     seen: set[BundleId] = set()
-    latest: dict[Lineage, int] = {}
+    newest: dict[Lineage, Entry] = {}
+    current: dict[Lineage, int] = {}
     for entry, _ in known:
         if entry.id in seen:
             raise _twice(entry.id)
         seen.add(entry.id)
-        latest[entry.id.lineage] = max(entry.id.seq, latest.get(entry.id.lineage, -1))
+        newest[entry.id.lineage] = max(entry, newest.get(entry.id.lineage, entry), key=lambda each: each.id.seq)
+        current[entry.id.lineage] = current.get(entry.id.lineage, 0) + (entry.state is State.CURRENT)
     for entry, _ in known:
-        if (entry.state is State.CURRENT) != (entry.id.seq == latest[entry.id.lineage]):
+        if current[entry.id.lineage] != 1 and (entry.state is State.CURRENT or entry == newest[entry.id.lineage]):
             raise StateError(
                 f"index.json calls {entry.id} {entry.state}, which does not fit the lineage's other bundles",
                 advice="Restore the repository's index.json from a backup.",

@@ -1,8 +1,8 @@
 """Who may sign which lineage, and whether a signature is theirs.
 
 A bundle is signed with ed25519 over the raw bytes of its payload manifest, in a DSSE envelope
-(https://github.com/secure-systems-lab/dsse). ``Trust`` is the seam: whatever comes to decide about
-trust later (TUF, with thresholds, expiry and roll-back floors) takes the place of ``KeyringTrust``.
+(https://github.com/secure-systems-lab/dsse). ``Trust`` is the seam: ``KeyringTrust`` goes by a list of
+keys, ``metadata.trust.MetadataTrust`` by TUF, with thresholds, expiry and roll-back floors.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from securesystemslib.exceptions import VerificationError
 
 from ..core.bundle import frozen_map
 from ..core.canonical import parse_json
-from ..core.identity import Lineage
+from ..core.channel import Channel
+from ..core.identity import BundleId, Digest, Lineage
 from ..errors import ManifestError, TrustError
 from .keys import PublicKey
 from .layout import MANIFEST_TYPE
@@ -29,17 +30,66 @@ MAX_ENVELOPE = 8 * 1024 * 1024  # a manifest of at most 4 MiB, in base64
 MAX_TRUST_FILE = 1024 * 1024
 _MAX_SIGNATURES = 16
 
+MOVED = "Do not use it. Publish each bundle from the layout that was built for it."
 _TAMPERED = "Do not use it. Fetch or build the bundle again, and find out who changed it."
 
 
 class Trust(Protocol):
-    """Decides whether what was signed may be used for a lineage."""
+    """Decides whose bundles are believed, and what may be sent."""
 
-    def verify(self, lineage: Lineage, envelope: bytes) -> bytes:
-        """Return the payload of *envelope* if whoever signed it may speak for *lineage*.
+    def accept(self, lineage: Lineage, envelope: bytes) -> bytes:
+        """Return the payload of a build's *envelope* if whoever signed it may publish in *lineage*.
 
         Raises:
             TrustError: unsigned, altered, by a key that is not known or not allowed for *lineage*.
+        """
+        ...
+
+    def verify(self, bundle: BundleId, payload: bytes, envelope: bytes | None) -> None:
+        """Refuse a stored *payload* manifest that is not what was signed as *bundle*.
+
+        Raises:
+            TrustError: it is not.
+        """
+        ...
+
+    def check_sendable(self, bundle: BundleId) -> None:
+        """Refuse what must not be sent to a node, not even to recover it.
+
+        Raises:
+            TrustError: it was withdrawn, or lies below the floor of its lineage.
+        """
+        ...
+
+    def check_forward(self, bundle: BundleId, digest: Digest) -> None:
+        """Refuse what must not be deployed now.
+
+        Raises:
+            TrustError: as ``check_sendable``, or what is known is not fresh enough to go forward by.
+        """
+        ...
+
+    def enter(self, bundle: BundleId, payload: bytes, digest: Digest, *, reason: str, min_seq: int | None) -> None:
+        """Have everybody believe that *bundle*, accepted before, is published and current.
+
+        Raises:
+            TrustError: a key to sign that with is missing, or the bundle was withdrawn.
+        """
+        ...
+
+    def move_back(self, bundle: BundleId, digest: Digest, *, reason: str, min_seq: int | None) -> Channel:
+        """Have everybody believe that the archived *bundle* is current again.
+
+        Raises:
+            TrustError: it may not be, or a key is missing.
+        """
+        ...
+
+    def withdraw(self, bundle: BundleId, digest: Digest, *, reason: str) -> Channel:
+        """Have nobody send *bundle* any more.
+
+        Raises:
+            TrustError: a key is missing.
         """
         ...
 
@@ -114,7 +164,7 @@ class KeyringTrust:
         others = tuple(trusted for trusted in self.keys if trusted.key.id != key.id)
         return KeyringTrust((*others, TrustedKey(key, lineages, note)), self.extra)
 
-    def verify(self, lineage: Lineage, envelope: bytes) -> bytes:
+    def accept(self, lineage: Lineage, envelope: bytes) -> bytes:
         """Return the payload of *envelope* if one of the keys that may sign *lineage* signed it.
 
         Raises:
@@ -142,6 +192,56 @@ class KeyringTrust:
                 "the bundle was altered after it was signed, or its signature was", advice=_TAMPERED
             ) from error
         return opened.payload
+
+    def verify(self, bundle: BundleId, payload: bytes, envelope: bytes | None) -> None:
+        """Refuse *payload* unless *envelope* is a signature over it by a key that may sign its lineage."""
+        check_signed(self, bundle.lineage, payload, envelope)
+
+    def check_sendable(self, bundle: BundleId) -> None:
+        """Allow everything: a list of keys knows of no floor, and withdraws nothing."""
+
+    def check_forward(self, bundle: BundleId, digest: Digest) -> None:
+        """Allow everything: a list of keys does not expire."""
+
+    def enter(self, bundle: BundleId, payload: bytes, digest: Digest, *, reason: str, min_seq: int | None) -> None:
+        """Do nothing: the bundle's own signature is all that is looked at; a floor cannot be kept.
+
+        Raises:
+            TrustError: *min_seq* is given.
+        """
+        del bundle, payload, digest, reason
+        if min_seq is not None:
+            raise _wants_metadata("a floor below which nothing is sent")
+
+    def move_back(self, bundle: BundleId, digest: Digest, *, reason: str, min_seq: int | None) -> Channel:
+        """Refuse: nothing signed would say so.
+
+        Raises:
+            TrustError: always.
+        """
+        del bundle, digest, reason, min_seq
+        raise _wants_metadata("moving a lineage back")
+
+    def withdraw(self, bundle: BundleId, digest: Digest, *, reason: str) -> Channel:
+        """Refuse: nothing signed would say so.
+
+        Raises:
+            TrustError: always.
+        """
+        del bundle, digest, reason
+        raise _wants_metadata("withdrawing a bundle")
+
+
+def check_signed(trust: Trust, lineage: Lineage, payload: bytes, envelope: bytes | None) -> None:
+    """Refuse *payload* unless *envelope* is a signature over it by somebody who may publish in *lineage*.
+
+    Raises:
+        TrustError: unsigned, altered, by the wrong key, or made for another bundle.
+    """
+    if envelope is None:
+        raise unsigned()
+    if trust.accept(lineage, envelope) != payload:
+        raise TrustError("the signature beside the bundle was made for another bundle", advice=MOVED)
 
 
 def open_envelope(data: bytes) -> Envelope:
@@ -173,6 +273,13 @@ def unsigned() -> TrustError:
     return TrustError(
         "the bundle is not signed",
         advice="Build it again where the publisher's key is ('rackwave trust key' makes one).",
+    )
+
+
+def _wants_metadata(what: str) -> TrustError:
+    return TrustError(
+        f"{what} takes signed metadata, and this repository is trusted by a list of keys",
+        advice="Set it up with 'rackwave trust init'; bundles that are published stay so.",
     )
 
 

@@ -36,7 +36,7 @@ def test_key_is_never_overwritten(tmp_path: Path) -> None:
 def test_private_half_is_in_no_repr(tmp_path: Path) -> None:
     """The repr of a signer shows its public half only."""
     signer = generate_key(tmp_path / "key.pem")
-    secret = signer._signer.private_bytes.decode().splitlines()[1]
+    secret = signer.signer.private_bytes.decode().splitlines()[1]
 
     assert signer.public_key.public in repr(signer)
     assert secret not in repr(signer)
@@ -56,9 +56,9 @@ def test_key_that_others_can_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("made_with", "read_with", "says"),
     [
-        (PASSWORD, None, "needs its password"),
-        (PASSWORD, b"wrong", "or the password is wrong"),
-        (None, PASSWORD, "is not encrypted, but a password was given"),
+        (PASSWORD, None, "needs its passphrase"),
+        (PASSWORD, b"wrong", "or the passphrase is wrong"),
+        (None, PASSWORD, "is not encrypted, but a passphrase was given"),
     ],
 )
 def test_wrong_password(tmp_path: Path, made_with: bytes | None, read_with: bytes | None, says: str) -> None:

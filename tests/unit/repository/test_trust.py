@@ -275,4 +275,4 @@ def test_garbage_envelope_gives_only_trust_errors(data: bytes) -> None:
 
     assert opened.signatures
     with pytest.raises(TrustError):
-        KeyringTrust(()).verify(Lineage("A"), data)
+        KeyringTrust(()).accept(Lineage("A"), data)

@@ -7,19 +7,19 @@ A bundle stays if any of these holds, and every one that holds is told:
   a rollout that has not ended names it; signed metadata allows rolling back to it;
 - it is among the last of its lineage's archive, or young enough, as the policy says;
 - it cannot be read, so that nobody can say what it is needed for;
-- it is a stepping stone: a bundle that stays accepts only some versions of a component, and this is
-  the latest before it that brings a node to one of them.
+- it is a stepping stone: a bundle that stays names it as one, or accepts only some versions of a
+  component, or wants some passed on the way, and this is the latest before it that brings a node there.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
 from attrs import field, frozen, validators
 
-from .bundle import Manifest, frozen_map
+from .bundle import BUNDLE_STONE, Manifest
 from .history import DAY, NodeHistory, RolloutState
 from .identity import BundleId
 
@@ -36,16 +36,18 @@ class Retention:
 class Shelved:
     """One published bundle; *published* in epoch seconds, *kept* why somebody wants it kept.
 
-    *brings* are the versions that it brings components to, *accepts* the patterns of versions that it
-    lets them come from. *problem* is why it cannot be read, if it cannot.
+    *brings* are components, or patterns of them, and the versions that it brings them to; *steps* those
+    that must be there before it: for each, a component and the patterns of which one must fit. *stones*
+    are bundles that it names as such. *problem* is why it cannot be read, if it cannot.
     """
 
     id: BundleId
     is_current: bool
     published: float
     kept: str = ""
-    brings: Mapping[str, str] = field(factory=dict, converter=frozen_map)
-    accepts: Mapping[str, tuple[str, ...]] = field(factory=dict, converter=frozen_map)
+    brings: tuple[tuple[str, str], ...] = ()
+    steps: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    stones: tuple[BundleId, ...] = ()
     problem: str = ""
 
 
@@ -66,11 +68,23 @@ class Verdict:
     reasons: tuple[str, ...]
 
 
-def versions(manifest: Manifest) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
-    """Return which versions the bundle brings components to, and which ones it accepts."""
-    images = [element for element in manifest.elements if element.component is not None]
-    brings = {str(element.component): element.version for element in images if element.version is not None}
-    return brings, {str(element.component): element.accepts for element in images if element.accepts}
+def shelve(manifest: Manifest, *, is_current: bool, published: float, kept: str = "") -> Shelved:
+    """Return what retention looks at of a bundle that can be read."""
+    brings: list[tuple[str, str]] = []
+    steps: list[tuple[str, tuple[str, ...]]] = []
+    stones: list[BundleId] = []
+    for element in manifest.elements:
+        component = str(element.component or element.selector)
+        if element.version is not None:
+            brings.append((component, element.version))
+        if element.accepts:
+            steps.append((component, element.accepts))
+        for stone in element.via:
+            if stone.startswith(BUNDLE_STONE):
+                stones.append(BundleId.parse(stone.removeprefix(BUNDLE_STONE)))
+            else:
+                steps.append((component, (stone,)))
+    return Shelved(manifest.id, is_current, published, kept, tuple(brings), tuple(steps), tuple(stones))
 
 
 def needs(nodes: Iterable[NodeHistory], rollouts: Iterable[RolloutState]) -> tuple[Need, ...]:
@@ -128,27 +142,39 @@ def _own_reasons(bundle: Shelved, rank: int, retention: Retention, now: float) -
 
 
 def _keep_stones(all_of_them: list[Shelved], reasons: dict[BundleId, list[str]]) -> None:
-    """Add the stepping stones: from the latest down, since a stone may stand on another one."""
+    """Add the stepping stones, and those on which they stand themselves."""
     lineages: dict[str, list[Shelved]] = defaultdict(list)
     for bundle in all_of_them:
         lineages[bundle.id.lineage].append(bundle)
-    for line in lineages.values():
-        for place in range(len(line) - 1, -1, -1):
-            bundle = line[place]
-            if not reasons[bundle.id]:
-                continue
-            for component, patterns in bundle.accepts.items():
-                stone = _stone(line[:place], component, patterns)
-                if stone is not None:
-                    reasons[stone].append(f"stepping stone to {bundle.id} for {component}")
+    known = {bundle.id: bundle for bundle in all_of_them}
+    pending = [bundle.id for bundle in all_of_them if reasons[bundle.id]]
+    while pending:
+        bundle = known[pending.pop()]
+        earlier = [other for other in lineages[bundle.id.lineage] if other.id.seq < bundle.id.seq]
+        named = [(stone, f"stepping stone to {bundle.id}") for stone in bundle.stones if stone in known]
+        brought = [
+            (stone, f"stepping stone to {bundle.id} for {component}")
+            for component, patterns in bundle.steps
+            if (stone := _stone(earlier, component, patterns)) is not None
+        ]
+        for stone, why in (*named, *brought):
+            if not reasons[stone]:
+                pending.append(stone)
+            if why not in reasons[stone]:
+                reasons[stone].append(why)
 
 
 def _stone(earlier: list[Shelved], component: str, patterns: tuple[str, ...]) -> BundleId | None:
     for bundle in reversed(earlier):
-        version = bundle.brings.get(component)
-        if version is not None and any(fnmatchcase(version, pattern) for pattern in patterns):
-            return bundle.id
+        for other, version in bundle.brings:
+            if _fits(component, other) and any(_fits(version, pattern) for pattern in patterns):
+                return bundle.id
     return None
+
+
+def _fits(one: str, other: str) -> bool:
+    """Whether two names may stand for the same: either may be a pattern."""
+    return one == other or fnmatchcase(one, other) or fnmatchcase(other, one)
 
 
 def _why_not(retention: Retention) -> str:

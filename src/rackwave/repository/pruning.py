@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from attrs import frozen
 
-from ..core.retention import Shelved, Verdict, versions
+from ..core.retention import Shelved, Verdict, shelve
 from ..errors import BundleError, StateError
 from .entry import Entry, State
 from .garbage import Freed, measure, remove, unnamed
@@ -52,7 +52,7 @@ def prune(
 def _shelved(repository: BundleRepository, entry: Entry) -> Shelved:
     is_current = entry.state is State.CURRENT
     try:
-        brings, accepts = versions(repository.get(entry.id).manifest)
+        manifest = repository.get(entry.id).manifest
     except (BundleError, StateError) as error:
         return Shelved(entry.id, is_current, entry.published_at, entry.kept, problem=str(error))
-    return Shelved(entry.id, is_current, entry.published_at, entry.kept, brings, accepts)
+    return shelve(manifest, is_current=is_current, published=entry.published_at, kept=entry.kept)

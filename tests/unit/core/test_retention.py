@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from rackwave.core.goal import Cause, Goal
 from rackwave.core.history import DAY, Assignment, Attempt, NodeHistory, Recovery, RolloutState
 from rackwave.core.identity import AttemptId, BundleId, Digest, Lineage, NodeName, RolloutId
+from rackwave.core.manifest import manifest_from_document
 from rackwave.core.policy import Policy
-from rackwave.core.retention import Need, Retention, Shelved, decide, needs
+from rackwave.core.retention import Need, Retention, Shelved, decide, needs, shelve
 
 NOW = 1_000 * DAY
 DIGEST = Digest("sha256:" + "0" * 64)
@@ -79,11 +80,11 @@ def test_why_one_goes() -> None:
 def test_stepping_stones_stay() -> None:
     """A bundle that is the only way to a later one stays, and so does the one before it, by component."""
     found = told(
-        shelved(1, brings={"BIOS": "1.0"}),
-        shelved(2, brings={"BIOS": "1.5"}),
-        shelved(3, brings={"BIOS": "2.0"}, accepts={"BIOS": ("1.*",)}),
-        shelved(4, brings={"BMC": "2.0"}),
-        shelved(5, brings={"BIOS": "3.0"}, accepts={"BIOS": ("2.*",)}, current=True),
+        shelved(1, brings=(("BIOS", "1.0"),)),
+        shelved(2, brings=(("BIOS", "1.5"),)),
+        shelved(3, brings=(("BIOS", "2.0"),), steps=(("BIOS", ("1.*",)),)),
+        shelved(4, brings=(("BMC", "2.0"),)),
+        shelved(5, brings=(("BIOS", "3.0"),), steps=(("BIOS", ("2.*",)),), current=True),
         last=0,
     )
 
@@ -92,6 +93,59 @@ def test_stepping_stones_stay() -> None:
         "A.3": ("stepping stone to A.5 for BIOS",),
         "A.5": ("current",),
     } == found
+
+
+def test_named_stones_stay() -> None:
+    """A bundle that a later one names stays, and so does one for each version to be passed on the way."""
+    found = told(
+        shelved(1, brings=(("BIOS", "1.0"),)),
+        shelved(2, brings=(("BIOS", "1.2"),)),
+        shelved(3, brings=(("BIOS", "1.5"),)),
+        shelved(4),
+        shelved(5, current=True, steps=(("BIOS", ("1.0",)), ("BIOS", ("1.5",))), stones=(bundle(4), bundle(9))),
+        last=0,
+    )
+
+    assert ["A.1", "A.3", "A.4", "A.5"] == list(found)
+    assert ("stepping stone to A.5",) == found["A.4"]
+
+
+def test_stones_for_patterns_of_components() -> None:
+    """A bundle for every network adapter is a stone to one for a single adapter, and the other way round."""
+    every = shelved(1, brings=(("NIC.*", "1.0"),))
+    single = shelved(2, brings=(("NIC.1", "2.0"),), steps=(("NIC.1", ("1.*",)),))
+    later = shelved(3, current=True, steps=(("NIC.*", ("2.0",)),))
+
+    assert ["A.1", "A.2", "A.3"] == list(told(every, single, later, last=0))
+
+
+def test_what_is_looked_at_of_a_bundle() -> None:
+    """Versions, accepted ones and stones are taken from the manifest."""
+    manifest = manifest_from_document(
+        {
+            "lineage": "A",
+            "seq": 5,
+            "purpose": "a fix",
+            "elements": [
+                {
+                    "name": "bios",
+                    "kind": "bios-image",
+                    "component": "BIOS",
+                    "version": "3.0",
+                    "payload": "bios.bin",
+                    "activation": "host-reset",
+                    "reversibility": "reflash",
+                    "accepts": ["2.*", "1.9"],
+                    "via": ["1.9", "bundle:A.4"],
+                }
+            ],
+            "payloads": [{"name": "bios.bin", "role": "data", "digest": DIGEST, "size": 1}],
+        }
+    )
+    found = shelve(manifest, is_current=True, published=7.0, kept="golden")
+
+    assert Shelved(bundle(5), True, 7.0, "golden", (("BIOS", "3.0"),), found.steps, (bundle(4),)) == found
+    assert (("BIOS", ("2.*", "1.9")), ("BIOS", ("1.9",))) == found.steps
 
 
 def node(name: str, **facts: object) -> NodeHistory:

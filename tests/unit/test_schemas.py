@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -76,7 +77,8 @@ def printed(tmp_path: Path) -> Iterator[dict[str, list[Any]]]:
         rackwave("plan", "plan", "A.2")
         rackwave("rollout", "rollout", "show", rollout["rollout"])
         rackwave("bundle-list", "bundle", "list")
-        rackwave("bundle-show", "bundle", "show", "A.2")
+        found["manifest"].append(rackwave("bundle-show", "bundle", "show", "A.2")["manifest"])
+        found["source"].append(tomllib.loads((place / "source/lab-bios/A.1/bundle.toml").read_text("utf-8")))
         rackwave("bundle-verify", "bundle", "verify")
         rackwave("bundle-lint", "bundle", "lint", "A.2")
         with serving() as shelf:

@@ -14,7 +14,7 @@ from ..core.manifest import manifest_to_document
 from ..core.report import timestamp
 from ..repository.entry import Entry, State
 from .app import Exit, Setting
-from .linting import lint_
+from .linting import lint_, schema
 from .packages import identify, import_
 from .registries import pull, push, tags
 from .render import json_option, print_json, print_table
@@ -29,7 +29,7 @@ def bundle() -> None:
     """Build, publish and look at bundles."""
 
 
-for _command in (identify, import_, lint_, push, pull, tags, keep, prune, gc):
+for _command in (identify, import_, lint_, schema, push, pull, tags, keep, prune, gc):
     bundle.add_command(_command)
 
 

@@ -1,7 +1,8 @@
-"""``rackwave bundle lint``: say what a bundle should not say, before it is published."""
+"""``rackwave bundle lint`` and ``schema``: what a bundle should not say, and what it can."""
 
 from __future__ import annotations
 
+from importlib.resources import files
 from pathlib import Path
 
 import click
@@ -34,6 +35,13 @@ def lint_(setting: Setting, what: str, as_json: bool) -> int:
             click.echo(f"{finding.level}:{where} {finding.text} ({finding.id})\n    {finding.advice}")
         click.echo(f"{manifest.id}: {_count(findings)}")
     return Exit.FAILED if any(finding.level is Level.ERROR for finding in findings) else Exit.DONE
+
+
+@click.command()
+@click.argument("what", type=click.Choice(["source", "manifest"]), default="source")
+def schema(what: str) -> None:
+    """Print the JSON Schema of a bundle.toml (source), or of the manifest that is signed."""
+    click.echo((files("rackwave.schemas") / f"{what}.schema.json").read_text("utf-8"), nl=False)
 
 
 def _published(setting: Setting, what: str) -> Manifest:

@@ -7,8 +7,10 @@ from typing import TypeAlias
 
 from attrs import frozen
 
+from .bundle import Bundle, Witness
 from .log import LogEntry, LogNews, Severity
 from .observation import Health, Observation, Post, Power, Unknown
+from .policy import Policy
 
 
 @frozen
@@ -54,6 +56,12 @@ supply's input is among it: outlets are cut to bring a BMC back."""
 def critical_events(news: LogNews) -> tuple[LogEntry, ...]:
     """Return the critical entries of *news* that our own acts do not explain."""
     return tuple(e for e in news.entries if e.severity is Severity.CRITICAL and not _OWN.search(e.message))
+
+
+def log_counts(policy: Policy, bundle: Bundle) -> int:
+    """Return how much the event log counts, as ``critical_events`` does: a bundle may ask for it, never forbid it."""
+    asked = any(Witness.LOG in element.checks for element in bundle.manifest.elements)
+    return max(policy.critical_events, 2) if asked else policy.critical_events
 
 
 Verdict: TypeAlias = Well | NotYet | NotKnown | Ill

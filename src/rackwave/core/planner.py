@@ -14,15 +14,17 @@ from typing import TypeAlias, assert_never
 
 from attrs import frozen
 
-from .bundle import Activation, Bundle, Element, ElementKind
+from .bundle import Activation, Bundle, Element, ElementKind, Witness
 from .event import Outcome
-from .goal import Goal
+from .goal import Cause, Goal
 from .history import Attempt, StepRecord
 from .identity import NodeName
+from .notation import in_words_of
 from .observation import NOT_ASKED, Observation, Power, Unknown
 from .receipt import Refused
 from .step import ResetBmc, ResetHost, ResetKind, StageSettings, StartUpdate, Step, WriteImage
 from .stones import refused_way
+from .version import compare
 
 EXECUTABLE_KINDS = frozenset(
     {ElementKind.BIOS_IMAGE, ElementKind.BIOS_SETTINGS, ElementKind.BMC_FIRMWARE, ElementKind.DEVICE_FIRMWARE}
@@ -126,6 +128,7 @@ def plan_node(
     node: NodeName, goal: Goal, bundle: Bundle, seen: Observation, *, attempt: Attempt | None = None
 ) -> NodePlan:
     """Plan the way of *node* to *goal* from what was *seen* and what *attempt* did already."""
+    seen = in_words_of(bundle, seen, attempt)
     steps: list[Step] = []
     notes: list[Note] = []
     waiting: dict[str, Activation] = {}
@@ -137,6 +140,8 @@ def plan_node(
             case Level(evidence):
                 notes.append(Note(element.name, evidence))
             case Wants(step):
+                if goal.cause is Cause.ROLLOUT and isinstance(step, WriteImage) and _is_downgrade(element, step):
+                    notes.append(Note(element.name, f"a downgrade: {step.component} has {step.expects}"))
                 if not goal.writes:
                     notes.append(Note(element.name, "not level, and this goal writes nothing", blocks=True))
                     continue
@@ -157,6 +162,10 @@ def plan_node(
     return NodePlan(node, goal, tuple(steps), tuple(notes))
 
 
+def _is_downgrade(element: Element, step: WriteImage) -> bool:
+    return compare(element.scheme, step.expects, step.version) == 1
+
+
 def in_order(bundle: Bundle) -> tuple[Element, ...]:
     """Return the elements so that each stands after those it names, otherwise in the manifest's order."""
     left = list(bundle.manifest.elements)
@@ -174,6 +183,8 @@ def standing(element: Element, bundle: Bundle, goal: Goal, seen: Observation, at
     """Say how far *element* is on this node."""
     if element.kind not in EXECUTABLE_KINDS:
         return Impossible(f"no executor for elements of kind {element.kind}")
+    if Witness.IN_BAND in element.checks:
+        return Impossible("it asks for the witness in-band, and nobody here asks an operating system from within")
     if element.executor not in (None, EXECUTOR):
         return Impossible(f"there is no executor {element.executor!r} here")
     if element.kind is ElementKind.BIOS_SETTINGS:

@@ -17,13 +17,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import assert_never
 
+from attrs import evolve
+
 from .booting import decide_booting, decide_off, planned_resets
 from .decision import Act, Decision, Finish, See, Situation, Wait
 from .effect import has_lost_its_host, of_missing
 from .event import AttemptResult, Outcome
 from .finding import Ended
-from .gate import Ill, NotKnown, NotYet, Well, critical_events, judge
+from .gate import Ill, NotKnown, NotYet, Well, critical_events, judge, log_counts
 from .look import full_look, missing_of
+from .notation import in_words_of
 from .observation import NOT_ASKED, Look, Post, Unknown
 from .patience import decide_revived, end_unharmed, patience_with
 from .planner import (
@@ -47,6 +50,8 @@ by 10 minutes and more (P46, P48)."""
 
 def decide(situation: Situation) -> Decision:
     """Return the one next thing to do for the node."""
+    words = in_words_of(situation.bundle, situation.seen, situation.attempt)
+    situation = evolve(situation, seen=words)
     # A write in doubt may wait for a reset that is in doubt itself: that one first.
     for record in sorted(situation.attempt.open_steps, key=lambda each: isinstance(each.step, Flash)):
         decision = decide_open(record, situation)
@@ -217,15 +222,16 @@ def _decide_gate(situation: Situation) -> Decision:
 
 def _ask_log(situation: Situation) -> Decision | str:
     """Ask the machine's own event log, the last witness: what it says for the evidence, or what to do instead."""
-    attempt, policy, seen = situation.attempt, situation.policy, situation.seen
-    if not policy.critical_events or not attempt.is_marked:
+    attempt, seen = situation.attempt, situation.seen
+    counts = log_counts(situation.policy, situation.bundle)
+    if not counts or not attempt.is_marked:
         return ""
     if attempt.mark is not None and seen.log is NOT_ASKED:
         return See(Look(system=False, log=True, since=attempt.mark))
     if attempt.mark is None or isinstance(seen.log, Unknown):
         reason = "it could not be read before" if attempt.mark is None else str(seen.log)
         why = f"event log not heard: {reason}"
-        return why if policy.critical_events == 1 else patience_with(situation, why, AttemptResult.FAILED)
+        return why if counts == 1 else patience_with(situation, why, AttemptResult.FAILED)
     if critical := critical_events(seen.log):
         told = "; ".join(entry.message for entry in critical[:3])
         more = f" and {len(critical) - 3} more" if len(critical) > 3 else ""

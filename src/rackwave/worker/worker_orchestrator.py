@@ -18,7 +18,7 @@ from ..core.bundle import Bundle
 from ..core.decision import Act, Finish, Read, Resolve, See, Situation, Wait
 from ..core.event import Acted, AttemptResult, Completing, HeldBack, Identified, Intended, LogMarked, Reading, Resolved
 from ..core.finding import Holding
-from ..core.gate import NotKnown, Verdict, judge
+from ..core.gate import NotKnown, Verdict, judge, log_counts
 from ..core.history import Attempt, StepRecord
 from ..core.identity import AttemptId, NodeName
 from ..core.look import opening_look
@@ -209,7 +209,7 @@ class WorkerOrchestrator:
         except BundleError as error:
             harmed = AttemptResult.FAILED if attempt.has_begun else AttemptResult.NOTHING_WRITTEN
             return Over(harmed, (error.whole,))
-        if policy.critical_events and not attempt.is_marked:
+        if log_counts(policy, bundle) and not attempt.is_marked:
             log = (await _observed(bmc, Look(system=False, log=True))).log
             mark = None if isinstance(log, Unknown) else log.mark
             await self._logbook.record(LogMarked(node, attempt.id, mark))

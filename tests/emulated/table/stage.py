@@ -99,6 +99,7 @@ def _source(folder: Path, carries: Carries, lineage: str, number: int, version: 
         f'kind = "{_KINDS[component]}"',
         f'component = "{component}"',
         f'version = "{version}"',
+        'scheme = "hpe-rom"',  # P43 writes ProLiant's notation, whatever the make; its author has seen that
         f'payload = "{payload}"',
         f'activation = "{"bmc-reset" if component == "BMC" else "host-reset"}"',
         'reversibility = "reflash"',

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
+from rackwave.core.bundle import Bundle, Witness
 from rackwave.core.decision import Decision, Finish, See, Situation, Wait
 from rackwave.core.event import AttemptResult, LogMarked, Outcome
 from rackwave.core.gate import critical_events
@@ -30,10 +31,12 @@ def entry(message: str, severity: Severity = Severity.CRITICAL) -> LogEntry:
     return LogEntry("10", "2026-01-01T00:10:00Z", severity, message)
 
 
-def gate(seen: Observation, *, level: int = 1, mark: LogMark | None = MARK, asked: bool = True) -> Decision:
+def gate(
+    seen: Observation, *, level: int = 1, mark: LogMark | None = MARK, asked: bool = True, to: Bundle = A2
+) -> Decision:
     """Decide at the gate of an update that went well."""
     begun = evolve(DONE, is_marked=asked, mark=mark)
-    return decide(Situation(NODE, begun, A2, Policy(critical_events=level), 200.0, seen))
+    return decide(Situation(NODE, begun, to, Policy(critical_events=level), 200.0, seen))
 
 
 @pytest.mark.parametrize(
@@ -68,6 +71,14 @@ def test_new_critical_events_speak_against_it(entries, result):
     assert isinstance(decision, Finish)
     assert result is decision.result
     assert any("critical events" in evidence for evidence in decision.evidence)
+
+
+def test_a_bundle_asks_for_the_log():
+    """A bundle whose element names the log has it asked, whatever the policy says, and waits for one that is silent."""
+    asks = bundle("A.2", image(BIOS, "2", checks=(Witness.LOG,)))
+
+    assert See(Look(system=False, log=True, since=MARK)) == gate(NEW, level=0, to=asks)
+    assert isinstance(gate(evolve(NEW, log=Unknown("HTTP 500")), level=0, to=asks), Wait)
 
 
 @pytest.mark.parametrize("seen", [evolve(NEW, log=Unknown("HTTP 500")), NEW])

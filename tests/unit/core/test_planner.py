@@ -7,7 +7,7 @@ from attrs import evolve
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rackwave.core.bundle import Activation, Bundle, ElementKind
+from rackwave.core.bundle import Activation, Bundle, ElementKind, Witness
 from rackwave.core.decision import Finish, Situation
 from rackwave.core.event import AttemptResult, Outcome
 from rackwave.core.goal import Cause
@@ -147,6 +147,10 @@ def test_a_host_that_is_off_is_switched_on_not_restarted() -> None:
             "NIC.* is a pattern, and one element writes one component here: name each in its own",
         ),
         (bundle("A.2", image(NIC, "2", executor="ansible")), "there is no executor 'ansible' here"),
+        (
+            bundle("A.2", image(NIC, "2", checks=(Witness.IN_BAND,))),
+            "it asks for the witness in-band, and nobody here asks an operating system from within",
+        ),
         (bundle("A.2", bios_settings({"NoSuch": 1})), "this BIOS has no attribute NoSuch"),
     ],
 )
@@ -167,6 +171,25 @@ def test_past_the_last_stepping_stone_the_way_is_free(found: str) -> None:
     assert ["WriteImage", "ResetHost"] == [
         type(step).__name__ for step in plan_node(NODE, goal(to), to, well({BIOS: found})).steps
     ]
+
+
+def test_a_downgrade_is_told_of() -> None:
+    """The plan warns of a version that its scheme calls older than what is there; a roll-back means it."""
+    to = bundle("A.3", image(BIOS, "9.0", scheme="dotted"))
+    seen = well({BIOS: "10.0"})
+
+    assert ["a downgrade: BIOS has 10.0"] == [note.text for note in plan_node(NODE, goal(to), to, seen).notes]
+    assert () == plan_node(NODE, goal(to, Cause.ROLLBACK), to, seen).notes
+    assert () == plan_node(NODE, goal(to), to, well({BIOS: "8.0"})).notes
+
+
+@pytest.mark.parametrize(("scheme", "steps"), [("hpe-rom", 0), ("dotted", 2), (None, 2)])
+def test_a_version_in_the_vendors_notation_is_installed(scheme: str | None, steps: int) -> None:
+    """What the scheme calls the same version is level, though it is written otherwise (P43)."""
+    to = bundle("A.2", image(BIOS, "2.0.0", scheme=scheme))
+    plan = plan_node(NODE, goal(to), to, well({BIOS: "U32 v2.0.0 (05/21/2018)"}))
+
+    assert steps == len(plan.steps)
 
 
 def test_what_cannot_be_read_blocks_the_plan() -> None:

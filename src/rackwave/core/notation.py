@@ -1,0 +1,41 @@
+"""What a BMC tells, in the words of the bundle: a vendor's own notation of a version that we know (P43)."""
+
+from __future__ import annotations
+
+from attrs import evolve
+
+from .bundle import Bundle
+from .history import Attempt
+from .identity import ComponentName
+from .observation import Component, Observation, Unknown
+from .step import WriteImage
+from .version import same
+
+
+def in_words_of(bundle: Bundle, seen: Observation, attempt: Attempt | None = None) -> Observation:
+    """Return *seen* with each version that is the bundle's, or one that *attempt* expected, written as there.
+
+    Only elements that declare a scheme are asked. A version that is none of these stays as it was told.
+    """
+    told: dict[ComponentName, Component] = {}
+    for element in bundle.manifest.elements:
+        if element.component is None or element.version is None or element.scheme is None:
+            continue
+        known = [element.version, *_expected(attempt, element.component)]
+        component = seen.components.get(element.component)
+        if component is not None:
+            installed = _word(element.scheme, component.installed, known)
+            staged = None if component.staged is None else _word(element.scheme, component.staged, known)
+            told[element.component] = evolve(component, installed=installed, staged=staged)
+    return evolve(seen, components={**seen.components, **told}) if told else seen
+
+
+def _expected(attempt: Attempt | None, component: ComponentName) -> list[str]:
+    steps = [record.step for record in attempt.steps] if attempt is not None else []
+    return [step.expects for step in steps if isinstance(step, WriteImage) and step.component == component]
+
+
+def _word(scheme: str, told: str | Unknown, known: list[str]) -> str | Unknown:
+    if isinstance(told, Unknown):
+        return told
+    return next((word for word in known if same(scheme, word, told)), told)

@@ -38,7 +38,7 @@ from .core.policy import Policy
 from .core.receipt import Accepted
 from .core.recovery import POLICIES
 from .core.report import NodeStatus, RackPlan, RolloutReport
-from .core.retention import Retention, Shelved, Verdict, decide, needs
+from .core.retention import Need, Retention, Shelved, Verdict, decide, needs, ways_back
 from .core.selection import refusal
 from .drain import DrainHook
 from .engine.leases import Holder
@@ -238,18 +238,26 @@ class Automation:
             await asyncio.to_thread(self.repository.pull, bundle, registry, reason=f"pulled from {backing.address}")
         return self.bundle(bundle)
 
-    def prune(self, retention: Retention, *, dry_run: bool = False) -> Pruned:
+    def prune(self, retention: Retention, *, dry_run: bool = False, beyond_signed: bool = False) -> Pruned:
         """Remove from the archive what *retention* does not keep and no node may need; say why each stays or goes.
+
+        What signed metadata lists as a way back stays, too, unless *beyond_signed*.
 
         Raises:
             StateError: the journal cannot be read, or somebody publishes meanwhile; nothing was removed.
+            TrustError: what signed metadata lists cannot be verified; as above.
         """
+        trust = self.repository.trust
+        lineages = {entry.id.lineage for entry in self.repository.list()}
+        signed: tuple[Need, ...] = ()
+        if isinstance(trust, MetadataTrust) and not beyond_signed:
+            signed = tuple(need for lineage in lineages for need in ways_back(trust.client.channel(lineage)))
 
         def decided(shelved: tuple[Shelved, ...]) -> tuple[Verdict, ...]:
             self.logbook.refresh()
             ledger = self.logbook.ledger
             needed = needs(ledger.nodes.values(), ledger.rollouts.values())
-            return decide(shelved, needed, retention, now=self._clock.now())
+            return decide(shelved, (*needed, *signed), retention, now=self._clock.now())
 
         return prune(self.repository, decided, dry_run=dry_run)
 

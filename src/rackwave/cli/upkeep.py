@@ -30,10 +30,18 @@ def keep(setting: Setting, bundle_id: str, reason: str, no_longer: bool) -> None
 @click.command()
 @click.option("--keep-last", type=click.IntRange(min=0), metavar="N", help="Keep the last N of each lineage's archive.")
 @click.option("--keep-days", type=click.FloatRange(min=0), metavar="D", help="Keep what was published in D days.")
+@click.option("--beyond-signed", is_flag=True, help="Also what signed metadata lists as a way back and no node needs.")
 @_dry_run
 @json_option
 @click.pass_obj
-def prune(setting: Setting, keep_last: int | None, keep_days: float | None, dry_run: bool, as_json: bool) -> None:
+def prune(
+    setting: Setting,
+    keep_last: int | None,
+    keep_days: float | None,
+    beyond_signed: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
     """Remove what nobody needs from the archive, and say why each bundle stays or goes.
 
     What a node may have to be rolled back to stays, whatever the options say.
@@ -41,7 +49,8 @@ def prune(setting: Setting, keep_last: int | None, keep_days: float | None, dry_
     if keep_last is None and keep_days is None:
         raise UsageError("this takes --keep-last, or --keep-days, or both", advice="What fits either of them stays.")
     automation = setting.automation(needs_inventory=False, read_only=True)
-    pruned = automation.prune(Retention(keep_last, keep_days), dry_run=dry_run)
+    retention = Retention(keep_last, keep_days)
+    pruned = automation.prune(retention, dry_run=dry_run, beyond_signed=beyond_signed)
     automation.records.close()
     if as_json:
         bundles = [

@@ -20,6 +20,7 @@ from fnmatch import fnmatchcase
 from attrs import field, frozen, validators
 
 from .bundle import BUNDLE_STONE, Manifest
+from .channel import Channel
 from .history import DAY, NodeHistory, RolloutState
 from .identity import BundleId
 
@@ -102,6 +103,12 @@ def needs(nodes: Iterable[NodeHistory], rollouts: Iterable[RolloutState]) -> tup
     needed = [Need(bundle, f"{why} {_some(names)}") for (bundle, why), names in found.items()]
     needed += [Need(open_.bundle, f"rollout {open_.id} has not ended") for open_ in rollouts if open_.finished is None]
     return tuple(needed)
+
+
+def ways_back(channel: Channel) -> tuple[Need, ...]:
+    """Return what must stay so that all that the signed *channel* allows can be done."""
+    listed = [BundleId(channel.lineage, seq) for seq in channel.rollback_to]
+    return tuple(Need(bundle, "signed metadata lists it as a way back") for bundle in (channel.id, *listed))
 
 
 def decide(

@@ -364,7 +364,8 @@ class BundleRepository:
         for entry, descriptor in known:
             if entry.id == bundle.id:
                 return self._enter_again(index, descriptor, entry, opened, wish)
-        latest = max((entry.id for entry, _ in known if entry.id.lineage == bundle.id.lineage), default=None)
+        line = [entry.id for entry, _ in known if entry.id.lineage == bundle.id.lineage]
+        latest = max(line, key=lambda each: each.seq, default=None)
         current = _current(known, bundle.id.lineage)
         is_old = latest is not None and bundle.id.seq <= latest.seq
         if latest is not None and is_old and not wish.may_be_old:

@@ -6,12 +6,13 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from rackwave.core.channel import Channel
 from rackwave.core.goal import Cause, Goal
 from rackwave.core.history import DAY, Assignment, Attempt, NodeHistory, Recovery, RolloutState
 from rackwave.core.identity import AttemptId, BundleId, Digest, Lineage, NodeName, RolloutId
 from rackwave.core.manifest import manifest_from_document
 from rackwave.core.policy import Policy
-from rackwave.core.retention import Need, Retention, Shelved, decide, needs, shelve
+from rackwave.core.retention import Need, Retention, Shelved, decide, needs, shelve, ways_back
 
 NOW = 1_000 * DAY
 DIGEST = Digest("sha256:" + "0" * 64)
@@ -173,6 +174,13 @@ def test_the_journal_needs() -> None:
         "A.7": "in the recovery of r2n01",
         "A.8": "rollout abcd has not ended",
     } == found
+
+
+def test_signed_metadata_needs() -> None:
+    """What a channel says is current, and what it lists as ways back, is needed."""
+    channel = Channel(A, 1, 5, DIGEST, rollback_to=(2, 3))
+
+    assert {bundle(2), bundle(3), bundle(5)} == {need.bundle for need in ways_back(channel)}
 
 
 @hypothesis_settings(deadline=None)

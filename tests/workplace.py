@@ -64,7 +64,12 @@ class Workplace:
         self.control = LabControl(lab.control.url)
         self.state = directory / ".rackwave"
         self.inventory = directory / "rackwave.toml"
-        self.environment = {**os.environ, "LAB_USERNAME": "admin", "LAB_PASSWORD": PASSWORD}
+        self.environment = {
+            **os.environ,
+            "LAB_USERNAME": "admin",
+            "LAB_PASSWORD": PASSWORD,
+            "RACKWAVE_PASSPHRASE": PASSWORD,
+        }
         text = (lab.directory / "inventory.toml").read_text()
         reference = f'"file:{lab.directory / "credentials.toml"}"'
         assert reference in text

@@ -84,7 +84,7 @@ class Passphrases:
             return self._variable(PASSPHRASE, what)
         if self._prompt is None:
             raise SecretError(
-                f"The {what} wants a passphrase, and there is nobody to ask.",
+                f"The passphrase of the {what} is wanted, and there is nobody to ask.",
                 advice=f"Set {PASSPHRASE}, or name a file that holds it: --passphrase file:/path.",
             )
         return self._prompt(what).encode()

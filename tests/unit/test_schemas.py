@@ -81,6 +81,10 @@ def printed(tmp_path: Path) -> Iterator[dict[str, list[Any]]]:
         found["source"].append(tomllib.loads((place / "source/lab-bios/A.1/bundle.toml").read_text("utf-8")))
         rackwave("bundle-verify", "bundle", "verify")
         rackwave("bundle-lint", "bundle", "lint", "A.2")
+        rackwave("trust-status", "trust", "init")
+        rackwave("trust-status", "trust", "refresh")
+        rackwave("bundle-list", "bundle", "revert", "A.1", "--reason", "back")
+        rackwave("bundle-list", "bundle", "revert", "A.2", "--reason", "forth")
         with serving() as shelf:
             where = ("--registry", f"{shelf.url.replace('http', 'oci')}/{NAME}", "--plain-http")
             rackwave("bundle-push", "bundle", "push", "A.1", *where)

@@ -6,7 +6,7 @@ import pytest
 
 from rackwave.errors import SecretError
 from rackwave.ports import Credentials, Secrets
-from rackwave.secrets import ReferencedSecrets, absolute_reference
+from rackwave.secrets import Passphrases, ReferencedSecrets, absolute_reference
 
 _ENVIRONMENT = {"LAB_USERNAME": "root", "LAB_PASSWORD": "hunter2", "HALF_USERNAME": "root", "HALF_PASSWORD": ""}
 
@@ -112,3 +112,44 @@ def _shows_nothing(error: BaseException | None) -> None:
         assert "hunter2" not in str(error)
         assert "hunter2" not in getattr(error, "advice", "")
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def test_passphrases(tmp_path: Path) -> None:
+    """A passphrase comes from where its reference says, else from one variable, else from whoever sits there."""
+    path = tmp_path / "passphrase"
+    path.write_text("correct horse\n")
+    path.chmod(0o600)
+    environment = {"MINE": "battery", "RACKWAVE_PASSPHRASE": "staple"}
+
+    assert b"correct horse" == Passphrases(f"file:{path}", environment={})("root key")
+    assert b"battery" == Passphrases("env:MINE", environment=environment)("root key")
+    assert b"staple" == Passphrases(environment=environment, prompt=str.upper)("root key")
+    assert b"ROOT KEY" == Passphrases(environment={}, prompt=str.upper)("root key")
+
+
+@pytest.mark.parametrize(
+    ("reference", "says"),
+    [
+        (None, "the root key is wanted, and there is nobody to ask"),
+        ("env:NONE", "NONE is not set"),
+        ("file:/nowhere/at/all", "cannot be read"),
+        ("hunter2", "no reference"),
+    ],
+)
+def test_passphrase_that_does_not_resolve(reference: str | None, says: str) -> None:
+    """What does not resolve says why, and what to do; what may be a passphrase itself is not shown."""
+    with pytest.raises(SecretError, match=says) as caught:
+        Passphrases(reference, environment={})("root key")
+
+    assert "hunter2" not in caught.value.whole
+
+
+def test_passphrase_that_others_can_read(tmp_path: Path) -> None:
+    """A file that others can read is refused."""
+    path = tmp_path / "passphrase"
+    path.write_text("correct horse")
+    path.chmod(0o644)
+    with pytest.raises(SecretError, match="can be read by others") as caught:
+        Passphrases(f"file:{path}")("root key")
+
+    assert f"chmod 600 {path}" in caught.value.advice

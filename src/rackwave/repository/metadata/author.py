@@ -187,7 +187,7 @@ class Author:
         due = [name for name in ONLINE if force or self._is_due(name, shelf)]
         changed = {
             name: shelf.role(name)
-            for name in (Targets.type, *self._signed_roles(shelf))
+            for name in (Targets.type, *(role for role in shelf.lineages() if shelf.has(role)))
             if (targets and name == Targets.type) or (self._is_due(name, shelf) and self._signs_by_itself(name, shelf))
         }
         if not due and not changed:
@@ -347,16 +347,6 @@ class Author:
         delegator = shelf.root.signed if name in TOP else shelf.role(delegator_of(name)).signed
         role = delegator.get_delegated_role(name)
         return sum(self.keys.signs_by_itself(keyid) for keyid in role.keyids) >= role.threshold
-
-    def _signed_roles(self, shelf: Shelf) -> list[str]:
-        names = []
-        for role in shelf.lineages():
-            if shelf.has(role):
-                names.append(role)
-                delegations = shelf.role(role).signed.delegations
-                if delegations is not None and delegations.succinct_roles is not None:
-                    names += [name for name in delegations.succinct_roles.get_roles() if shelf.has(name)]
-        return names
 
 
 class _Draft:

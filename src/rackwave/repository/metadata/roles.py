@@ -23,10 +23,14 @@ HOUR = 3_600.0
 
 BIN_BITS = 6
 FLAT = 256
-"""Targets that one role holds before bins take them over: signing 256 again takes 12 ms, 2,000 take 105 ms."""
+"""Targets that one role holds before bins take them over: docs/benchmarks.md has what each costs."""
 
 ONLINE = (Snapshot.type, Timestamp.type)
 TOP = (Root.type, Targets.type, *ONLINE)
+
+
+BIN_LIFETIME = 3_650 * DAY
+"""A bin counts only as its lineage's role and the snapshot name it, and these expire: nobody need read 64 to see."""
 
 
 @frozen
@@ -42,7 +46,7 @@ class Lifetimes:
     def of(self, role: str) -> float:
         """Return the lifetime of *role*."""
         named: dict[str, float] = {name: getattr(self, name) for name in TOP}
-        return named.get(role, self.lineage)
+        return named.get(role, self.lineage if delegator_of(role) == Targets.type else BIN_LIFETIME)
 
 
 PROFILES = {

@@ -37,9 +37,11 @@ from .core.node import Node
 from .core.policy import Policy
 from .core.receipt import Accepted
 from .core.recovery import POLICIES
-from .core.report import NodeStatus, RackPlan, RolloutReport
+from .core.report import NodeStatus, RackPlan, RolloutReport, timestamp
 from .core.retention import Need, Retention, Shelved, Verdict, decide, needs, ways_back
+from .core.sbom import rack_sbom
 from .core.selection import refusal
+from .core.statement import proven_on, validated_on
 from .drain import DrainHook
 from .engine.leases import Holder
 from .engine.logbook import Logbook
@@ -77,6 +79,7 @@ from .worker.worker_orchestrator import WorkerOrchestrator
 
 REPOSITORY = "repository"
 REGISTRY = "registry.toml"
+VALIDATION = "validated-on"
 
 __all__ = ["PUBLISHER_KEY", "REPOSITORY", "TRUST", "Automation"]
 
@@ -260,6 +263,36 @@ class Automation:
             return decide(shelved, (*needed, *signed), retention, now=self._clock.now())
 
         return prune(self.repository, decided, dry_run=dry_run)
+
+    def attest(self, bundle: BundleId) -> dict[str, Any]:
+        """Sign, with the publisher's key, on which machines rollouts of *bundle* succeeded; return the statement.
+
+        Raises:
+            TrustError: signed metadata is not set up, or a key is missing.
+            UsageError: the journal knows of no node that it succeeded on.
+        """
+        found = self.bundle(bundle)
+        self.logbook.refresh()
+        names = set(proven_on(found, self.logbook.ledger.rollouts.values()))
+        nodes = [node for node in self.fleet.select(None) if node.name in names]
+        if not nodes:
+            raise UsageError(
+                f"no rollout of {bundle} succeeded on a node of the inventory",
+                advice="Deploy it to machines of each model first; see 'rackwave rollout list'.",
+            )
+        statement = validated_on(found, nodes, by=self._by, at=timestamp(self._clock.now()))
+        self.metadata.attest(bundle, found.digest, VALIDATION, statement)
+        return statement
+
+    def sbom(self, nodes: str | None = None) -> dict[str, Any]:
+        """Return the bill of materials (CycloneDX) of the rack, by what the journal says was committed on each node."""
+        self.logbook.refresh()
+        carried = [
+            (node, tuple(held.bundle for _, held in sorted(self.logbook.node(node.name).assigned.items())))
+            for node in self.fleet.select(nodes)
+        ]
+        bundles = {each: self.bundle(each) for _, ids in carried for each in ids}
+        return rack_sbom(carried, bundles, timestamp(self._clock.now()))
 
     # -- what the journal says -------------------------------------------------------------------
 

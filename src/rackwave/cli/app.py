@@ -49,6 +49,7 @@ _COMMANDS = {
     "inspect": ("inspect", "inspect"),
     "locate": ("inspect", "locate"),
     "support-bundle": ("inspect", "support_bundle"),
+    "sbom": ("bill", "sbom"),
     "hold": ("holds", "hold"),
     "unhold": ("holds", "unhold"),
     "power": ("panel", "power"),

@@ -8,10 +8,12 @@ from typing import Any
 
 import click
 
+from ..automation import VALIDATION
 from ..core.bundle import Bundle
 from ..core.identity import BundleId
 from ..core.manifest import manifest_to_document
 from ..core.report import timestamp
+from ..core.sbom import bundle_sbom
 from ..repository.entry import Entry, State
 from .app import Exit, Setting
 from .linting import lint_, schema
@@ -106,6 +108,32 @@ def withdraw(setting: Setting, bundle_id: str, reason: str, as_json: bool) -> No
     """Have BUNDLE, which is not current, never sent again: neither forward nor to go back."""
     repository = setting.automation(needs_inventory=False).repository
     _changed(repository.withdraw(BundleId.parse(bundle_id), reason), as_json)
+
+
+@bundle.command()
+@click.argument("bundle_id", metavar="BUNDLE")
+@click.pass_obj
+def attest(setting: Setting, bundle_id: str) -> None:
+    """Sign on which machines BUNDLE was proven, by what the journal says, and print the statement (in-toto)."""
+    print_json(setting.automation().attest(BundleId.parse(bundle_id)))
+
+
+@bundle.command()
+@click.argument("bundle_id", metavar="BUNDLE")
+@click.pass_obj
+def validated(setting: Setting, bundle_id: str) -> None:
+    """Print the signed statement on which machines BUNDLE was proven; null where nobody signed one."""
+    automation = setting.automation(needs_inventory=False)
+    found = automation.bundle(BundleId.parse(bundle_id))
+    print_json(automation.metadata.statement(found.id, found.digest, VALIDATION))
+
+
+@bundle.command()
+@click.argument("bundle_id", metavar="BUNDLE")
+@click.pass_obj
+def sbom(setting: Setting, bundle_id: str) -> None:
+    """Print what BUNDLE consists of as a bill of materials (CycloneDX 1.6, JSON)."""
+    print_json(bundle_sbom(setting.automation(needs_inventory=False).bundle(BundleId.parse(bundle_id))))
 
 
 @bundle.command(name="list")

@@ -626,3 +626,18 @@ def trust_keyring(bastion: Bastion) -> Any:
     from rackwave.repository.metadata.author import Keyring
 
     return Keyring((bastion.signer("publisher").public_key,))
+
+
+def test_statement_about_a_bundle(bastion: Bastion) -> None:
+    """What the publisher states about a bundle is read by whoever deploys it; one about something else is refused."""
+    digest = bastion.repository.get(A2).digest
+    about = {"subject": [{"name": "A.2", "digest": {"sha256": digest.hex}}], "predicate": {"models": ["R1"]}}
+    bastion.trust.attest(A2, digest, "validated-on", about)
+    bastion.offer()
+    assert about == bastion.node().statement(A2, digest, "validated-on")
+    assert bastion.node().statement(A1, bastion.repository.get(A1).digest, "validated-on") is None
+
+    bastion.trust.attest(A2, digest, "validated-on", {"subject": [{"digest": {"sha256": "0" * 64}}]})
+    bastion.offer()
+    with pytest.raises(TrustError, match="is about something else"):
+        bastion.node().statement(A2, digest, "validated-on")

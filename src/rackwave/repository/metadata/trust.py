@@ -8,25 +8,27 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from securesystemslib.dsse import Envelope
 from tuf.api.metadata import Key, Metadata, Targets
 
-from ...core.canonical import canonical_json
+from ...core.canonical import canonical_json, parse_json
 from ...core.channel import Channel, first_channel
 from ...core.identity import BundleId, Digest, Lineage
-from ...errors import RackwaveError, TrustError
+from ...errors import ManifestError, RackwaveError, TrustError
 from ..keys import PublicKey
-from ..trust import KeyringTrust, TrustedKey
+from ..trust import MAX_ENVELOPE, KeyringTrust, TrustedKey
 from .author import Author, Change, Keyring
 from .client import MetadataClient
 from .explain import rolled_back
 from .key_box import KeyBox, PlacedKey
 from .memory import Memory
-from .roles import bundle_path, channel_path, lineage_role
+from .roles import attestation_path, bundle_path, channel_path, lineage_role
 from .shelf import FOLDER, Shelf
 from .source import LocalSource, MetadataSource
 from .status import TrustStatus, read_status
 
 PUBLISHER = "publisher"
+STATEMENT_TYPE = "application/vnd.in-toto+json"
 
 _log = logging.getLogger("rackwave.trust")
 
@@ -170,6 +172,38 @@ class MetadataTrust:
         with self.author.locked():
             self.author.change(lineage, Change({path: data}), shelf=self._present())
         self.client.refresh()
+
+    def attest(self, bundle: BundleId, digest: Digest, kind: str, statement: dict[str, Any]) -> None:
+        """Sign *statement* about a bundle with the publisher's key, in a DSSE envelope, as a target beside the bundle.
+
+        Raises:
+            TrustError: a key is missing.
+        """
+        envelope = Envelope(canonical_json(statement), STATEMENT_TYPE, {})
+        envelope.sign(self.box.signer(self._publisher(bundle.lineage).id))
+        self.attach(bundle.lineage, attestation_path(bundle.lineage, digest, kind), canonical_json(envelope.to_dict()))
+
+    def statement(self, bundle: BundleId, digest: Digest, kind: str) -> dict[str, Any] | None:
+        """Return what was stated about a bundle, None where nothing was.
+
+        Raises:
+            TrustError: its metadata does not verify, or it is about something else.
+        """
+        data = self.client.target(attestation_path(bundle.lineage, digest, kind), MAX_ENVELOPE)
+        if data is None:
+            return None
+        try:
+            payload = Envelope.from_dict(parse_json(data, what="the statement")).payload
+            document = parse_json(payload, what="the statement")
+            subjects = [subject["digest"]["sha256"] for subject in document["subject"]]
+        except (ManifestError, KeyError, TypeError, ValueError, AttributeError) as error:
+            raise TrustError(f"what is signed as the {kind} statement about {bundle} is none") from error
+        if subjects != [digest.hex]:
+            raise TrustError(
+                f"the {kind} statement about {bundle} is about something else", advice="Have it signed again."
+            )
+        found: dict[str, Any] = document
+        return found
 
     def _present(self) -> Shelf:
         """Read what is to be built on; what is older than what was seen here before is not."""

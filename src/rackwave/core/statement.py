@@ -1,0 +1,50 @@
+"""Signed statements about a bundle (in-toto): on which machines it was proven, by whom and when.
+
+https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from .bundle import Bundle
+from .event import NodeResult
+from .history import RolloutState
+from .identity import NodeName
+from .node import Node
+
+STATEMENT = "https://in-toto.io/Statement/v1"
+VALIDATED = "urn:rackwave:validated-on:1"
+
+
+def proven_on(bundle: Bundle, rollouts: Iterable[RolloutState]) -> tuple[NodeName, ...]:
+    """Return the nodes on which a rollout of exactly this content ended on the new bundle."""
+    return tuple(
+        sorted(
+            {
+                node
+                for rollout in rollouts
+                if (rollout.bundle, rollout.digest) == (bundle.id, bundle.digest)
+                for node, finished in rollout.results.items()
+                if finished.result is NodeResult.ON_NEW
+            }
+        )
+    )
+
+
+def validated_on(bundle: Bundle, nodes: Iterable[Node], *, by: str, at: str) -> dict[str, Any]:
+    """Return the statement that *bundle* was proven on *nodes*; *at* is RFC 3339."""
+    found = list(nodes)
+    models = sorted({(node.vendor, node.model) for node in found})
+    return {
+        "_type": STATEMENT,
+        "subject": [{"name": str(bundle.id), "digest": {"sha256": bundle.digest.hex}}],
+        "predicateType": VALIDATED,
+        "predicate": {
+            "by": by,
+            "at": at,
+            "models": [{"vendor": vendor, "model": model} for vendor, model in models],
+            "nodes": [str(node.name) for node in found],
+        },
+    }

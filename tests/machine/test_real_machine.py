@@ -171,7 +171,7 @@ def test_a_killed_lab_leaves_no_guest(kit: GuestKit, factory: Path) -> None:
         lab.kill()
 
     assert was_running
-    wait_for(lambda: not is_running(pid), seconds=5)
+    wait_for(lambda: not is_running(pid), seconds=30)
 
 
 def test_a_lab_of_guests_from_the_command_line(kit: GuestKit, tmp_path: Path) -> None:

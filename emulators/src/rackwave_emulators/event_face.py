@@ -12,7 +12,9 @@ from .redfish.station import Station
 from .wire import ODATA_VERSION, reset
 
 TYPE = "text/event-stream"
-_GLANCE = 0.05  # real seconds between two looks at the machine: an event is no later than a request would be
+_GLANCE, _GLANCE_MOST = 0.05, 0.5
+"""Seconds between two looks at the machine, after an event and when nothing has happened for a while: an event is
+about as late as real ones are."""
 _COMMENT = 15.0  # real seconds between two signs of life
 
 
@@ -37,7 +39,7 @@ async def stream(request: web.BaseRequest, station: Station, is_up: Callable[[],
     try:
         await response.prepare(request)
         await response.write(b"retry: 5000\n\n")
-        spoke = loop.time()
+        spoke, glance = loop.time(), _GLANCE
         while request.transport is not None and not request.transport.is_closing():
             if not is_up():
                 return reset(request)
@@ -52,7 +54,8 @@ async def stream(request: web.BaseRequest, station: Station, is_up: Callable[[],
                 if not frames:
                     await response.write(b": here\n\n")
                 spoke = loop.time()
-            await asyncio.sleep(_GLANCE)
+            glance = _GLANCE if frames else min(2 * glance, _GLANCE_MOST)
+            await asyncio.sleep(glance)
     except ConnectionError:
         pass  # the client has gone
     finally:

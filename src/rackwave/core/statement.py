@@ -11,11 +11,12 @@ from typing import Any
 from .bundle import Bundle
 from .event import NodeResult
 from .history import RolloutState
-from .identity import NodeName
+from .identity import BundleId, Digest, NodeName
 from .node import Node
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 VALIDATED = "urn:rackwave:validated-on:1"
+PROVENANCE = "https://slsa.dev/provenance/v1"
 
 
 def proven_on(bundle: Bundle, rollouts: Iterable[RolloutState]) -> tuple[NodeName, ...]:
@@ -46,5 +47,27 @@ def validated_on(bundle: Bundle, nodes: Iterable[Node], *, by: str, at: str) -> 
             "at": at,
             "models": [{"vendor": vendor, "model": model} for vendor, model in models],
             "nodes": [str(node.name) for node in found],
+        },
+    }
+
+
+def provenance(bundle: BundleId, digest: Digest, layers: Iterable[tuple[str, str]], *, at: str) -> dict[str, Any]:
+    """Return the statement (SLSA v1) from what *bundle* was made, and when it was published.
+
+    *layers* are names and digests of its payloads; *at* is RFC 3339. Who published it is said by the signature.
+    """
+    return {
+        "_type": STATEMENT,
+        "subject": [{"name": str(bundle), "digest": {"sha256": digest.hex}}],
+        "predicateType": PROVENANCE,
+        "predicate": {
+            "buildDefinition": {
+                "buildType": "urn:rackwave:bundle-build:1",
+                "externalParameters": {"lineage": str(bundle.lineage), "seq": bundle.seq},
+                "resolvedDependencies": [
+                    {"name": name, "digest": {"sha256": hexadecimal}} for name, hexadecimal in layers
+                ],
+            },
+            "runDetails": {"builder": {"id": "urn:rackwave:bundle-publish"}, "metadata": {"finishedOn": at}},
         },
     }

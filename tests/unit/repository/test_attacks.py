@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
-from bastion import A1, A2, A3, DAY, START, Bastion, ask, drip
+from bastion import A1, A2, A3, DAY, PASSPHRASE, START, Bastion, ask, drip
 from tuf.api.metadata import MetaFile, Root, Timestamp
 
 from rackwave.core.identity import BundleId
@@ -641,3 +643,48 @@ def test_statement_about_a_bundle(bastion: Bastion) -> None:
     bastion.offer()
     with pytest.raises(TrustError, match="is about something else"):
         bastion.node().statement(A2, digest, "validated-on")
+
+
+def test_provenance(bastion: Bastion) -> None:
+    """From which bytes a bundle was made is stated by whoever published it."""
+    bundle = bastion.repository.get(A2)
+    found = bastion.node().statement(A2, bundle.digest, "provenance")
+
+    assert found is not None
+    assert "https://slsa.dev/provenance/v1" == found["predicateType"]
+    assert [(each.name, each.digest.hex) for each in bundle.manifest.payloads] == [
+        (each["name"], each["digest"]["sha256"])
+        for each in found["predicate"]["buildDefinition"]["resolvedDependencies"]
+    ]
+
+
+def softhsm() -> Path | None:
+    """Debian's software HSM, where it and what speaks to it are installed."""
+    library = Path("/usr/lib/softhsm/libsofthsm2.so")
+    tools = shutil.which("softhsm2-util") and shutil.which("pkcs11-tool") and find_spec("pkcs11")
+    return library if library.exists() and tools else None
+
+
+@pytest.mark.skipif(softhsm() is None, reason="needs softhsm2, opensc and python-pkcs11")
+def test_targets_key_in_an_hsm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The targets key may lie in an HSM: it signs by its URI and PIN, and what it signed is believed."""
+    library = str(softhsm())
+    (tmp_path / "tokens").mkdir()
+    (tmp_path / "softhsm2.conf").write_text(f"directories.tokendir = {tmp_path / 'tokens'}\n")
+    monkeypatch.setenv("SOFTHSM2_CONF", str(tmp_path / "softhsm2.conf"))
+    monkeypatch.setenv("PYKCS11LIB", library)
+    pin = PASSPHRASE.decode()
+    make = ["--keypairgen", "--key-type", "EC:prime256v1", "--id", "02", "--label", "targets"]
+    for command in (
+        ["softhsm2-util", "--init-token", "--free", "--label", "rack", "--pin", pin, "--so-pin", pin],
+        ["pkcs11-tool", "--module", library, "--token-label", "rack", "--login", "--pin", pin, *make],
+    ):
+        subprocess.run(command, check=True, capture_output=True)
+    bastion = Bastion(tmp_path / "place")
+    bastion.init(Setup(targets_uri="hsm:2?label=rack"))
+    bastion.publish(1)
+    bastion.offer()
+    bastion.adopt()
+
+    bastion.deploy(A1)
+    assert "external" in [key.state for role in bastion.trust.status().roles for key in role.keys]

@@ -14,8 +14,11 @@ from tuf.api.metadata import Key, Metadata, Targets
 from ...core.canonical import canonical_json, parse_json
 from ...core.channel import Channel, first_channel
 from ...core.identity import BundleId, Digest, Lineage
+from ...core.report import timestamp
+from ...core.statement import provenance
 from ...errors import ManifestError, RackwaveError, TrustError
 from ..keys import PublicKey
+from ..layout import TITLE
 from ..trust import MAX_ENVELOPE, KeyringTrust, TrustedKey
 from .author import Author, Change, Keyring
 from .client import MetadataClient
@@ -46,6 +49,7 @@ class MetadataTrust:
         now: Callable[[], float] = time.time,
     ) -> None:
         self._memory = memory
+        self._now = now
         self.box = box
         self.client = MetadataClient(memory, source or LocalSource(directory / FOLDER), now=now)
         self._author = Author(directory / FOLDER, box, memory.root(), now=now)
@@ -100,7 +104,7 @@ class MetadataTrust:
                 author.delegate([lineage], Keyring((self._publisher(lineage).key,)), shelf=shelf)
                 shelf = author.shelf()
             before = author.channel(shelf, lineage)
-            add = {} if shelf.target(lineage, bundle_path(bundle)) else {bundle_path(bundle): payload}
+            add = {} if shelf.target(lineage, bundle_path(bundle)) else self._first_said(bundle, payload, digest)
             if before is None:
                 channel = first_channel(bundle, digest, min_seq=min_seq, reason=reason)
             elif bundle.seq in before.rollback_to or (bundle.seq == before.current and min_seq is None):
@@ -179,9 +183,8 @@ class MetadataTrust:
         Raises:
             TrustError: a key is missing.
         """
-        envelope = Envelope(canonical_json(statement), STATEMENT_TYPE, {})
-        envelope.sign(self.box.signer(self._publisher(bundle.lineage).id))
-        self.attach(bundle.lineage, attestation_path(bundle.lineage, digest, kind), canonical_json(envelope.to_dict()))
+        path = attestation_path(bundle.lineage, digest, kind)
+        self.attach(bundle.lineage, path, self._enveloped(self._publisher(bundle.lineage), statement))
 
     def statement(self, bundle: BundleId, digest: Digest, kind: str) -> dict[str, Any] | None:
         """Return what was stated about a bundle, None where nothing was.
@@ -204,6 +207,22 @@ class MetadataTrust:
             )
         found: dict[str, Any] = document
         return found
+
+    def _first_said(self, bundle: BundleId, payload: bytes, digest: Digest) -> dict[str, bytes]:
+        """Return the targets of a bundle that is new: its payload manifest, and from what it was made."""
+        said = {bundle_path(bundle): payload}
+        publisher = next((key for key in self.box.keys if key.name == PUBLISHER), None)
+        if publisher is not None:
+            named = parse_json(payload, what="the payload manifest").get("layers", [])
+            layers = [(each.get("annotations", {}).get(TITLE, ""), Digest(each["digest"]).hex) for each in named]
+            statement = provenance(bundle, digest, layers, at=timestamp(self._now()))
+            said[attestation_path(bundle.lineage, digest, "provenance")] = self._enveloped(publisher, statement)
+        return said
+
+    def _enveloped(self, key: PlacedKey, statement: dict[str, Any]) -> bytes:
+        envelope = Envelope(canonical_json(statement), STATEMENT_TYPE, {})
+        envelope.sign(self.box.signer(key.id))
+        return canonical_json(envelope.to_dict())
 
     def _present(self) -> Shelf:
         """Read what is to be built on; what is older than what was seen here before is not."""

@@ -11,15 +11,23 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import io
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import tomllib
 from pathlib import Path
 from typing import Any
 
+from rackwave.core.canonical import canonical_json
+from rackwave.core.identity import Digest
+from rackwave.core.pldm import Component, Descriptor, Device
 from rackwave.errors import BundleError, RackwaveError
+from rackwave.importers import Image, read, write_pldm
+from rackwave.repository.layout import MANIFEST_TYPE, ImageLayout, LayoutIndex
+from rackwave.repository.layout import Descriptor as OciDescriptor
 
 HERE = Path(__file__).resolve().parent
 _APT_SECONDS = 180  # 7.7 MB; a mirror that needs longer is not serving
@@ -56,8 +64,14 @@ def _prepare_source(source: Path, target: Path) -> Path:
     recipe = tomllib.loads(recipe_path.read_text("utf-8")) if recipe_path.exists() else {}
     for image in recipe.get("lab-image", []):
         _make_lab_image(image, target)
+    for package in recipe.get("pldm", []):
+        _make_pldm(package, target)
     if "debian" in recipe:
         _fetch_debian(recipe["debian"], target)
+    for package in recipe.get("import", []):
+        _import(package, target)
+    if "container" in recipe:
+        _make_container(recipe["container"], target)
     return target
 
 
@@ -77,6 +91,53 @@ def _make_lab_image(image: dict[str, Any], target: Path) -> None:
             byte = file.read(1)[0]
             file.seek(image["damage"])
             file.write(bytes([byte ^ 0xFF]))
+
+
+def _make_pldm(package: dict[str, Any], target: Path) -> None:
+    path = target / package["image"]
+    image = Image(path.name, path.stat().st_size, Digest(f"sha256:{_sha256(path)}"), lambda: iter([path.read_bytes()]))
+    vendor = Descriptor(0, bytes.fromhex(package["vendor"])[::-1])  # a PCI vendor ID, little-endian
+    device = Device((vendor,), (0,), version=package["version"])
+    component = Component(classification=0x000A, identifier=1, version=package["version"], size=image.size)
+    with (target / package["path"]).open("wb") as file:
+        write_pldm(file, [(component, image)], devices=(device,), version=package["version"])
+
+
+def _import(package: dict[str, Any], target: Path) -> None:
+    (image,) = (each for each in read(target / package["package"]).images if each.name == package["image"])
+    with (target / package["image"]).open("wb") as file:
+        image.copy_to(file)
+
+
+def _make_container(container: dict[str, Any], target: Path) -> None:
+    """Write an OCI layout with one image: one layer, one program, no date but 1970."""
+    layer = io.BytesIO()
+    with tarfile.open(fileobj=layer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        member = tarfile.TarInfo(f"bin/{container['program']}")
+        member.size, member.mode = (target / container["program"]).stat().st_size, 0o755
+        with (target / container["program"]).open("rb") as file:
+            archive.addfile(member, file)
+    layout = ImageLayout(target / container["path"])
+    digest, size = layout.blobs.add_bytes(layer.getvalue())
+    config = {
+        "architecture": container["architecture"],
+        "os": "linux",
+        "created": "1970-01-01T00:00:00Z",
+        "config": {"Entrypoint": [f"/bin/{container['program']}"]},
+        "rootfs": {"type": "layers", "diff_ids": [str(digest)]},
+    }
+    parts = {
+        "config": _blob(layout, "application/vnd.oci.image.config.v1+json", canonical_json(config)),
+        "layers": [OciDescriptor("application/vnd.oci.image.layer.v1.tar", digest, size).document()],
+    }
+    manifest = canonical_json({"schemaVersion": 2, "mediaType": MANIFEST_TYPE, **parts})
+    entry = OciDescriptor(MANIFEST_TYPE, *layout.blobs.add_bytes(manifest))
+    with layout.locked():
+        layout.swap(LayoutIndex((entry,)))
+
+
+def _blob(layout: ImageLayout, media_type: str, content: bytes) -> dict[str, Any]:
+    return OciDescriptor(media_type, *layout.blobs.add_bytes(content)).document()
 
 
 def _fetch_debian(package: dict[str, Any], target: Path) -> None:

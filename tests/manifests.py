@@ -45,6 +45,7 @@ def document() -> dict[str, Any]:
             },
         ],
         "payloads": [{"name": "bios.bin", "role": "data", "digest": DIGEST, "size": 7}],
+        "image": {"digest": DIGEST, "size": 500},
     }
 
 

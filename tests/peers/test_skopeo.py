@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from rackwave.core.identity import BundleId
+from rackwave.errors import BundleError
 from rackwave.repository.examples import prepare_example
 from rackwave.repository.keys import BundleSigner, generate_key
 from rackwave.repository.repository import BundleRepository
@@ -74,6 +75,21 @@ def test_copies_keep_every_digest(repository: BundleRepository, tmp_path: Path, 
         name = path.name.removesuffix(".manifest.json")
         if len(name) == 64:
             assert name == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_runnable_image_is_copied_with_its_bundle(signer: BundleSigner, trust: KeyringTrust, tmp_path: Path) -> None:
+    """A bundle that carries a container image keeps every digest, and is whole where it arrives."""
+    try:
+        (source,) = prepare_example("application", tmp_path / "application")
+    except BundleError as error:
+        pytest.skip(f"what Debian carries cannot be had here: {error}")
+    built = build(source, tmp_path / "built", signer)
+    skopeo("copy", "--all", "--preserve-digests", f"oci:{built.directory}:P.1", f"oci:{tmp_path / 'carried'}:P.1")
+    elsewhere = BundleRepository(tmp_path / "elsewhere", trust)
+    elsewhere.publish(tmp_path / "carried")
+
+    assert index_digest(built.directory, "P.1") == index_digest(elsewhere.directory, "P.1")
+    assert all(check.is_sound for check in elsewhere.verify())
 
 
 def test_a_copied_layout_can_be_published(repository: BundleRepository, trust: KeyringTrust, tmp_path: Path) -> None:

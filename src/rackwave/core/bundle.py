@@ -94,6 +94,15 @@ class Payload:
 
 
 @frozen
+class RunnableImage:
+    """A container image beside the payloads, opaque to us: digest and size in bytes of its OCI image manifest."""
+
+    digest: Digest
+    size: int
+    extra: Mapping[str, Any] = field(factory=dict, converter=frozen_map, hash=False)
+
+
+@frozen
 class AppliesTo:
     """Which machines a bundle, or one element of it, is for: shell-style patterns; ``*`` is any."""
 
@@ -147,6 +156,7 @@ class Manifest:
     elements: tuple[Element, ...]
     payloads: tuple[Payload, ...] = ()
     applies_to: AppliesTo = AppliesTo()
+    image: RunnableImage | None = None
     extra: Mapping[str, Any] = field(factory=dict, converter=frozen_map)
 
     def element(self, name: str) -> Element:

@@ -35,6 +35,7 @@ from .bundle import (
     Payload,
     PayloadRole,
     Reversibility,
+    RunnableImage,
     Witness,
 )
 from .canonical import canonical_json, check_json
@@ -46,6 +47,7 @@ __all__ = ["canonical_json", "check_manifest", "manifest_from_document", "manife
 
 MAX_ELEMENTS = 256
 MAX_PAYLOADS = 1024
+MAX_DOCUMENT = 4 * 1024 * 1024  # what registries accept as a manifest
 MAX_PAYLOAD_SIZE = 2**40  # 1 TiB; a software image of a whole machine is some tens of GiB
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -68,6 +70,7 @@ def manifest_from_document(document: Any) -> Manifest:
         elements=tuple(_element(item) for item in record.records("elements", most=MAX_ELEMENTS)),
         payloads=tuple(_payload(item) for item in record.records("payloads", most=MAX_PAYLOADS, optional=True)),
         applies_to=_applies_to(record),
+        image=_image(record),
         extra=record.rest(),
     )
     check_manifest(manifest)
@@ -89,7 +92,10 @@ def manifest_to_document(manifest: Manifest) -> dict[str, Any]:
     }
     if manifest.payloads:
         document["payloads"] = [_payload_document(item, index) for index, item in enumerate(manifest.payloads)]
-    return _with_extra(document, manifest.extra, "", reserved=("payloads",))
+    if manifest.image is not None:
+        told = {"digest": str(manifest.image.digest), "size": manifest.image.size}
+        document["image"] = _with_extra(told, manifest.image.extra, "image")
+    return _with_extra(document, manifest.extra, "", reserved=("payloads", "image"))
 
 
 def check_manifest(manifest: Manifest) -> None:
@@ -232,6 +238,17 @@ def _payload(record: Record) -> Payload:
         role=record.one_of("role", PayloadRole),
         digest=record.named("digest", Digest),
         size=record.integer("size", highest=MAX_PAYLOAD_SIZE),
+        extra=record.rest(),
+    )
+
+
+def _image(outer: Record) -> RunnableImage | None:
+    if not outer.optional("image"):
+        return None
+    record = Record(outer.take("image"), "image")
+    return RunnableImage(
+        digest=record.named("digest", Digest),
+        size=record.integer("size", highest=MAX_DOCUMENT),
         extra=record.rest(),
     )
 

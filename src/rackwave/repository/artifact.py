@@ -22,6 +22,7 @@ from ..core.canonical import canonical_json, parse_json
 from ..core.identity import BundleId
 from ..core.manifest import manifest_from_document, manifest_to_document
 from ..errors import DigestMismatchError, ManifestError, TrustError
+from .container import image_blobs
 from .depot import MAX_DOCUMENT, Readable
 from .keys import ENVELOPE_TYPE, BundleSigner
 from .layout import CREATED, EMPTY_TYPE, INDEX_TYPE, MANIFEST_TYPE, TITLE, Descriptor, ImageLayout
@@ -34,6 +35,7 @@ DOCUMENT_TYPE = "application/vnd.rackwave.bundle.manifest.v1+json"
 PART = "vnd.rackwave.part"
 _BUNDLE = "bundle"
 _SIGNATURE = "signature"
+_IMAGE = "image"
 PAYLOAD_TYPE = "application/octet-stream"
 
 _FIXED_DATE = {CREATED: "1970-01-01T00:00:00Z"}
@@ -53,7 +55,7 @@ class OpenedBundle:
 
 
 def write_bundle(layout: ImageLayout, manifest: Manifest, signer: BundleSigner) -> tuple[Bundle, Descriptor]:
-    """Write everything but the payloads, which are there already; return the bundle and its index.
+    """Write all but the payloads and the runnable image, which are there already; return the bundle and its index.
 
     ``index.json`` is left alone: the caller enters the index there.
     """
@@ -66,7 +68,9 @@ def write_bundle(layout: ImageLayout, manifest: Manifest, signer: BundleSigner) 
     signature_document = _image_manifest(ENVELOPE_TYPE, empty, [envelope])
     signature_document["subject"] = payload.document()
     signature = _add(layout, MANIFEST_TYPE, canonical_json(signature_document))
-    parts = ((_BUNDLE, payload), (_SIGNATURE, signature))
+    parts = [(_BUNDLE, payload), (_SIGNATURE, signature)]
+    if manifest.image is not None:
+        parts.append((_IMAGE, Descriptor(MANIFEST_TYPE, manifest.image.digest, manifest.image.size)))
     document = {
         "schemaVersion": 2,
         "mediaType": INDEX_TYPE,
@@ -94,7 +98,7 @@ def open_bundle(
         BundleNotFoundError: a blob is missing.
         ManifestError: the documents contradict one another.
     """
-    payload, signature = _parts(_read(depot, index, "the bundle's index"))
+    payload, signature, image = _parts(_read(depot, index, "the bundle's index"))
     payload_bytes = _bytes(depot, payload, MAX_DOCUMENT)
     if signature is None:
         raise unsigned()
@@ -118,7 +122,9 @@ def open_bundle(
     layers = _layers(document)
     _check_layers(manifest, layers)
     _check_sizes(depot, layers)
-    blobs = (index, payload, signature, config, envelope, *layers, *_empty_config(signature_document))
+    _check_image(manifest, image)
+    carried = image_blobs(depot, image) if image is not None else ()
+    blobs = (index, payload, signature, config, envelope, *layers, *_empty_config(signature_document), *carried)
     return OpenedBundle(
         Bundle(manifest, payload.digest), index, tuple({blob.digest: blob for blob in blobs}.values()), payload_bytes
     )
@@ -169,15 +175,24 @@ def _descriptors(document: dict[str, Any], key: str, what: str) -> list[Descript
     return [Descriptor.from_document(value, f"{what}: {key}[{place}]") for place, value in enumerate(values)]
 
 
-def _parts(index: dict[str, Any]) -> tuple[Descriptor, Descriptor | None]:
-    """Return the payload manifest and, if there is one, the signature; nothing else may stand beside them."""
+def _check_image(manifest: Manifest, image: Descriptor | None) -> None:
+    """What stands beside the payload manifest is what that one, which is signed, says."""
+    told = None if manifest.image is None else (MANIFEST_TYPE, manifest.image.digest, manifest.image.size)
+    if told != (None if image is None else (image.media_type, image.digest, image.size)):
+        raise ManifestError("the runnable image that the manifest names is not the one that the bundle carries")
+
+
+def _parts(index: dict[str, Any]) -> tuple[Descriptor, Descriptor | None, Descriptor | None]:
+    """Return payload manifest, signature and runnable image, as far as they are there, and nothing else may be."""
     parts = _descriptors(index, "manifests", "the bundle's index")
     payloads = [part for part in parts if part.annotations.get(PART) == _BUNDLE]
     signatures = [part for part in parts if part.annotations.get(PART) == _SIGNATURE]
-    if len(payloads) != 1 or len(signatures) > 1 or len(parts) > 2:
+    images = [part for part in parts if part.annotations.get(PART) == _IMAGE]
+    others = len(parts) - len(payloads) - len(signatures) - len(images)
+    if len(payloads) != 1 or len(signatures) > 1 or len(images) > 1 or others:
         found = f"{len(parts)} parts, {len(payloads)} of them bundles and {len(signatures)} signatures"
         raise ManifestError(f"the bundle's index names {found}; one of each is expected, and no more")
-    return payloads[0], signatures[0] if signatures else None
+    return payloads[0], signatures[0] if signatures else None, images[0] if images else None
 
 
 def _single_layer(document: dict[str, Any]) -> Descriptor:

@@ -32,13 +32,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
-from ..core.bundle import Bundle, Manifest, PayloadRole, frozen_map
+from ..core.bundle import Bundle, Manifest, PayloadRole, RunnableImage, frozen_map
 from ..core.identity import BundleId, Digest
 from ..core.manifest import manifest_from_document
 from ..errors import BundleError, ManifestError
 from .artifact import write_bundle
+from .container import take_image
 from .entry import STATE, offer, offered_id
 from .keys import BundleSigner
 from .layout import ImageLayout, LayoutIndex
@@ -46,7 +47,7 @@ from .layout import ImageLayout, LayoutIndex
 SOURCE_NAME = "bundle.toml"
 MAX_SOURCE = 1024 * 1024
 
-_TOP = ("lineage", "seq", "purpose", "applies_to", "elements", "payloads")
+_TOP = ("lineage", "seq", "purpose", "applies_to", "elements", "payloads", "image")
 _APPLIES_TO = ("vendor", "model")
 _ELEMENT = (
     "name",
@@ -76,14 +77,15 @@ class BundleSource:
 
     document: Mapping[str, Any] = field(converter=frozen_map)
     files: Mapping[str, Path] = field(converter=frozen_map)
+    image: Path | None = None
 
-    def manifest(self, digests: Mapping[str, tuple[Digest, int]]) -> Manifest:
-        """Return the manifest with the payloads' digests and sizes filled in."""
+    def manifest(self, digests: Mapping[str, tuple[Digest, int]], image: RunnableImage | None = None) -> Manifest:
+        """Return the manifest with the payloads' digests and sizes filled in, and with the runnable *image*."""
         payloads = [
             {**payload, "digest": str(digests[payload["name"]][0]), "size": digests[payload["name"]][1]}
             for payload in self.document["payloads"]
         ]
-        return manifest_from_document({**self.document, "payloads": payloads})
+        return evolve(manifest_from_document({**self.document, "payloads": payloads}), image=image)
 
     def draft(self) -> Manifest:
         """Return the manifest without reading the payloads: their sizes are right, their digests are not."""
@@ -121,7 +123,8 @@ def build(source: Path, out: Path, signer: BundleSigner) -> BuiltBundle:
     layout = ImageLayout(out)
     _check_out(layout, read)
     digests = {name: layout.blobs.add_file(path) for name, path in read.files.items()}
-    bundle, index = write_bundle(layout, read.manifest(digests), signer)
+    image = take_image(read.image, layout) if read.image is not None else None
+    bundle, index = write_bundle(layout, read.manifest(digests, image), signer)
     with layout.locked():
         layout.swap(LayoutIndex((offer(index, bundle),)))
     return BuiltBundle(bundle, out)
@@ -179,9 +182,10 @@ def _source(directory: Path, table: dict[str, Any]) -> BundleSource:
             payloads.append({"name": path.name, "role": PayloadRole.DATA.value})
         elements.append({**element, "payload": names[path]})
     document = {**table, "payloads": payloads}
+    image = _file(directory, document.pop("image"), "image", may_be_folder=True) if "image" in table else None
     if elements:
         document["elements"] = elements
-    return BundleSource(document, {name: path for path, name in names.items()})
+    return BundleSource(document, {name: path for path, name in names.items()}, image)
 
 
 def _items(table: dict[str, Any], key: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -204,14 +208,14 @@ def _enter(names: dict[Path, str], path: Path, name: object, where: str) -> None
     names[path] = name
 
 
-def _file(directory: Path, value: object, where: str) -> Path:
+def _file(directory: Path, value: object, where: str, *, may_be_folder: bool = False) -> Path:
     """Return the file that *value* names, which must be a plain one inside of the source's folder."""
     if not isinstance(value, str) or not value or "\0" in value:
         raise ManifestError(f"{where}: must be the path of a file in the bundle's folder")
     path = (directory / value).resolve()
     if not path.is_relative_to(directory.resolve()):
         raise ManifestError(f"{where}: {value!r} leads out of the bundle's folder", advice="Copy the file into it.")
-    if not path.is_file():
+    if not path.is_file() and not (may_be_folder and path.is_dir()):
         raise ManifestError(
             f"{where}: there is no file {value!r}", advice="If a script makes it (such as prepare.py), run that first."
         )

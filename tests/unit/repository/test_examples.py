@@ -8,9 +8,13 @@ import pytest
 from workshop import Workshop
 
 from rackwave.core.bundle import ElementKind
+from rackwave.core.lint import Level, lint
 from rackwave.errors import BundleError
+from rackwave.importers import read
 from rackwave.repository.examples import examples_directory, prepare_example
-from rackwave.repository.source import build
+from rackwave.repository.repository import BundleRepository
+from rackwave.repository.source import build, read_source
+from rackwave.repository.trust import KeyringTrust
 from rackwave_emulators.bios import REGISTRY
 from rackwave_emulators.images import ImageError, read_image
 
@@ -80,12 +84,43 @@ def test_uefi_ovmf(workshop: Workshop) -> None:
     assert ["2022.11-6+deb12u1", "2022.11-6+deb12u2"] == versions
 
 
+@pytest.mark.parametrize("name", sorted(path.name for path in examples_directory().iterdir() if path.is_dir()))
+def test_every_example_is_built_and_published(workshop: Workshop, name: str) -> None:
+    """Each set is made, has nothing that lint would warn of, is built, published and verified to the last byte."""
+    try:
+        sources = prepare_example(name, workshop.fresh("examples"))
+    except BundleError as error:
+        if "apt" not in str(error):
+            raise
+        pytest.skip(f"what Debian carries cannot be had here: {error}")
+    trust = KeyringTrust(()).with_key(workshop.signer.public_key, lineages=("*",))
+    repository = BundleRepository(workshop.fresh("repository"), trust)
+    for source in sources:
+        manifest = read_source(source).draft()
+        repository.publish(build(source, workshop.fresh("out"), workshop.signer).directory)
+
+        assert [] == [finding.id for finding in lint(manifest) if finding.level is not Level.NOTE]
+
+    assert all(check.is_sound for check in repository.verify())
+
+
+def test_nic_pldm(workshop: Workshop) -> None:
+    """N.1 carries a PLDM package that our own reader takes, for the device that the recipe names."""
+    source = prepare_example("nic-pldm", workshop.fresh("examples"))[0]
+    package = read(source / "nic-1.0.0.pldm")
+
+    assert ("pldm", "1.0.0") == (package.format, package.images[0].version)
+    assert ("PCI vendor 1af4",) == package.images[0].targets
+
+
 def test_unknown_example(workshop: Workshop) -> None:
     """An example that there is not is refused with the names of those there are."""
     with pytest.raises(BundleError) as caught:
         prepare_example("none", workshop.fresh("examples"))
 
-    assert "There are: bios-settings, broken, lab-bios, uefi-ovmf." == caught.value.advice
+    known = "application, bios-settings, broken, fwupd-cab, lab-bios, lab-bmc, nic-pldm, seabios, uefi-ovmf"
+
+    assert f"There are: {known}." == caught.value.advice
 
 
 def test_prepare_from_the_command_line(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ class Forgery:
 
         entry = json.loads((directory / "index.json").read_bytes())["manifests"][0]
         index = json.loads(read(entry))
-        payload, signature = (json.loads(read(part)) for part in index["manifests"])
+        payload, signature = (json.loads(read(part)) for part in index["manifests"][:2])
         return cls(
             ref=entry["annotations"][REF_NAME],
             config=read(payload["config"]),

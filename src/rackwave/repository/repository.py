@@ -117,7 +117,7 @@ class BundleRepository:
         """
         source = BundleFile(built) if built.is_file() else ImageLayout(built)
         offered, bundle_id = _single_bundle(source)
-        opened = open_bundle(source, offered, self._trust, bundle_id=bundle_id, offered=True)
+        opened = open_bundle(source, offered, self._trust, bundle_id=bundle_id, offered=self._trust.signs)
         refuse_errors(opened.bundle.manifest)
 
         def take_in(blob: Descriptor) -> None:
@@ -126,7 +126,7 @@ class BundleRepository:
             else:
                 source.fetch(blob, self._layout.blobs)
 
-        return self._take_in(opened, take_in, _Wish(reason, may_be_old=may_be_old, min_seq=min_seq))
+        return self._take_in(opened, take_in, _Wish(reason, may_be_old, not self._trust.signs, min_seq))
 
     def pull(
         self,

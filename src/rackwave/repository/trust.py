@@ -37,6 +37,11 @@ _TAMPERED = "Do not use it. Fetch or build the bundle again, and find out who ch
 class Trust(Protocol):
     """Decides whose bundles are believed, and what may be sent."""
 
+    @property
+    def signs(self) -> bool:
+        """Whether what is published here is signed here; else it must be signed already, as what is stored is."""
+        ...
+
     def accept(self, lineage: Lineage, envelope: bytes) -> bytes:
         """Return the payload of a build's *envelope* if whoever signed it may publish in *lineage*.
 
@@ -192,6 +197,11 @@ class KeyringTrust:
                 "the bundle was altered after it was signed, or its signature was", advice=_TAMPERED
             ) from error
         return opened.payload
+
+    @property
+    def signs(self) -> bool:
+        """Publishing takes the bundle's own signature alone."""
+        return True
 
     def verify(self, bundle: BundleId, payload: bytes, envelope: bytes | None) -> None:
         """Refuse *payload* unless *envelope* is a signature over it by a key that may sign its lineage."""

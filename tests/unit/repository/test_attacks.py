@@ -688,3 +688,16 @@ def test_targets_key_in_an_hsm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
     bastion.deploy(A1)
     assert "external" in [key.state for role in bastion.trust.status().roles for key in role.keys]
+
+
+def test_site_without_keys(bastion: Bastion, tmp_path: Path) -> None:
+    """A machine without keys takes in a bundle that somebody carried there if the metadata names it, and no other."""
+    site = tmp_path / "site"
+    site.mkdir()
+    shutil.copytree(bastion.offered / "tuf", site / "tuf")
+    repository = BundleRepository(site, bastion.node())
+    repository.publish(bastion.place / "out-A.2")
+    with pytest.raises(TrustError, match=r"A\.3 is not signed: the metadata of lineage A does not name it"):
+        repository.publish(bastion.build(3).directory)
+
+    assert ["A.2"] == [str(entry.id) for entry in repository.list()]

@@ -67,6 +67,11 @@ class MetadataTrust:
             )
         return self._author
 
+    @property
+    def signs(self) -> bool:
+        """Whether this machine holds keys; without, it takes in what the metadata names."""
+        return bool(self.box.keys)
+
     # -- trust.Trust -----------------------------------------------------------------------------
 
     def accept(self, lineage: Lineage, envelope: bytes) -> bytes:

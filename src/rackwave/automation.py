@@ -25,7 +25,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from .backing import Backing
 from .bundle_manager import BundleManager
 from .bundle_orchestrator import BundleOrchestrator, not_ended
 from .clock import SystemClock
@@ -37,22 +36,16 @@ from .core.node import Node
 from .core.policy import Policy
 from .core.receipt import Accepted
 from .core.recovery import POLICIES
-from .core.report import NodeStatus, RackPlan, RolloutReport, timestamp
-from .core.retention import Need, Retention, Shelved, Verdict, decide, needs, ways_back
-from .core.sbom import rack_sbom
+from .core.report import NodeStatus, RackPlan, RolloutReport
 from .core.selection import refusal
-from .core.statement import proven_on, validated_on
 from .drain import DrainHook
 from .engine.leases import Holder
 from .engine.logbook import Logbook
 from .engine.logins import KEY_FILE, Fingerprints
 from .errors import (
-    BundleError,
-    BundleNotFoundError,
     PlanRefusedError,
     RackwaveError,
     StateError,
-    TrustError,
     UsageError,
 )
 from .fleet import Fleet
@@ -64,22 +57,13 @@ from .planning import RackPlanner, each, unsendable
 from .ports import Clock, Secrets
 from .records import IMAGES, Records
 from .recovery_manager import RecoveryManager
-from .repository.entry import State
-from .repository.keys import is_encrypted, load_signer
-from .repository.metadata.ceremony import Published, Setup, init
 from .repository.metadata.key_box import AskSecret
-from .repository.metadata.trust import MetadataTrust
-from .repository.open_trust import PUBLISHER_KEY, TRUST, open_trust
-from .repository.pruning import Pruned, prune
-from .repository.registry import Registry
+from .repository.open_trust import PUBLISHER_KEY, TRUST
 from .repository.repository import BundleRepository
 from .secrets import Passphrases, ReferencedSecrets
 from .serving.images import ImageServerProcess
+from .stock import REPOSITORY, Stock
 from .worker.worker_orchestrator import WorkerOrchestrator
-
-REPOSITORY = "repository"
-REGISTRY = "registry.toml"
-VALIDATION = "validated-on"
 
 __all__ = ["PUBLISHER_KEY", "REPOSITORY", "TRUST", "Automation"]
 
@@ -121,15 +105,15 @@ class Automation:
         self._clock: Clock = clock or SystemClock()
         self._secrets: Secrets = secret_store or ReferencedSecrets()
         self._by = by or f"{getpass.getuser()}@{socket.gethostname()}"
-        self._bundles: dict[BundleId, Bundle] = {}
         self._going_on: list[Callable[[RolloutState], None]] = []
         self.records = Records(state, clock=self._clock, read_only=read_only)
         self._images: ImageServerProcess | None = None
         self._fleet: Fleet | None = None
         self._running: BundleOrchestrator | None = None
         self._leave: NodeLeave | None = None
-        self._ask: AskSecret = passphrases or Passphrases()
-        self.repository = self._open_repository()
+        self.stock = Stock(
+            state, clock=self._clock, secret_store=self._secrets, passphrases=passphrases or Passphrases(), by=self._by
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -149,150 +133,18 @@ class Automation:
     # -- bundles -------------------------------------------------------------------------------
 
     @property
-    def manager(self) -> BundleManager:
-        """The bundle manager (112); it can sign where the state directory holds a publisher's key."""
-        key = self.state / PUBLISHER_KEY
-        if not key.exists():
-            return BundleManager(self.repository)
-        password = self._ask("publisher's key") if is_encrypted(key) else None
-        return BundleManager(self.repository, load_signer(key, password=password))
-
-    def _open_repository(self) -> BundleRepository:
-        directory = self.state / REPOSITORY
-        return BundleRepository(directory, open_trust(self.state, directory, self._ask, now=self._clock.now))
+    def repository(self) -> BundleRepository:
+        """The bundle repository (116)."""
+        return self.stock.repository
 
     @property
-    def metadata(self) -> MetadataTrust:
-        """The trust by signed metadata.
-
-        Raises:
-            TrustError: it is not set up.
-        """
-        trust = self.repository.trust
-        if not isinstance(trust, MetadataTrust):
-            raise TrustError(
-                "signed metadata is not set up here",
-                advice="Where bundles are published 'rackwave trust init', elsewhere 'rackwave trust adopt'.",
-            )
-        return trust
-
-    def init_trust(self, setup: Setup) -> tuple[BundleId, ...]:
-        """Set up trust by signed metadata; return the published bundles that could not be taken over.
-
-        Raises:
-            TrustError: it is set up already, or a key cannot be used.
-        """
-        published, left = [], []
-        for entry in self.repository.list():
-            try:
-                payload = self.repository.payload_manifest(entry.id)
-            except BundleError:
-                left.append(entry.id)
-            else:
-                published.append(Published(entry.id, entry.digest, payload, entry.state is State.CURRENT))
-        publisher = self.state / PUBLISHER_KEY
-        init(
-            self.state,
-            self.repository.directory,
-            publisher,
-            setup,
-            ask=self._ask,
-            published=published,
-            now=self._clock.now,
-        )
-        if (self.state / TRUST).exists():
-            (self.state / TRUST).rename(self.state / f"{TRUST}.retired")
-        self.repository = self._open_repository()
-        self.metadata.client.refresh()
-        return tuple(left)
+    def manager(self) -> BundleManager:
+        """The bundle manager (112); it can sign where the state directory holds a publisher's key."""
+        return self.stock.manager
 
     def bundle(self, bundle: BundleId) -> Bundle:
         """Load and verify *bundle*, once."""
-        if bundle not in self._bundles:
-            self._bundles[bundle] = self.repository.get(bundle)
-        return self._bundles[bundle]
-
-    def backing(self) -> Backing:
-        """Return the registry behind the repository.
-
-        Raises:
-            UsageError: there is none.
-        """
-        found = Backing.load(self.state / REGISTRY)
-        if found is None:
-            raise UsageError(
-                "no registry is named", advice=f"Name one with --registry oci://host:port/name, or in {REGISTRY}."
-            )
-        return found
-
-    def open_registry(self, backing: Backing) -> Registry:
-        """Return a registry that can be asked; close it after use."""
-        return backing.open(self._secrets)
-
-    async def _obtain(self, bundle: BundleId) -> Bundle:
-        """Load *bundle*; where it is not here, from the registry behind the repository, if there is one."""
-        try:
-            return self.bundle(bundle)
-        except BundleNotFoundError:
-            backing = Backing.load(self.state / REGISTRY)
-            if backing is None:
-                raise
-        with self.open_registry(backing) as registry:
-            await asyncio.to_thread(self.repository.pull, bundle, registry, reason=f"pulled from {backing.address}")
-        return self.bundle(bundle)
-
-    def prune(self, retention: Retention, *, dry_run: bool = False, beyond_signed: bool = False) -> Pruned:
-        """Remove from the archive what *retention* does not keep and no node may need; say why each stays or goes.
-
-        What signed metadata lists as a way back stays, too, unless *beyond_signed*.
-
-        Raises:
-            StateError: the journal cannot be read, or somebody publishes meanwhile; nothing was removed.
-            TrustError: what signed metadata lists cannot be verified; as above.
-        """
-        trust = self.repository.trust
-        lineages = {entry.id.lineage for entry in self.repository.list()}
-        signed: tuple[Need, ...] = ()
-        if isinstance(trust, MetadataTrust) and not beyond_signed:
-            signed = tuple(need for lineage in lineages for need in ways_back(trust.client.channel(lineage)))
-
-        def decided(shelved: tuple[Shelved, ...]) -> tuple[Verdict, ...]:
-            self.logbook.refresh()
-            ledger = self.logbook.ledger
-            needed = needs(ledger.nodes.values(), ledger.rollouts.values())
-            return decide(shelved, (*needed, *signed), retention, now=self._clock.now())
-
-        return prune(self.repository, decided, dry_run=dry_run)
-
-    def attest(self, bundle: BundleId) -> dict[str, Any]:
-        """Sign, with the publisher's key, on which machines rollouts of *bundle* succeeded; return the statement.
-
-        Raises:
-            TrustError: signed metadata is not set up, or a key is missing.
-            UsageError: the journal knows of no node that it succeeded on.
-        """
-        found = self.bundle(bundle)
-        self.logbook.refresh()
-        names = set(proven_on(found, self.logbook.ledger.rollouts.values()))
-        nodes = [node for node in self.fleet.select(None) if node.name in names]
-        if not nodes:
-            raise UsageError(
-                f"no rollout of {bundle} succeeded on a node of the inventory",
-                advice="Deploy it to machines of each model first; see 'rackwave rollout list'.",
-            )
-        statement = validated_on(found, nodes, by=self._by, at=timestamp(self._clock.now()))
-        self.metadata.attest(bundle, found.digest, VALIDATION, statement)
-        return statement
-
-    def sbom(self, nodes: str | None = None) -> dict[str, Any]:
-        """Return the bill of materials (CycloneDX) of the rack, by what the journal says was committed on each node."""
-        self.logbook.refresh()
-        carried = [
-            (node, tuple(held.bundle for _, held in sorted(self.logbook.node(node.name).assigned.items())))
-            for node in self.fleet.select(nodes)
-        ]
-        bundles = {each: self.bundle(each) for _, ids in carried for each in ids}
-        return rack_sbom(carried, bundles, timestamp(self._clock.now()))
+        return self.stock.bundle(bundle)
 
     # -- what the journal says -------------------------------------------------------------------
 
@@ -348,7 +200,7 @@ class Automation:
             policy: Overrides the inventory's.
             no_way_back: Consent to write to nodes that have no bundle to be rolled back to.
         """
-        wanted = await self._obtain(_bundle_id(bundle))
+        wanted = await self.stock.obtain(_bundle_id(bundle))
         await asyncio.to_thread(self.repository.trust.check_forward, wanted.id, wanted.digest)
         chosen = self._chosen(wanted, nodes)
         self.logbook.refresh()
@@ -376,7 +228,7 @@ class Automation:
             UsageError: a rollout of another bundle, or to other nodes, has not ended.
             LeaseError: another process works on one of the nodes.
         """
-        wanted = await self._obtain(_bundle_id(bundle))
+        wanted = await self.stock.obtain(_bundle_id(bundle))
         self.logbook.refresh()
         chosen = {node.name for node in self._chosen(wanted, nodes)}
         for open_rollout in self.logbook.ledger.unfinished():

@@ -19,7 +19,7 @@ import pytest
 from attrs import frozen
 from click.testing import CliRunner
 
-from rackwave.automation import PUBLISHER_KEY, REGISTRY, REPOSITORY, TRUST, Automation
+from rackwave.automation import PUBLISHER_KEY, REPOSITORY, TRUST, Automation
 from rackwave.backing import Backing
 from rackwave.cli.app import cli
 from rackwave.core.identity import BundleId
@@ -30,6 +30,7 @@ from rackwave.repository.keys import generate_key
 from rackwave.repository.repository import BundleRepository
 from rackwave.repository.trust import KeyringTrust
 from rackwave.secrets import ReferencedSecrets
+from rackwave.stock import REGISTRY
 from rackwave_emulators.tls import Authority
 
 SERVER = shutil.which("docker-registry")

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from rackwave.automation import PUBLISHER_KEY, REGISTRY, TRUST, Automation
+from rackwave.automation import PUBLISHER_KEY, TRUST, Automation
 from rackwave.backing import Backing
 from rackwave.core.identity import BundleId
 from rackwave.errors import BundleNotFoundError, SecretError, UsageError
 from rackwave.repository.examples import prepare_example
 from rackwave.repository.keys import generate_key
 from rackwave.repository.trust import KeyringTrust
+from rackwave.stock import REGISTRY
 from registry_server import NAME, Shelf, serving
 
 A1, A2 = BundleId("A", 1), BundleId("A", 2)
@@ -46,7 +47,7 @@ def station(tmp_path: Path, shelf: Shelf) -> Path:
     automation = Automation(None, maker)
     backing = Backing.load(state / REGISTRY)
     assert backing is not None
-    with automation.open_registry(backing) as registry:
+    with automation.stock.open_registry(backing) as registry:
         for source in prepare_example("lab-bios", tmp_path / "source")[:2]:
             entry = automation.manager.publish(automation.manager.build(source, tmp_path / source.name)).entry
             automation.repository.push(entry.id, registry)
@@ -89,7 +90,7 @@ def test_what_a_registry_lacks_is_known(station: Path, shelf: Shelf) -> None:
     """Tags that name no bundle are passed over."""
     shelf.manifests["latest"] = shelf.manifests["A.1"]
     automation = Automation(None, station)
-    with automation.open_registry(automation.backing()) as registry:
+    with automation.stock.open_registry(automation.stock.backing()) as registry:
         assert (A1, A2) == automation.repository.lacking(registry)
         automation.repository.pull(A2, registry)
         assert (A1,) == automation.repository.lacking(registry)
@@ -98,7 +99,7 @@ def test_what_a_registry_lacks_is_known(station: Path, shelf: Shelf) -> None:
 def test_no_registry_is_named(tmp_path: Path) -> None:
     """Without registry.toml the error says how to name one."""
     with pytest.raises(UsageError) as caught:
-        Automation(None, tmp_path).backing()
+        Automation(None, tmp_path).stock.backing()
 
     assert "--registry" in caught.value.advice
 

@@ -22,14 +22,14 @@ def test_what_signed_metadata_lists_stays(tmp_path: Path) -> None:
     manager = Automation(None, state).manager
     for source in sources:
         manager.publish(manager.build(source, tmp_path / source.name))
-    Automation(None, state, passphrases=lambda _: b"a passphrase").init_trust(Setup())
+    Automation(None, state, passphrases=lambda _: b"a passphrase").stock.init_trust(Setup())
     automation = Automation(None, state)
-    first, second = automation.prune(Retention(last=0)).verdicts
+    first, second = automation.stock.prune(Retention(last=0), automation.logbook).verdicts
 
     assert ("signed metadata lists it as a way back",) == first.reasons
     assert ("current", "signed metadata lists it as a way back") == second.reasons
 
-    done = automation.prune(Retention(last=0), beyond_signed=True)
+    done = automation.stock.prune(Retention(last=0), automation.logbook, beyond_signed=True)
 
     assert [False, True] == [verdict.stays for verdict in done.verdicts]
     assert all(check.is_sound for check in automation.repository.verify())

@@ -14,5 +14,5 @@ from .render import nodes_option, print_json
 def sbom(setting: Setting, nodes: str | None) -> None:
     """Print what was committed on the nodes as a bill of materials (CycloneDX 1.6, JSON)."""
     automation = setting.automation(read_only=True)
-    print_json(automation.sbom(nodes))
+    print_json(automation.stock.sbom(automation.logbook, automation.fleet.select(nodes)))
     automation.records.close()

@@ -8,13 +8,13 @@ from typing import Any
 
 import click
 
-from ..automation import VALIDATION
 from ..core.bundle import Bundle
 from ..core.identity import BundleId
 from ..core.manifest import manifest_to_document
 from ..core.report import timestamp
 from ..core.sbom import bundle_sbom
 from ..repository.entry import Entry, State
+from ..stock import VALIDATION
 from .app import Exit, Setting
 from .linting import lint_, schema
 from .packages import identify, import_
@@ -115,7 +115,8 @@ def withdraw(setting: Setting, bundle_id: str, reason: str, as_json: bool) -> No
 @click.pass_obj
 def attest(setting: Setting, bundle_id: str) -> None:
     """Sign on which machines BUNDLE was proven, by what the journal says, and print the statement (in-toto)."""
-    print_json(setting.automation().attest(BundleId.parse(bundle_id)))
+    automation = setting.automation()
+    print_json(automation.stock.attest(BundleId.parse(bundle_id), automation.logbook, automation.fleet.select(None)))
 
 
 @bundle.command()
@@ -125,7 +126,7 @@ def validated(setting: Setting, bundle_id: str) -> None:
     """Print the signed statement on which machines BUNDLE was proven; null where nobody signed one."""
     automation = setting.automation(needs_inventory=False)
     found = automation.bundle(BundleId.parse(bundle_id))
-    print_json(automation.metadata.statement(found.id, found.digest, VALIDATION))
+    print_json(automation.stock.metadata.statement(found.id, found.digest, VALIDATION))
 
 
 @bundle.command()

@@ -44,7 +44,7 @@ def push(setting: Setting, /, bundle_ids: tuple[str, ...], as_json: bool, **wher
     automation = setting.automation(needs_inventory=False)
     backing = _backing(automation, **where)
     done = []
-    with automation.open_registry(backing) as registry:
+    with automation.stock.open_registry(backing) as registry:
         for bundle_id in [BundleId.parse(text) for text in bundle_ids]:
             pushed = automation.repository.push(bundle_id, registry)
             done.append({"bundle": str(pushed.id), "digest": str(pushed.digest), "registry": str(backing.address)})
@@ -72,7 +72,7 @@ def pull(
         raise UsageError("this takes the ids of bundles, or --all")
     automation = setting.automation(needs_inventory=False)
     done = []
-    with automation.open_registry(_backing(automation, **where)) as registry:
+    with automation.stock.open_registry(_backing(automation, **where)) as registry:
         wanted = [BundleId.parse(text) for text in bundle_ids] or automation.repository.lacking(registry)
         for bundle_id in wanted:
             pulled = automation.repository.pull(bundle_id, registry, reason=reason)
@@ -92,7 +92,7 @@ def pull(
 def tags(setting: Setting, /, as_json: bool, **where: Any) -> None:
     """List what a registry says it has. Nothing of it is verified before it is pulled."""
     automation = setting.automation(needs_inventory=False)
-    with automation.open_registry(_backing(automation, **where)) as registry:
+    with automation.stock.open_registry(_backing(automation, **where)) as registry:
         found = sorted(registry.tags())
     if as_json:
         print_json(found)
@@ -116,4 +116,4 @@ def _backing(
         return Backing(RegistryAddress.parse(registry, plain=plain_http), reference, ca, token_server)
     if credentials or ca or token_server or plain_http:
         raise UsageError("these options go with --registry", advice="Without it registry.toml says all of that.")
-    return automation.backing()
+    return automation.stock.backing()

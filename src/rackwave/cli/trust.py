@@ -83,7 +83,7 @@ def init(
     """
     automation = setting.automation(needs_inventory=False, passphrase=passphrase)
     wanted = Setup(profile, root_uris, root_keys, root_threshold, targets_key, online_key)
-    left = automation.init_trust(wanted)
+    left = automation.stock.init_trust(wanted)
     if not as_json:
         for each in left:
             click.echo(f"{each} is not trusted and was left out: publish it again from its source", err=True)
@@ -120,7 +120,7 @@ def delegate_lineages(
 ) -> None:
     """Say who may sign each LINEAGE; whoever could before and is not named no longer can."""
     automation = setting.automation(needs_inventory=False, passphrase=passphrase)
-    delegate(automation.metadata, [Lineage(each) for each in lineages], keys, threshold)
+    delegate(automation.stock.metadata, [Lineage(each) for each in lineages], keys, threshold)
     _show(automation, as_json)
 
 
@@ -133,7 +133,7 @@ def delegate_lineages(
 def rotate_role(setting: Setting, role: str, uri: str | None, passphrase: str | None, as_json: bool) -> None:
     """Give ROLE a new key; what the old one signs from now on is believed by nobody."""
     automation = setting.automation(needs_inventory=False, passphrase=passphrase)
-    old = rotate(automation.metadata, role, setting.state / PUBLISHER_KEY, uri=uri)
+    old = rotate(automation.stock.metadata, role, setting.state / PUBLISHER_KEY, uri=uri)
     if not as_json:
         for each in old:
             click.echo(f"the old {each.name} key {each.id[:12]} signs no more; destroy it: {each.where}")
@@ -148,7 +148,7 @@ def rotate_role(setting: Setting, role: str, uri: str | None, passphrase: str | 
 def refresh(setting: Setting, targets: bool, passphrase: str | None, as_json: bool) -> None:
     """Sign again what says which state is the newest, where its key is; fetch and verify it in any case."""
     automation = setting.automation(needs_inventory=False, passphrase=passphrase)
-    automation.metadata.refresh(targets=targets)
+    automation.stock.metadata.refresh(targets=targets)
     _show(automation, as_json)
 
 
@@ -161,7 +161,7 @@ def status(setting: Setting, as_json: bool) -> None:
 
 
 def _show(automation: Automation, as_json: bool) -> None:
-    found = automation.metadata.status()
+    found = automation.stock.metadata.status()
     if as_json:
         print_json(_document(found))
         return

@@ -50,7 +50,7 @@ def prune(
         raise UsageError("this takes --keep-last, or --keep-days, or both", advice="What fits either of them stays.")
     automation = setting.automation(needs_inventory=False, read_only=True)
     retention = Retention(keep_last, keep_days)
-    pruned = automation.prune(retention, dry_run=dry_run, beyond_signed=beyond_signed)
+    pruned = automation.stock.prune(retention, automation.logbook, dry_run=dry_run, beyond_signed=beyond_signed)
     automation.records.close()
     if as_json:
         bundles = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import threading
@@ -21,8 +22,9 @@ _CONSOLE_LINES = 12
 
 # The kernel kills the guest when the thread that started it is gone, however that came about, so that a
 # lab that is killed -9 leaves none behind. util-linux has it; a preexec_fn would not be safe in a process
-# of many threads.
-_DIE_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL", "--")
+# of many threads. A lab that died before the kernel was told would never be noticed: so the shell looks
+# afterwards whether its parent, $0, is still there, and becomes the guest only then.
+_DIE_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL", "--", "sh", "-c", '[ "$PPID" = "$0" ] && exec "$@"')
 
 
 @frozen
@@ -50,7 +52,7 @@ class Guest:
         self.exit_code: int | None = None
         """How the process ended, negative for a signal; None: it runs."""
         self.started_at = time.monotonic()
-        self._command = (*_DIE_WITH_PARENT, *command)
+        self._command = (*_DIE_WITH_PARENT, str(os.getpid()), *command)
         self._process: subprocess.Popen[bytes] | None = None
         self._failure = ""
         self._lines: tuple[str, ...] = ()

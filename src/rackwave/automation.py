@@ -439,19 +439,20 @@ class Automation:
                 logbook=self.logbook,
                 clock=self._clock,
                 fingerprints=Fingerprints(self.state / KEY_FILE),
+                doors=self.images if self.inventory.serving.events else None,
             )
         return self._fleet
 
     @property
     def images(self) -> ImageServerProcess:
-        """The image server that BMCs pull from; its child starts with the first grant."""
+        """The image server that BMCs pull from; its child starts with the first grant or door."""
         if self._images is None:
             logbook = self.logbook
             self._images = ImageServerProcess(
                 self.state / IMAGES,
                 self.inventory.serving,
                 clock=self._clock,
-                bmc_hosts=self.fleet.bmc_hosts(),
+                bmc_hosts={managed.name: managed.bmc_host for managed in self.inventory.nodes},
                 on_fetch=lambda fetched: logbook.record(fetched),
             )
         return self._images

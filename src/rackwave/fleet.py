@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from .bmc.failover import FailoverBmc, Way
 from .bmc.failover_panel import FailoverPanel
 from .bmc.hook import CommandHook
@@ -23,17 +21,25 @@ from .engine.logins import Fingerprints, JournalledLogins
 from .engine.pins import JournalledKeys
 from .errors import InventoryError, NodeError
 from .inventory import Inventory, ManagedNode, select
-from .ports import Clock, Credentials, Means, Panel, Secrets
+from .ports import Clock, Credentials, EventDoors, Means, Panel, Secrets
 
 
 class Fleet:
     """Knows every node of one inventory. Sessions on BMCs are journalled, so that none is left open for good."""
 
     def __init__(
-        self, inventory: Inventory, *, secret_store: Secrets, logbook: Logbook, clock: Clock, fingerprints: Fingerprints
+        self,
+        inventory: Inventory,
+        *,
+        secret_store: Secrets,
+        logbook: Logbook,
+        clock: Clock,
+        fingerprints: Fingerprints,
+        doors: EventDoors | None = None,
     ) -> None:
         self.inventory = inventory
         self._fingerprints = fingerprints
+        self._doors = doors
         self._throttles = Throttles(ceiling=inventory.access.in_flight)
         self._nodes = {managed.node.name: managed for managed in inventory.nodes}
         self._secrets = secret_store
@@ -88,10 +94,6 @@ class Fleet:
             SecretError: the reference does not resolve.
         """
         return self._secrets.resolve(self.managed(node).credentials)
-
-    def bmc_hosts(self) -> Mapping[NodeName, str]:
-        """Return the host part of every BMC's address."""
-        return {name: managed.bmc_host for name, managed in self._nodes.items()}
 
     async def get(self, node: NodeName) -> FailoverBmc:
         """Return the live adapter of *node*'s BMC by every way there is, the same one until it is released."""
@@ -173,6 +175,7 @@ class Fleet:
             keys=JournalledKeys(node, self._logbook, self._clock, self.inventory.access.repin) if is_pinned else None,
             throttle=self._throttles.of(managed.site, self._vendor(managed)),
             habits=self._habits,
+            doors=self._doors,
         )
 
     def _vendor(self, managed: ManagedNode) -> str:

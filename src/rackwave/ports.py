@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from attrs import field, frozen
 
@@ -27,11 +27,13 @@ __all__ = [
     "Bmc",
     "Clock",
     "Credentials",
+    "EventDoors",
     "Fetch",
     "Image",
     "ImageServer",
     "Journal",
     "KeyBook",
+    "Knocked",
     "Leave",
     "LoginMemory",
     "Means",
@@ -233,6 +235,22 @@ class ImageServer(Protocol):
 
     async def fetched(self, *, node: NodeName, attempt: AttemptId, digest: Digest) -> Fetch:
         """Return what was fetched under the grants of this attempt; durable over a kill -9."""
+        ...
+
+
+Knocked: TypeAlias = Callable[[str], None]
+"""Called with what a BMC sent; with an empty text where that is too long to be read, or several things came."""
+
+
+class EventDoors(Protocol):
+    """Where BMCs tell of news by themselves."""
+
+    async def open_door(self, node: NodeName, knocked: Knocked) -> str:
+        """Return a URL for *node*'s BMC, which grants access and so belongs in no log."""
+        ...
+
+    async def shut_door(self, node: NodeName) -> None:
+        """Take no more news from *node*; no effect where no door is open."""
         ...
 
 

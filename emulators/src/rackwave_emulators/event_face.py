@@ -46,15 +46,15 @@ async def stream(request: web.BaseRequest, station: Station, is_up: Callable[[],
             with station.exclusive():
                 if station.events.destination(ident) is None:
                     break
-                frames = station.events.after(sent)
-            for number, frame in frames:
-                await response.write(frame)
+                happened = station.events.after(sent)
+            for number, body in happened:
+                await response.write(b"id: %d\ndata: %b\n\n" % (number, body))
                 sent = number
-            if frames or loop.time() - spoke > _COMMENT:
-                if not frames:
+            if happened or loop.time() - spoke > _COMMENT:
+                if not happened:
                     await response.write(b": here\n\n")
                 spoke = loop.time()
-            glance = _GLANCE if frames else min(2 * glance, _GLANCE_MOST)
+            glance = _GLANCE if happened else min(2 * glance, _GLANCE_MOST)
             await asyncio.sleep(glance)
     except ConnectionError:
         pass  # the client has gone

@@ -24,6 +24,7 @@ from typing import TypeAlias, assert_never
 from aiohttp import web
 
 from .event_face import stream
+from .event_push import Delivery
 from .faults import AnswerLost, Busy, ExpandLies, GarbledError, KeepAliveDropped, RedfishDead, RequestLost, Silence
 from .fleet_app import CURRENT, allowed_methods
 from .listener import Listener, abort
@@ -79,6 +80,7 @@ class BmcServer:
         self._latency = latency
         self._boot = station.bmc_boot()
         self._disorder = Disorder(station)
+        self._delivery = Delivery(station, self._is_up)
         self._server = HttpServer(
             self._serve,
             access_log=None,
@@ -118,6 +120,7 @@ class BmcServer:
 
     async def close(self) -> None:
         """Stop serving and end every connection."""
+        await self._delivery.close()
         await self._listener.close()
         self._server.pre_shutdown()
         await self._server.shutdown(timeout=1.0)
@@ -265,7 +268,9 @@ class BmcServer:
         body, ident = await body_of(request), path.removeprefix(paths.SUBSCRIPTIONS).strip("/")
         if request.method == "POST" and not ident:
             with self._station.exclusive():
-                return self._station.events.subscribe(json_object(body))
+                answer = self._station.events.subscribe(json_object(body))
+                self._delivery.begin(self._station.events.uris[-1].rpartition("/")[2], request.remote or "")
+            return answer
         if request.method == "POST" or not ident:
             raise RefusalError(405, "That is not allowed here.", headers={"Allow": headers.allow(path)})
         with self._station.exclusive():

@@ -19,6 +19,10 @@ _GRANT = re.compile(r"(?<=://)[^/@\s]+@")
 """User and password in a URL."""
 
 
+_TOKEN = re.compile(r"(?:(?<=/images/)|(?<=/events/))(?:[0-9a-f]{1,12}-)?[0-9a-f]{32}")
+"""What grants access in a URL of our image server."""
+
+
 def redacted(value: Any, secrets: Iterable[str] = ()) -> Any:
     """Return *value* without the texts of secret properties, and without any of *secrets* in what is left.
 
@@ -46,7 +50,7 @@ def _redacted(value: Any, secrets: tuple[str, ...]) -> Any:
 def _text(value: str, secrets: tuple[str, ...]) -> str:
     for secret in secrets:
         value = value.replace(secret, REMOVED)
-    return _GRANT.sub(f"{REMOVED}@", value)
+    return _TOKEN.sub(REMOVED, _GRANT.sub(f"{REMOVED}@", value))
 
 
 def _is_secret(name: str, value: Any) -> bool:

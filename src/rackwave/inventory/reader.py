@@ -308,6 +308,7 @@ class _Reader:
                 key=self._file(table, "key", where),
                 plain_http=self._flag(table, "plain_http", where),
                 lifetime=self._number(table, "lifetime", where, ServingConfig().lifetime),
+                events=self._flag(table, "events", where) if "events" in table else ServingConfig().events,
             )
         except InventoryError as error:
             if str(self._path) in str(error):

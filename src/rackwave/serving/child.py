@@ -1,8 +1,9 @@
 """The image server's process: ``python -m rackwave.serving.child``, started by ``images.py`` alone.
 
-It speaks JSON lines. On stdin come first its configuration, then orders (grant, revoke); on stdout go
-``ready``, an acknowledgement for each order and the end of each fetch. When stdin ends, or the parent
-dies, it ends at once. The key that signs tokens comes over the pipe, so that no command line shows it.
+It speaks JSON lines. On stdin come first its configuration, then orders (grant, revoke, door, shut); on
+stdout go ``ready``, an acknowledgement for each order, the end of each fetch and each knock at a door.
+When stdin ends, or the parent dies, it ends at once. The key that signs tokens comes over the pipe, so
+that no command line shows it.
 
 It runs apart because granian wants an event loop's whole attention while gigabytes flow, and because
 a fault in it must not take the orchestrator along.
@@ -30,6 +31,7 @@ from starlette.datastructures import Headers
 from starlette.responses import FileResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 
+from .doors import Doors, door_token
 from .fetch_log import FetchLog
 from .grants import Asked, Grant, parse_path
 
@@ -51,6 +53,15 @@ class ImageApp:
         self._grants: dict[tuple[str, str], tuple[Grant, ...]] = {}
         self._revoked: set[Grant] = set()
         self._running: dict[str, _Transfer] = {}
+        self._doors = Doors(lambda node, told: _say({"knocked": node, "told": told}))
+
+    def open_door(self, node: str) -> None:
+        """Let *node*'s BMC tell that it has news."""
+        self._doors.open(door_token(node, self._key), node)
+
+    def shut_door(self, node: str) -> None:
+        """Let it tell nothing any more."""
+        self._doors.shut(node)
 
     def add(self, grant: Grant) -> None:
         """From now on *grant* may be used. Ones that have run out are forgotten."""
@@ -73,6 +84,9 @@ class ImageApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        if Doors.is_one(scope):
+            await self._doors(scope, receive, send)
+            return
         asked = parse_path(scope["path"])
         if scope["method"] not in ("GET", "HEAD") or scope["query_string"] or asked is None:
             await Response(status_code=404)(scope, receive, send)
@@ -234,10 +248,15 @@ async def _obey(app: ImageApp) -> None:
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     while line := await reader.readline():
         order = json.loads(line)
-        if "grant" in order:
-            app.add(Grant(**order["grant"]))
-        else:
-            app.revoke(**order["revoke"])
+        match order:
+            case {"grant": grant}:
+                app.add(Grant(**grant))
+            case {"revoke": which}:
+                app.revoke(**which)
+            case {"door": node}:
+                app.open_door(node)
+            case {"shut": node}:
+                app.shut_door(node)
         _say({"done": order["number"]})
 
 

@@ -32,8 +32,9 @@ import rackwave
 from ..core.event import ImageFetched
 from ..core.identity import AttemptId, Digest, NodeName
 from ..errors import StateError, UsageError
-from ..ports import Clock, Fetch
+from ..ports import Clock, Fetch, Knocked
 from .config import ServingConfig, split_address
+from .doors import door_path
 from .fetches import FetchReader
 from .grants import Grant
 
@@ -80,6 +81,7 @@ class ImageServerProcess:
         self._child: asyncio.subprocess.Process | None = None
         self._listening: asyncio.Task[None] | None = None
         self._grants: dict[Grant, None] = {}
+        self._doors: dict[NodeName, Knocked] = {}
         self._waiting: dict[int, asyncio.Future[None]] = {}
         self._number = 0
         self._starting = asyncio.Lock()
@@ -178,6 +180,23 @@ class ImageServerProcess:
                 if self._child is not None and self._child.returncode is None:
                     raise  # else it is dead, and its grants with it
 
+    async def open_door(self, node: NodeName, knocked: Knocked) -> str:
+        """Return a URL at which *node*'s BMC may tell of news; *knocked* is called with what it sends.
+
+        Raises:
+            StateError: the child cannot be started.
+        """
+        await self.start()
+        self._doors[node] = knocked
+        await self._tell({"door": node})
+        return f"{self.base_url(node)}{door_path(node, self._key)}"
+
+    async def shut_door(self, node: NodeName) -> None:
+        """Take no more news from *node*."""
+        if self._doors.pop(node, None) is not None and self._child is not None and self._child.returncode is None:
+            with contextlib.suppress(StateError):  # it is dead, and its doors with it
+                await self._tell({"shut": node})
+
     async def fetched(self, *, node: NodeName, attempt: AttemptId, digest: Digest) -> Fetch:
         """Return what was fetched under the grants of this attempt, by this process or one before it.
 
@@ -228,6 +247,8 @@ class ImageServerProcess:
         self._listening = asyncio.create_task(self._listen(child))
         for grant in tuple(self._grants):
             await self._tell({"grant": grant.document()})
+        for node in tuple(self._doors):
+            await self._tell({"door": node})
 
     def _look_around(self) -> None:
         """Find out from where each BMC is reached; blocks where that takes the name service."""
@@ -273,6 +294,10 @@ class ImageServerProcess:
                 known = self._waiting.get(line["done"])
                 if known is not None and not known.done():
                     known.set_result(None)
+            elif "knocked" in line:
+                knocked = self._doors.get(NodeName(line["knocked"]))
+                if knocked is not None:
+                    knocked(line["told"])
             elif "fetched" in line and self._on_fetch is not None:
                 await self._report(line["fetched"])
         await child.wait()

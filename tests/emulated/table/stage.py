@@ -29,6 +29,7 @@ from rackwave.repository.repository import BundleRepository
 from rackwave.repository.trust import KeyringTrust
 from rackwave.serving.images import ImageServerProcess
 from rackwave_emulators.clock import VirtualClock
+from rackwave_emulators.event_push import Delivery
 from rackwave_emulators.images import make_image
 from rackwave_emulators.lab import Lab, Place
 from rackwave_emulators.personality import Personality, load_personality
@@ -213,8 +214,8 @@ def _note(story: dict[str, list[Recorded]], recorded: Recorded) -> None:
 @contextmanager
 def _holding(clock: VirtualClock) -> Iterator[None]:
     """Hold the clock while a thread or the image server's process is waited for, or an image travels."""
-    served = ((ImageServerProcess, name) for name in ("start", "stop", "grant", "revoke"))
-    taken = [(Database, "write"), *served, (UpdateService, "_pull"), (Threads, "run")]
+    served = ((ImageServerProcess, name) for name in ("start", "stop", "grant", "revoke", "open_door", "shut_door"))
+    taken = [(Database, "write"), *served, (UpdateService, "_pull"), (Delivery, "_post"), (Threads, "run")]
     before = [(owner, name, getattr(owner, name)) for owner, name in taken]
     for owner, name, method in before:
         setattr(owner, name, _held(clock, method))

@@ -53,6 +53,21 @@ _VALUES = st.recursive(
 )
 
 
+@pytest.mark.parametrize(
+    ("url", "left"),
+    [
+        ("https://10.0.0.1:8443/images/68a1f2-" + "0f" * 16 + "/attempt-abcd/bios.bin", "/attempt-abcd/bios.bin"),
+        ("https://10.0.0.1:8443/events/" + "0f" * 16 + "/node/r1n01", "/node/r1n01"),
+    ],
+)
+def test_what_grants_access_to_our_own_server_is_cut_out(url: str, left: str) -> None:
+    """A BMC lists where it pulls from and where it sends its events; that alone would let others do so."""
+    (told,) = redacted([url])
+
+    assert "0f0f" not in told
+    assert told.endswith(REMOVED + left)
+
+
 @given(_VALUES, st.text(min_size=4, max_size=12))
 def test_a_known_secret_is_nowhere_left(value: Any, secret: str) -> None:
     """Wherever the secret itself stands, in names and in the middle of texts, it is gone."""

@@ -3,8 +3,8 @@
 An event is what differs between two looks at the machine, so a BMC to which nobody listens does no
 work for it. The last events are kept, and sent to a stream that is opened again and names the last it got.
 
-Subscriptions for a listener of the client's own are taken, listed and deleted like any other; nothing
-is ever delivered to one, for nothing of the lab speaks to anybody who did not speak to it first.
+A listener of the client's own is sent to (``event_push.py``) where it is on the client's host or on loopback:
+nothing of the lab speaks to anybody who did not speak to it first.
 """
 
 from __future__ import annotations
@@ -87,8 +87,7 @@ class Events:
         Raises:
             RefusalError: there are as many as this BMC takes (503).
         """
-        if not self._streams:
-            self._before = self._before if self._kept else self._glance()
+        self._begin()
         ident = self._add({"Context": "stream", "Protocol": "Redfish", "SubscriptionType": "SSE"})
         self._streams.add(ident)
         return ident
@@ -106,6 +105,7 @@ class Events:
             raise RefusalError(400, "Destination must be an http or https URI.", message_id="PropertyValueFormatError")
         context = body.get("Context")
         told = {"Destination": destination, "Context": context if isinstance(context, str) else None}
+        self._begin()
         ident = self._add({**told, "Protocol": "Redfish", "SubscriptionType": "RedfishEvent"})
         where = {"Location": f"{paths.SUBSCRIPTIONS}/{ident}"}
         return Answer.of(self._destinations[ident], HTTPStatus.CREATED, where)
@@ -122,6 +122,11 @@ class Events:
             self.remove(ident)
         self._kept.clear()
         self._before = None
+
+    def _begin(self) -> None:
+        """Somebody listens, who is told what happens from now on."""
+        if not self._destinations:
+            self._before = self._before if self._kept else self._glance()
 
     def _add(self, told: dict[str, Any]) -> str:
         if len(self._destinations) >= _MOST:
@@ -142,9 +147,9 @@ class Events:
     # -- events ---------------------------------------------------------------------------------
 
     def after(self, number: int) -> list[tuple[int, bytes]]:
-        """Return the events that came after *number* and are still kept, each as it goes over a stream."""
+        """Return the events that came after *number* and are still kept, each as its Event document."""
         self._look()
-        return [(known, frame) for known, frame in self._kept if known > number]
+        return [(known, body) for known, body in self._kept if known > number]
 
     def _look(self) -> None:
         before, now = self._before, self._glance()
@@ -153,7 +158,7 @@ class Events:
             return
         for happening in self._between(before, now):
             self.number += 1
-            self._kept.append((self.number, self._frame(happening)))
+            self._kept.append((self.number, self._document(happening)))
 
     def _glance(self) -> _Glance:
         machine = self._unit.machine
@@ -196,7 +201,7 @@ class Events:
             found.append(Happening("TaskEvent.1.0.TaskProgressChanged", words, origin))
         return found
 
-    def _frame(self, happening: Happening) -> bytes:
+    def _document(self, happening: Happening) -> bytes:
         at = moment(self._unit.machine.time + self._unit.clock_offset)
         body = {
             "@odata.type": "#Event.v1_7_0.Event",
@@ -216,7 +221,7 @@ class Events:
                 }
             ],
         }
-        return b"id: %d\ndata: %b\n\n" % (self.number, encode(body))
+        return encode(body)
 
 
 def service(unit: Unit) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from ...errors import (
     BmcUnreachableError,
     NodeError,
 )
-from ...ports import Clock, Credentials, Image, KeyBook, LoginMemory, Means, ResetKind
+from ...ports import Clock, Credentials, EventDoors, Image, KeyBook, LoginMemory, Means, ResetKind
 from ..quirks import Roster
 from ..throttle import Throttle
 from . import power, receipts
@@ -75,6 +75,7 @@ class RedfishBmc:
         budget: how much of the BMC we take at a time.
         throttle: the limit that it shares with the BMCs of its make and site.
         habits: what was learned of makes, where several BMCs share it.
+        doors: where it may tell of news by itself, if it offers no stream; None: nowhere.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class RedfishBmc:
         budget: Budget = Budget(),  # noqa: B008 - frozen
         throttle: Throttle | None = None,
         habits: Habits | None = None,
+        doors: EventDoors | None = None,
     ) -> None:
         self._node = node
         self._clock = clock
@@ -106,7 +108,7 @@ class RedfishBmc:
         self.media = VirtualMedia(self.session, self.service, clock, patcher)
         self.inspection = Inspection(self.session, self.service, clock, self.media)
         self.panel = RedfishPanel(self.session, self.service, clock, patcher)
-        self._events = EventStream(self.session, self.service, clock)
+        self._events = EventStream(self.session, self.service, clock, doors)
         self._installed: dict[ComponentName, str] = {}
         self.updater = Updater(self.session, self.service, clock, patcher, prefer)
         self.surveyor = Surveyor(self.service, updater=self.updater, bios=self._bios, media=self.media)

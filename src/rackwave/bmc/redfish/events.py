@@ -1,4 +1,4 @@
-"""What a BMC tells by itself, over a server-sent event stream (DSP0266, 13.5): news, and nothing else.
+"""What a BMC tells by itself, over a server-sent event stream (DSP0266, 13.5) or to a door of ours: news.
 
 Rules:
 
@@ -22,11 +22,12 @@ from contextlib import suppress
 import aiohttp
 
 from ...errors import BmcAnswerError, BmcRefusedError, NodeError, SecretError
-from ...ports import Clock
-from .document import dig, items, link, message_id, text, uri_path
+from ...ports import Clock, EventDoors
+from .document import Document, dig, items, link, message_id, text, uri_path
 from .resources import Service
 from .session import Session
 from .sse import Parser, StreamTooLongError
+from .subscription import Subscription
 
 GAP = 5.0
 """Seconds between two pieces of news that are passed on: the pace of looks at something that is young."""
@@ -45,7 +46,7 @@ _NO_NEWS = frozenset({"TaskStarted", "TaskProgressChanged"})
 class EventStream:
     """Listens to one BMC while somebody wants to be woken. Usable from one event loop."""
 
-    def __init__(self, session: Session, service: Service, clock: Clock) -> None:
+    def __init__(self, session: Session, service: Service, clock: Clock, doors: EventDoors | None = None) -> None:
         self._session = session
         self._service = service
         self._clock = clock
@@ -55,6 +56,7 @@ class EventStream:
         self._last_id = ""
         self._told_at: float | None = None
         self._later: asyncio.Task[None] | None = None
+        self._subscription = Subscription(session, doors) if doors is not None else None
 
     async def listen(self, wake: Callable[[], None]) -> None:
         """Call *wake* when there is news, from now on; no effect where that is so already, or is not offered.
@@ -67,21 +69,26 @@ class EventStream:
             return
         if self._uri is None:
             try:
-                self._uri = await self._offered()
+                offered = await self._offered()
             except (NodeError, SecretError):
                 return  # it could not be found out; whoever next wants to listen asks again
-        if self._uri is None:
-            self._refused = True
-        else:
+            self._uri = uri_path(text(offered, "ServerSentEventUri"))
+            if self._uri is None:
+                self._refused = True  # it is subscribed to, or it is not; either way it is not asked again
+                if self._subscription is not None and offered:
+                    await self._subscription.subscribe(offered, lambda told: self._hear(told, wake))
+        if self._uri is not None:
             self._listening = asyncio.ensure_future(self._run(self._uri, wake))
 
     async def close(self) -> None:
-        """Hang up."""
+        """Hang up, and end what was subscribed to."""
         tasks = [task for task in (self._listening, self._later) if task is not None]
         self._listening = self._later = None
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._subscription is not None:
+            await self._subscription.close()
 
     async def _run(self, uri: str, wake: Callable[[], None]) -> None:
         wait = _RETRY
@@ -100,18 +107,18 @@ class EventStream:
             wait = _RETRY if self._last_id != before else min(2 * wait, _RETRY_MOST)
             await self._clock.sleep(max(wait, min(retry or 0.0, _RETRY_MOST)))
 
-    async def _offered(self) -> str | None:
-        """Find where the service sends events; None: it offers none, or has them switched off."""
+    async def _offered(self) -> Document:
+        """Return the EventService; empty: there is none, or it is switched off."""
         uri = link(await self._service.root(), "EventService")
         if uri is None:
-            return None
+            return {}
         try:
             document = (await self._session.get(uri)).document
         except BmcRefusedError:
-            return None
+            return {}
         if document.get("ServiceEnabled") is False:
-            return None  # iDRAC as it is delivered; what an administrator has switched off stays off
-        return uri_path(text(document, "ServerSentEventUri"))
+            return {}  # iDRAC as it is delivered; what an administrator has switched off stays off
+        return document
 
     async def _read(self, uri: str, wake: Callable[[], None]) -> float | None:
         """Read one stream to its end and return the wait that it asked for.
@@ -139,6 +146,10 @@ class EventStream:
                     if is_news(event.data):
                         self._tell(wake)
         return parser.retry
+
+    def _hear(self, told: str, wake: Callable[[], None]) -> None:
+        if is_news(told):
+            self._tell(wake)
 
     def _tell(self, wake: Callable[[], None]) -> None:
         """Pass news on, now or as soon as the last are old enough."""

@@ -1,0 +1,83 @@
+"""Events that a BMC sends to us (DSP0266, EventDestination), where it offers no stream to be listened to.
+
+Rules, beside those of ``events.py``:
+
+- One subscription a BMC, made when a long wait begins and deleted with the adapter. It names us in its Context;
+  one that an earlier run of ours left is deleted first. Those of others are never touched.
+- A BMC that refuses it, or has no room, is not asked again; polling goes on as without.
+"""
+
+from __future__ import annotations
+
+from ...core.identity import NodeName
+from ...errors import NodeError, SecretError, StateError
+from ...ports import EventDoors, Knocked
+from .document import Document, items, link, strings, text, uri_path
+from .session import Session
+
+CONTEXT = "rackwave"
+_MOST_LOOKED_AT = 16
+"""Subscriptions that are looked through for one of ours: services list 0 to 16 at most (recorded trees)."""
+
+
+class Subscription:
+    """Has one BMC send its events to a door of ours. Usable from one event loop."""
+
+    def __init__(self, session: Session, doors: EventDoors) -> None:
+        self._session = session
+        self._node = NodeName(session.node)
+        self._doors = doors
+        self._uri: str | None = None
+        self._is_open = False
+
+    async def subscribe(self, service: Document, knocked: Knocked) -> bool:
+        """Subscribe at the EventService *service*, once; whether the BMC took it. Raises nothing of the BMC's."""
+        if self._is_open:
+            return True
+        members = link(service, "Subscriptions")
+        if members is None:
+            return False
+        try:
+            await self._delete_leftovers(members)
+            destination = await self._doors.open_door(self._node, knocked)
+            answer = await self._session.act("POST", members, self._asked(service, destination))
+        except (NodeError, SecretError, StateError):
+            await self._doors.shut_door(self._node)
+            return False
+        if not answer.ok:
+            await self._doors.shut_door(self._node)
+            return False
+        self._is_open = True
+        self._uri = uri_path(answer.headers.get("Location")) or uri_path(answer.document_or_empty.get("@odata.id"))
+        return True
+
+    async def close(self) -> None:
+        """Delete the subscription, as far as the BMC lets us, and shut the door."""
+        uri, self._uri = self._uri, None
+        if self._is_open:
+            self._is_open = False
+            await self._doors.shut_door(self._node)
+        if uri is not None and self._session.held is not None:
+            try:
+                await self._session.act("DELETE", uri)
+            except (NodeError, SecretError):
+                return  # it is found by its Context the next time
+
+    def _asked(self, service: Document, destination: str) -> dict[str, object]:
+        asked: dict[str, object] = {
+            "Destination": destination,
+            "Protocol": "Redfish",
+            "Context": f"{CONTEXT} {self._node}",
+        }
+        kinds = [kind for kind in strings(service, "EventTypesForSubscription") if kind != "MetricReport"]
+        if kinds and not strings(service, "RegistryPrefixes"):
+            asked["EventTypes"] = kinds  # deprecated, and asked for by services from before RegistryPrefixes
+        return asked
+
+    async def _delete_leftovers(self, members: str) -> None:
+        listed = (await self._session.get(members)).document
+        ours = f"{CONTEXT} {self._node}"
+        for member in items(listed, "Members")[:_MOST_LOOKED_AT]:
+            uri = link({"": member}, "")
+            if uri is not None and text((await self._session.get(uri)).document, "Context") == ours:
+                await self._session.act("DELETE", uri)

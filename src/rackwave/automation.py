@@ -508,6 +508,7 @@ class Automation:
             selectors=self.inventory.selectors,
             clock=self._clock,
             leave=self.leave,
+            validation=self.stock.validation,
         )
 
 

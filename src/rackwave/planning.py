@@ -22,6 +22,7 @@ from .core.policy import Policy
 from .core.recovery import way_back
 from .core.report import NodeStatus, RackPlan
 from .core.selection import conflicts, refusal
+from .core.statement import unproven
 from .core.step import StageSettings, WriteImage, describe
 from .core.waves import cut_waves
 from .engine.logbook import Logbook
@@ -51,7 +52,9 @@ class RackPlanner:
         selectors: Sequence[Selector],
         clock: Clock,
         leave: Leave,
+        validation: Callable[[Bundle], object],
     ) -> None:
+        """*validation* gives the signed record on which machines a bundle was proven; None: there is none."""
         self._logbook = logbook
         # A rack has few ways back and many nodes. A planner makes one plan, so nothing grows stale.
         self._unsendable = cache(partial(unsendable, repository))
@@ -60,21 +63,25 @@ class RackPlanner:
         self._selectors = selectors
         self._clock = clock
         self._leave = leave
+        self._validation = validation
 
     async def plan(self, bundle: Bundle, nodes: Sequence[Node], policy: Policy, *, no_way_back: bool) -> RackPlan:
         """Plan *bundle* for *nodes*; *no_way_back* consents to nodes that could not be rolled back."""
+        record = self._validation(bundle) if policy.validated else None
         planned = await each(lambda node: self._plan_node(node, bundle), nodes)
-        refusals = tuple(
-            (node.name, reason)
-            for node, plan in zip(nodes, planned, strict=True)
-            if (reason := self._refusal(node, bundle, plan, no_way_back=no_way_back)) is not None
-        )
+        refusals: list[tuple[NodeName, str]] = []
+        for node, plan in zip(nodes, planned, strict=True):
+            reason = self._refusal(node, bundle, plan, no_way_back=no_way_back)
+            if reason is None and policy.validated and plan.steps:
+                reason = unproven(record, node)
+            if reason is not None:
+                refusals.append((node.name, reason))
         return RackPlan(
             bundle=bundle.id,
             digest=bundle.digest,
             nodes=tuple(planned),
             waves=cut_waves([node.name for node in nodes], policy),
-            refusals=refusals,
+            refusals=tuple(refusals),
             unassigned=frozenset(node.name for node in nodes if not self._carries(node, bundle)),
         )
 

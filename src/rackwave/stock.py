@@ -180,6 +180,14 @@ class Stock:
         self.metadata.attest(bundle, found.digest, VALIDATION, statement)
         return statement
 
+    def validation(self, bundle: Bundle) -> dict[str, Any] | None:
+        """Return the signed statement on which machines *bundle* was proven; None where nobody signed one.
+
+        Raises:
+            TrustError: signed metadata is not set up, or what is signed does not verify.
+        """
+        return self.metadata.statement(bundle.id, bundle.digest, VALIDATION)
+
     def sbom(self, logbook: Logbook, nodes: Sequence[Node]) -> dict[str, Any]:
         """Return the bill of materials (CycloneDX) of the rack, by what the journal says was committed on each node."""
         logbook.refresh()

@@ -14,7 +14,6 @@ from ..core.manifest import manifest_to_document
 from ..core.report import timestamp
 from ..core.sbom import bundle_sbom
 from ..repository.entry import Entry, State
-from ..stock import VALIDATION
 from .app import Exit, Setting
 from .linting import lint_, schema
 from .packages import identify, import_
@@ -126,7 +125,7 @@ def validated(setting: Setting, bundle_id: str) -> None:
     """Print the signed statement on which machines BUNDLE was proven; null where nobody signed one."""
     automation = setting.automation(needs_inventory=False)
     found = automation.bundle(BundleId.parse(bundle_id))
-    print_json(automation.stock.metadata.statement(found.id, found.digest, VALIDATION))
+    print_json(automation.stock.validation(found))
 
 
 @bundle.command()

@@ -52,6 +52,8 @@ class Policy:
         critical_events: Whether the machine's own event log is a witness: 0, it is not asked; 1, a critical
             event that is new since the attempt began speaks against it; 2, so does a log that cannot be read.
             It costs a node four requests.
+        validated: 1: a bundle is planned only for makes and models on which a signed record says that it was
+            proven (``rackwave bundle attest``). Going back asks for none.
         canary: Nodes in the first wave, alone. 0: no canary.
         waves: Waves after the canary, of equal size; 0 counts as 1.
         failure_budget: Nodes that may fail because of the bundle before the rollout stops. A canary
@@ -76,6 +78,7 @@ class Policy:
     bmc_resets: int = field(default=2, validator=_check)
     bmc_resets_a_day: int = field(default=4, validator=_check)
     critical_events: int = field(default=0, validator=_check)
+    validated: int = field(default=0, validator=_check)
     canary: int = field(default=1, validator=_check)
     waves: int = field(default=2, validator=_check)
     failure_budget: int = field(default=1, validator=_check)

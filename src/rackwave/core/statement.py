@@ -51,6 +51,24 @@ def validated_on(bundle: Bundle, nodes: Iterable[Node], *, by: str, at: str) -> 
     }
 
 
+def unproven(statement: object, node: Node) -> str | None:
+    """Say why *statement* does not cover *node*'s make and model; None where it does.
+
+    *statement* is what ``validated_on`` made, or None where nobody stated anything. A node whose model the
+    inventory does not say is covered by none.
+    """
+    name = " ".join(filter(None, (node.vendor, node.model)))
+    if not node.model:
+        return "the inventory does not say its model, so that no signed record can cover it"
+    match statement:
+        case {"predicateType": kind, "predicate": {"models": list(models)}} if kind == VALIDATED:
+            if {"vendor": node.vendor, "model": node.model} in models:
+                return None
+            return f"no signed record says that it was proven on {name}"
+        case _:
+            return f"no signed record says on which models it was proven; this is {name}"
+
+
 def provenance(bundle: BundleId, digest: Digest, layers: Iterable[tuple[str, str]], *, at: str) -> dict[str, Any]:
     """Return the statement (SLSA v1) from what *bundle* was made, and when it was published.
 

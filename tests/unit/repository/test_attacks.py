@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import ssl
 import subprocess
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,6 +29,7 @@ from rackwave.repository.metadata.key_box import KeyBox
 from rackwave.repository.metadata.source import LocalSource
 from rackwave.repository.open_trust import open_trust
 from rackwave.repository.repository import BundleRepository
+from rackwave.serving.certificate import own_certificate
 
 
 @pytest.fixture(scope="module")
@@ -665,6 +669,22 @@ def softhsm() -> Path | None:
     return library if library.exists() and tools else None
 
 
+def tls_client(directory: Path) -> ssl.SSLObject:
+    """A TLS connection to a server in memory, which says nothing."""
+    cert, key = own_certificate(directory, {"localhost"}, time.time())
+    server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server_side.load_cert_chain(cert, key)
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = ssl.create_default_context(cafile=str(cert)).wrap_bio(back, there, server_hostname="localhost")
+    server = server_side.wrap_bio(there, back, server_side=True)
+    for side in (client, server, client, server):
+        with suppress(ssl.SSLWantReadError):
+            side.do_handshake()
+    with suppress(ssl.SSLWantReadError):
+        client.read(1)  # the session tickets
+    return client
+
+
 @pytest.mark.skipif(softhsm() is None, reason="needs softhsm2, opensc and python-pkcs11")
 def test_targets_key_in_an_hsm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The targets key may lie in an HSM: it signs by its URI and PIN, and what it signed is believed."""
@@ -680,6 +700,7 @@ def test_targets_key_in_an_hsm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         ["pkcs11-tool", "--module", library, "--token-label", "rack", "--login", "--pin", pin, *make],
     ):
         subprocess.run(command, check=True, capture_output=True)
+    client = tls_client(tmp_path)
     bastion = Bastion(tmp_path / "place")
     bastion.init(Setup(targets_uri="hsm:2?label=rack"))
     bastion.publish(1)
@@ -688,6 +709,8 @@ def test_targets_key_in_an_hsm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
     bastion.deploy(A1)
     assert "external" in [key.state for role in bastion.trust.status().roles for key in role.keys]
+    with pytest.raises(ssl.SSLWantReadError):  # what the library leaves behind is not taken for an error of TLS
+        client.read(1)
 
 
 def test_site_without_keys(bastion: Bastion, tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ from ...core.canonical import parse_json
 from ...errors import ManifestError, RackwaveError, TrustError, UsageError
 from ..keys import generate_key, is_encrypted, load_signer
 from ..store import replace_file
+from .signer_apart import SignerApart, apart
 
 KEYS = "keys.json"
 MAX_KEYS_FILE = 1024 * 1024
@@ -170,7 +171,7 @@ class KeyBox:
                 raise TrustError(f"{path} holds another key than {keyid[:12]}, the {key.name} key that {KEYS} names")
             return signer
         with _translated(key.where):
-            return Signer.from_priv_key_uri(key.where, key.key, self._asker(key.name))
+            return SignerApart.from_priv_key_uri(key.where, key.key, self._asker(key.name))
 
     def _asker(self, name: str) -> Callable[[str], str]:
         return lambda what: self.ask(f"{name} key's {what}").decode()
@@ -188,10 +189,12 @@ class KeyBox:
                 case "hsm":
                     keyid, _, query = rest.partition("?")
                     label = query.removeprefix("label=") if query else None
-                    found = HSMSigner.import_(
-                        hsm_keyid=int(keyid) if keyid else None,
-                        token_label=label,
-                        secrets_handler=self._asker(name),
+                    found = apart(
+                        lambda: HSMSigner.import_(
+                            hsm_keyid=int(keyid) if keyid else None,
+                            token_label=label,
+                            secrets_handler=self._asker(name),
+                        )
                     )
                 case "awskms":
                     found = AWSSigner.import_(rest)

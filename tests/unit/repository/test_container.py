@@ -11,8 +11,13 @@ from workshop import Forgery, Workshop
 from rackwave.core.canonical import canonical_json
 from rackwave.core.identity import BundleId
 from rackwave.errors import BundleError, DigestMismatchError, ManifestError
+from rackwave.repository.address import RegistryAddress
 from rackwave.repository.layout import MANIFEST_TYPE, Descriptor, ImageLayout, LayoutIndex
+from rackwave.repository.registry import Registry
+from rackwave.repository.repository import BundleRepository
 from rackwave.repository.source import build, read_source
+from rackwave.repository.trust import KeyringTrust
+from registry_server import NAME, serving
 
 
 def image(folder: Path, *, media_type: str = MANIFEST_TYPE, times: int = 1) -> ImageLayout:
@@ -53,6 +58,24 @@ def test_an_image_is_carried(workshop: Workshop) -> None:
     layer.write_bytes(b"b layer" * 99)
 
     assert [False] == [check.is_sound for check in workshop.repository.verify()]
+
+
+def test_an_image_goes_through_a_registry(workshop: Workshop, trust_file: Path) -> None:
+    """What was pushed with its image is pulled with it, to the last byte, by who trusts the publisher."""
+    folder = source(workshop)
+    image(folder / "image")
+    workshop.repository.publish(build(folder, workshop.fresh("built"), workshop.signer).directory)
+    elsewhere = BundleRepository(workshop.directory / "elsewhere", KeyringTrust.load(trust_file))
+    with serving() as shelf:
+        address = RegistryAddress.parse(f"{shelf.url.replace('http', 'oci')}/{NAME}", plain=True)
+        with Registry(address) as registry:
+            workshop.repository.push(BundleId("A", 1), registry)
+            elsewhere.pull(BundleId("A", 1), registry)
+    (check,) = elsewhere.verify()
+
+    assert check.is_sound
+    assert workshop.repository.get(BundleId("A", 1)).manifest.image == elsewhere.get(BundleId("A", 1)).manifest.image
+    assert b"a layer" * 99 in [path.read_bytes() for path in elsewhere.directory.rglob("*") if path.is_file()]
 
 
 def test_an_archive_does_as_well(workshop: Workshop) -> None:

@@ -17,6 +17,7 @@ from rackwave.ports import Credentials
 from rackwave.serving.config import ServingConfig
 from rackwave.serving.images import ImageServerProcess
 from rackwave_emulators.clock import ScaledClock
+from rackwave_emulators.faults.http import AnswerLost
 from rackwave_emulators.host import HostReset
 from rackwave_emulators.lab import Lab
 from rackwave_emulators.redfish.station import Station
@@ -130,6 +131,22 @@ def test_what_a_killed_run_left_is_deleted_and_what_others_have_is_not(tmp_path:
         assert "192.0.2.1" not in destination["Destination"]
 
     knocking(tmp_path, program, "ilo5", ["somebody else"])
+
+
+def test_a_subscription_whose_answer_was_lost_is_ended_like_any_other(tmp_path: Path) -> None:
+    """It may stand, so that its knocks are heard; in the end it is found by its Context."""
+
+    async def program(this: Knocking) -> None:
+        this.subscribe("somebody else")
+        this.station.arm(AnswerLost(method="POST", path="Subscriptions"))
+        await this.listen()
+        assert ["somebody else", "rackwave r1n01"] == this.contexts()
+
+        this.station.reset_host(HostReset.FORCE_OFF)
+        await until(lambda: bool(this.news))
+        assert this.news
+
+    knocking(tmp_path, program, "supermicro", ["somebody else"])
 
 
 def test_a_full_table_is_no_push(tmp_path: Path) -> None:

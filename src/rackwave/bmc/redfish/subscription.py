@@ -9,8 +9,10 @@ Rules, beside those of ``events.py``:
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from ...core.identity import NodeName
-from ...errors import NodeError, SecretError, StateError
+from ...errors import BmcAmbiguousError, NodeError, SecretError, StateError
 from ...ports import EventDoors, Knocked
 from .document import Document, items, link, strings, text, uri_path
 from .session import Session
@@ -27,41 +29,47 @@ class Subscription:
         self._session = session
         self._node = NodeName(session.node)
         self._doors = doors
+        self._members: str | None = None
+        """Where it was asked for; None: it was not, or is ended."""
         self._uri: str | None = None
-        self._is_open = False
+        """Where it is; None: nobody told."""
 
     async def subscribe(self, service: Document, knocked: Knocked) -> bool:
-        """Subscribe at the EventService *service*, once; whether the BMC took it. Raises nothing of the BMC's."""
-        if self._is_open:
-            return True
+        """Subscribe at the EventService *service*, once; whether the BMC took it, or may have. No failure is raised."""
         members = link(service, "Subscriptions")
-        if members is None:
-            return False
+        if members is None or self._members is not None:
+            return members is not None
         try:
-            await self._delete_leftovers(members)
+            await self._delete_ours(members)
             destination = await self._doors.open_door(self._node, knocked)
+            self._members = members
             answer = await self._session.act("POST", members, self._asked(service, destination))
+        except BmcAmbiguousError:
+            return True  # it may stand: the door stays open, and it is ended like any other
         except (NodeError, SecretError, StateError):
-            await self._doors.shut_door(self._node)
+            await self._give_up()
             return False
         if not answer.ok:
-            await self._doors.shut_door(self._node)
+            await self._give_up()
             return False
-        self._is_open = True
         self._uri = uri_path(answer.headers.get("Location")) or uri_path(answer.document_or_empty.get("@odata.id"))
         return True
 
     async def close(self) -> None:
         """Delete the subscription, as far as the BMC lets us, and shut the door."""
-        uri, self._uri = self._uri, None
-        if self._is_open:
-            self._is_open = False
-            await self._doors.shut_door(self._node)
-        if uri is not None and self._session.held is not None:
-            try:
+        members, uri = self._members, self._uri
+        await self._give_up()
+        if members is None or self._session.held is None:
+            return
+        with suppress(NodeError, SecretError):  # what stays is found by its Context the next time
+            if uri is not None:
                 await self._session.act("DELETE", uri)
-            except (NodeError, SecretError):
-                return  # it is found by its Context the next time
+            else:
+                await self._delete_ours(members)
+
+    async def _give_up(self) -> None:
+        self._members = self._uri = None
+        await self._doors.shut_door(self._node)
 
     def _asked(self, service: Document, destination: str) -> dict[str, object]:
         asked: dict[str, object] = {
@@ -74,7 +82,7 @@ class Subscription:
             asked["EventTypes"] = kinds  # deprecated, and asked for by services from before RegistryPrefixes
         return asked
 
-    async def _delete_leftovers(self, members: str) -> None:
+    async def _delete_ours(self, members: str) -> None:
         listed = (await self._session.get(members)).document
         ours = f"{CONTEXT} {self._node}"
         for member in items(listed, "Members")[:_MOST_LOOKED_AT]:

@@ -29,7 +29,7 @@ from .bundle_manager import BundleManager
 from .bundle_orchestrator import BundleOrchestrator, not_ended
 from .clock import SystemClock
 from .core.bundle import Bundle
-from .core.event import Held, Recorded, Released, RolloutStarted, Unheld
+from .core.event import Held, Readmitted, Recorded, RolloutStarted, Unheld
 from .core.history import NodeHistory, RolloutState
 from .core.identity import BundleId, Lineage, NodeName, RolloutId
 from .core.node import Node
@@ -304,16 +304,16 @@ class Automation:
         await self._recover(names, line, name, failed=False, evidence=("asked for by an operator",))
         return await self.status(",".join(names))
 
-    async def release(self, nodes: str, reason: str) -> tuple[NodeName, ...]:
+    async def readmit(self, nodes: str, reason: str) -> tuple[NodeName, ...]:
         """Take nodes out of quarantine, and forget the logins that they refused: a person has looked at them.
 
         Return those that were concerned.
         """
         self.logbook.refresh()
         chosen = [self.logbook.node(node.name) for node in self.fleet.select(nodes)]
-        released = tuple(each.node for each in chosen if each.quarantined is not None or each.refused_logins)
-        await self.logbook.record(*(Released(name, reason, self._by) for name in released))
-        return released
+        readmitted = tuple(each.node for each in chosen if each.quarantined is not None or each.refused_logins)
+        await self.logbook.record(*(Readmitted(name, reason, self._by) for name in readmitted))
+        return readmitted
 
     async def locate(self, nodes: str, *, on: bool) -> list[tuple[NodeName, str]]:
         """Switch the locator light of nodes; for each, why it could not be, or nothing.
@@ -388,7 +388,7 @@ class Automation:
             self.fleet.credentials(name)  # what does not resolve is said before anything is journalled
             history = self.logbook.node(name)
             if history.quarantined is not None:
-                raise UsageError(f"{name} is in quarantine", advice=f"'rackwave release {name}' once you have looked.")
+                raise UsageError(f"{name} is in quarantine", advice=f"'rackwave readmit {name}' once you have looked.")
             if history.hold is not None and history.hold.stands(self._clock.now()):
                 raise UsageError(f"{name} is {words(history.hold)}", advice=f"'rackwave unhold {name}' lifts that.")
             if lineage not in history.assigned:

@@ -42,7 +42,7 @@ _COMMANDS = {
     "recover": ("rollouts", "recover"),
     "status": ("nodes", "status"),
     "history": ("nodes", "history"),
-    "release": ("nodes", "release"),
+    "readmit": ("nodes", "readmit"),
     "discover": ("inventories", "discover"),
     "inventory": ("inventories", "inventory"),
     "pin": ("pins", "pin"),

@@ -1,4 +1,4 @@
-"""``rackwave status``, ``history`` and ``release``."""
+"""``rackwave status``, ``history`` and ``readmit``."""
 
 from __future__ import annotations
 
@@ -106,17 +106,17 @@ def history(setting: Setting, nodes: str | None, as_json: bool) -> None:
 @click.option("--reason", required=True, help="What you found.")
 @json_option
 @click.pass_obj
-def release(setting: Setting, nodes: str, reason: str, as_json: bool) -> None:
+def readmit(setting: Setting, nodes: str, reason: str, as_json: bool) -> None:
     """Take NODES out of quarantine, once a person has looked at them."""
 
     async def work(automation: Automation) -> tuple[tuple[NodeName, ...], tuple[NodeStatus, ...]]:
-        return await automation.release(nodes, reason), await automation.status(nodes)
+        return await automation.readmit(nodes, reason), await automation.status(nodes)
 
-    released, statuses = setting.run(work)
+    readmitted, statuses = setting.run(work)
     if as_json:
         print_json([each.document() for each in statuses])
         return
-    click.echo(f"Released: {', '.join(released)}." if released else "None of them was in quarantine.")
+    click.echo(f"Readmitted: {', '.join(readmitted)}." if readmitted else "None of them was in quarantine.")
     print_statuses(statuses)
 
 

@@ -223,7 +223,7 @@ class Quarantined:
 
 
 @frozen
-class Released:
+class Readmitted:
     """A person has looked at *node*: it leaves quarantine, and logins that it refused are forgotten."""
 
     node: NodeName
@@ -350,7 +350,7 @@ NodeEvent: TypeAlias = (
     | RecoveryRequested
     | RecoveryEnded
     | Quarantined
-    | Released
+    | Readmitted
     | LogMarked
     | ByHand
     | Held

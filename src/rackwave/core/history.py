@@ -367,7 +367,7 @@ def apply_to_node(history: NodeHistory, event: ev.NodeEvent, at: float) -> NodeH
             return evolve(history, recovery=None)
         case ev.Quarantined(_, evidence):
             return evolve(history, quarantined=evidence, attempt=None, recovery=None)
-        case ev.Released():
+        case ev.Readmitted():
             return evolve(history, quarantined=None, retries=0, refused_logins=())
         case ev.SessionOpened() | ev.SessionClosed() | ev.LoginRefused() | ev.Pinned() | ev.PinForgotten():
             return _apply_to_access(history, event, at)

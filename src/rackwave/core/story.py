@@ -52,7 +52,7 @@ def _tell_course(
     | ev.RecoveryRequested
     | ev.RecoveryEnded
     | ev.Quarantined
-    | ev.Released
+    | ev.Readmitted
     | ev.ByHand
     | ev.LogMarked,
 ) -> str:
@@ -75,8 +75,8 @@ def _tell_course(
             return f"its event log stands at {mark}" if mark is not None else "its event log cannot be read"
         case ev.ByHand(_, what, by, result):
             return f"{what}, by {by}{': ' + result if result else ''}"
-        case ev.Released(_, reason, by):
-            return f"released from quarantine by {by}: {reason}"
+        case ev.Readmitted(_, reason, by):
+            return f"readmitted by {by}: {reason}"
         case _:
             assert_never(event)
 

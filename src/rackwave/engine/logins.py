@@ -110,10 +110,10 @@ class JournalledLogins:
         """Note durably that the BMC refused *credentials*."""
         fingerprint = await self._fingerprints.of(self._node, credentials)
         await self._logbook.record(LoginRefused(self._node, fingerprint, reason, self._way))
-        release = f"'rackwave release {self._node} --reason …' allows them to be tried again."
+        readmit = f"'rackwave readmit {self._node} --reason …' allows them to be tried again."
         if wrote_bmc(self._logbook.node(self._node), self._clock.now()):
             return (
                 "rackwave has just written this BMC's firmware, and some updates reset the accounts to the factory's "
-                f"(P40). Nothing more is sent. Log in with the factory's account, restore this one, then {release}"
+                f"(P40). Nothing more is sent. Log in with the factory's account, restore this one, then {readmit}"
             )
-        return f"Check the credentials that the inventory refers to for this node. Others are tried at once; {release}"
+        return f"Check the credentials that the inventory refers to for this node. Others are tried at once; {readmit}"

@@ -204,7 +204,7 @@ MISTAKES = [
     (("--inventory", "absent.toml", "status"), 2, "there is no inventory"),
     (("--state", "/dev/null", "status"), 1, "cannot be used"),
     (("bundle", "build", "source/lab-bios/A.1", "--out", "/proc/built"), 1, "cannot be written to"),
-    (("release", "r1n09", "--reason", "x"), 2, "Not in the inventory"),
+    (("readmit", "r1n09", "--reason", "x"), 2, "Not in the inventory"),
 ]
 
 
@@ -262,11 +262,11 @@ def test_history_and_release_take_several_nodes(workplace: Workplace) -> None:
     workplace.run("deploy", "A.1")
 
     told = workplace.run("history", "r1n[01-02]", "--json")
-    released = workplace.run("release", "r1n[01-02]", "--reason", "looked at")
+    readmitted = workplace.run("readmit", "r1n[01-02]", "--reason", "looked at")
 
     assert {"r1n01", "r1n02"} == {event["node"] for event in told.json}
-    assert 0 == released.code, released.err
-    assert "None of them was in quarantine" in released.out
+    assert 0 == readmitted.code, readmitted.err
+    assert "None of them was in quarantine" in readmitted.out
 
 
 def test_one_node_without_credentials_does_not_hide_the_others(workplace: Workplace) -> None:

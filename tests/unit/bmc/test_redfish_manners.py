@@ -55,7 +55,7 @@ def test_a_second_run_burns_no_login(tmp_path):
     server, errors = asyncio.run(run())
 
     assert [LOGIN] == server.seen("POST")
-    assert ["rackwave release n1" in error.advice for error in errors] == [True] * 3
+    assert ["rackwave readmit n1" in error.advice for error in errors] == [True] * 3
 
 
 def test_many_wrong_passwords_stop_before_the_lock_out(tmp_path):

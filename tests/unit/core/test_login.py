@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rackwave.core.event import LoginRefused, Recorded, Released, SessionOpened
+from rackwave.core.event import LoginRefused, Readmitted, Recorded, SessionOpened
 from rackwave.core.history import Ledger
 from rackwave.core.identity import NodeName
 from rackwave.core.login import BUDGET, WINDOW, RefusedLogin, why_not_log_in
@@ -36,9 +36,9 @@ def test_the_budget_is_below_every_lock_out():
     assert 2 == BUDGET
 
 
-@pytest.mark.parametrize("wipes", [SessionOpened(NODE, "/s/1"), Released(NODE, "looked", "operator")])
+@pytest.mark.parametrize("wipes", [SessionOpened(NODE, "/s/1"), Readmitted(NODE, "looked", "operator")])
 def test_what_wipes_the_slate(wipes):
-    """A login that worked, or a person who released the node, makes refusals forgotten."""
+    """A login that worked, or a person who readmitted the node, makes refusals forgotten."""
     ledger = Ledger()
     ledger.apply(Recorded(1, 1.0, LoginRefused(NODE, "a", "HTTP 401")))
     before = ledger.node(NODE).refused_logins

@@ -251,12 +251,12 @@ def test_what_nobody_can_know_ends_with_a_person() -> None:
     assert NodeResult.QUARANTINED is ladder.ledger.rollouts[ROLLOUT].results[NODE].result
 
 
-def test_a_node_that_a_person_released_can_be_recovered() -> None:
+def test_a_node_that_a_person_readmitted_can_be_recovered() -> None:
     """What was lost before the release says nothing about the ladder that is asked for now."""
     desk = Desk("A.0", "A.1")
     desk.begin()
     desk.end(LOST)
-    desk.add(ev.Released(NODE, "cable", "operator"))
+    desk.add(ev.Readmitted(NODE, "cable", "operator"))
     desk.add(
         *request_recovery(
             desk.history, desk.context, policy="resend-then-prior", failed=False, evidence=("asked",), by="operator"
@@ -369,7 +369,7 @@ def test_an_open_write_of_a_lost_attempt_counts_as_staged_later() -> None:
     assert attempt is not None
     desk.add(ev.Intended(NODE, attempt.id, 1, write(image(BIOS, "2"))))
     desk.end(LOST)
-    desk.add(ev.Released(NODE, "looked", "operator"))
+    desk.add(ev.Readmitted(NODE, "looked", "operator"))
     desk.start("A.3", "roll2")
     desk.begin()
     assert desk.history.attempt is not None

@@ -7,7 +7,7 @@ import stat
 
 import pytest
 
-from rackwave.core.event import Released
+from rackwave.core.event import Readmitted
 from rackwave.core.identity import NodeName
 from rackwave.engine.journal import SqliteJournal
 from rackwave.engine.logbook import Logbook
@@ -38,7 +38,7 @@ def test_a_second_process_does_not_try_again(tmp_path):
         journal.close()
         journal, logbook, second = memory(tmp_path)
         found = [await second.why_not(WRONG), await second.why_not(RIGHT)]
-        await logbook.record(Released(NODE, "looked", "operator"))
+        await logbook.record(Readmitted(NODE, "looked", "operator"))
         found.append(await second.why_not(WRONG))
         journal.close()
         return found

@@ -276,7 +276,7 @@ def test_what_an_open_write_left_is_finished_by_whoever_comes_next(shelf: Shelf)
     assert {"r1n01": NodeResult.ON_NEW} == results(state)
 
 
-def test_a_quarantined_node_is_not_touched_until_it_is_released(shelf: Shelf) -> None:
+def test_a_quarantined_node_is_not_touched_until_it_is_readmitted(shelf: Shelf) -> None:
     """A rollout passes it by, and counts it."""
     rig = Rig(shelf, nodes(2), policy=Policy(canary=0, waves=1))
     rig.clock.run(rig.assign(shelf.bundle("A.1", OLD)))

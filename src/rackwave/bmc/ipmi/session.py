@@ -231,7 +231,7 @@ class Session:
         if self._memory is not None and (why := await self._memory.why_not(credentials)) is not None:
             advice = (
                 "Correct the credentials that the inventory refers to, or allow another try: "
-                f"'rackwave release {self.node} --reason …'."
+                f"'rackwave readmit {self.node} --reason …'."
             )
             raise BmcLoginError(f"{self.node}: {why}", node=self.node, advice=advice)
 

@@ -277,7 +277,7 @@ class Session:
                 f"{self.node}: {why}",
                 node=self.node,
                 advice="Correct the credentials that the inventory refers to, or allow another try: "
-                f"'rackwave release {self.node} --reason …'.",
+                f"'rackwave readmit {self.node} --reason …'.",
             )
         # A cancelled login would leave a session of which nobody knows; it takes one deadline at most.
         posting = asyncio.ensure_future(self._post(credentials))

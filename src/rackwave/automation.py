@@ -9,6 +9,8 @@ notebooks. Everything it knows lies in its state directory::
       trust.json        whose bundles are believed, by a list of keys; or
       trust/            the root that is believed, and what was verified by it
       publisher.pem     the key that signs ours, if there is one
+      feeds.toml        the feeds that the bundle manager reads, if any
+      releases/         what it has fetched of releases that are not published yet
       registry.toml     the registry behind the repository, if there is one
       keys/, keys.json  the other keys of signed metadata, and where each of them is
       logins.key        tells refused logins apart (engine/logins.py)
@@ -57,6 +59,7 @@ from .planning import RackPlanner, each, unsendable
 from .ports import Clock, Secrets
 from .records import IMAGES, Records
 from .recovery_manager import RecoveryManager
+from .releases import Releases
 from .repository.metadata.key_box import AskSecret
 from .repository.open_trust import PUBLISHER_KEY, TRUST
 from .repository.repository import BundleRepository
@@ -111,6 +114,7 @@ class Automation:
         self._fleet: Fleet | None = None
         self._running: BundleOrchestrator | None = None
         self._leave: NodeLeave | None = None
+        self._releases: Releases | None = None
         self.stock = Stock(
             state, clock=self._clock, secret_store=self._secrets, passphrases=passphrases or Passphrases(), by=self._by
         )
@@ -428,6 +432,15 @@ class Automation:
     def pins(self) -> Pins:
         """The keys by which BMCs are believed that have no certificate of ours."""
         return Pins(self.logbook, self.fleet, by=self._by)
+
+    @property
+    def releases(self) -> Releases:
+        """What vendors publish: the bundle manager (112) by itself."""
+        if self._releases is None:
+            self._releases = Releases(
+                self.stock, self.logbook, clock=self._clock, secret_store=self._secrets, by=self._by
+            )
+        return self._releases
 
     @property
     def fleet(self) -> Fleet:

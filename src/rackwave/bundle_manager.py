@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
+from .core.bundle import Manifest
 from .errors import TrustError
+from .repository.assembly import assemble
 from .repository.keys import BundleSigner
 from .repository.repository import BundleRepository, Publication
 from .repository.source import BuiltBundle, build
@@ -25,9 +28,16 @@ class BundleManager:
             ManifestError: the source is not right; the message names the field.
             BundleError: a payload cannot be read, or *out* holds something else.
         """
-        if self._signer is None:
-            raise TrustError("there is no key to sign the bundle with", advice="Make one with 'rackwave trust key'.")
-        return build(source, out, self._signer)
+        return build(source, out, self._key())
+
+    def assemble(self, manifest: Manifest, fresh: Mapping[str, Path], out: Path) -> BuiltBundle:
+        """Write the bundle of *manifest* into *out*, signed: payloads that are not *fresh* are in the repository.
+
+        Raises:
+            TrustError: there is no key to sign it with.
+            BundleError: see ``repository.assembly.assemble``.
+        """
+        return assemble(manifest, fresh, out, self._key(), stored=self._repository.layout)
 
     def publish(
         self, built: BuiltBundle | Path, reason: str = "", *, may_be_old: bool = False, min_seq: int | None = None
@@ -45,3 +55,8 @@ class BundleManager:
         """
         place = built if isinstance(built, Path) else built.directory
         return self._repository.publish(place, reason, may_be_old=may_be_old, min_seq=min_seq)
+
+    def _key(self) -> BundleSigner:
+        if self._signer is None:
+            raise TrustError("there is no key to sign the bundle with", advice="Make one with 'rackwave trust key'.")
+        return self._signer

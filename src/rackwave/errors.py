@@ -94,6 +94,14 @@ class DigestMismatchError(BundleError):
         self.found = found
 
 
+class FeedError(BundleError):
+    """A feed of releases cannot be read, or what it lists cannot be had: down, damaged, not what it says."""
+
+    def __init__(self, message: str, *, feed: str, advice: str = "") -> None:
+        super().__init__(message, advice=advice)
+        self.feed = feed
+
+
 class TrustError(BundleError):
     """A bundle is unsigned, signed by a key that may not sign it, or altered after signing."""
 

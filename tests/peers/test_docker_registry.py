@@ -24,9 +24,11 @@ from rackwave.backing import Backing
 from rackwave.cli.app import cli
 from rackwave.core.identity import BundleId
 from rackwave.errors import DigestMismatchError, RackwaveError, RegistryCertificateError, RegistryLoginError
+from rackwave.feeds.tag import CVES, SEVERITY
 from rackwave.repository.address import RegistryAddress
 from rackwave.repository.examples import prepare_example
 from rackwave.repository.keys import generate_key
+from rackwave.repository.layout import MANIFEST_TYPE, REF_NAME, TITLE, Descriptor, ImageLayout, LayoutIndex
 from rackwave.repository.repository import BundleRepository
 from rackwave.repository.trust import KeyringTrust
 from rackwave.secrets import ReferencedSecrets
@@ -269,3 +271,42 @@ def test_the_command_line(place: Place, tmp_path: Path) -> None:
     assert ["A.1", "A.2"] == place.rackwave("bundle", "tags", *options)
     assert [("A.1", None), ("A.2", "A.1")] == [(each["bundle"], each["archived"]) for each in pulled]  # type: ignore[attr-defined]
     assert [] == place.rackwave("bundle", "pull", "--all", state=other)
+
+
+def test_a_release_that_skopeo_put_there_is_drafted_from_its_tag(place: Place, tmp_path: Path) -> None:
+    """An artifact with one file, carried there by skopeo over TLS with a login, becomes a draft; the next one, too."""
+    where = f"oci://{place.address.host}/vendor/nic"
+    login = ("--dest-creds", f"ann:{PASSWORD}", "--dest-cert-dir", str(place.folder / "certificates.d"))
+    feed = {
+        "name": "vendor",
+        "kind": "oci",
+        "where": where,
+        "tag": "stable",
+        "lineage": "N",
+        "component": "NIC",
+        "ca": str(place.ca),
+        "credentials": f"file:{place.folder / 'login.toml'}",
+    }
+    text = "\n".join(["[[feeds]]", *(f"{key} = {json.dumps(value)}" for key, value in feed.items())])
+    (place.state / "feeds.toml").write_text(text, "utf-8")
+    for version in ("1.0", "2.0"):
+        layout, firmware = ImageLayout(tmp_path / f"artifact-{version}"), f"NIC {version}".encode() * 1000
+        empty, blob = layout.blobs.add_bytes(b"{}"), layout.blobs.add_bytes(firmware)
+        document = {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST_TYPE,
+            "config": Descriptor("application/vnd.oci.empty.v1+json", *empty).document(),
+            "layers": [Descriptor("application/octet-stream", *blob, annotations={TITLE: "nic.bin"}).document()],
+            "annotations": {"org.opencontainers.image.version": version, CVES: "CVE-2026-0001", SEVERITY: "high"},
+        }
+        manifest = Descriptor(
+            MANIFEST_TYPE, *layout.blobs.add_bytes(json.dumps(document).encode()), annotations={REF_NAME: "stable"}
+        )
+        with layout.locked():
+            layout.swap(LayoutIndex((manifest,)))
+        there = f"docker://{place.address.host}/vendor/nic:stable"
+        place.skopeo("copy", *login, f"oci:{layout.directory}:stable", there)
+        done = CliRunner().invoke(cli, ["--state", str(place.state), "release", "watch", "--once"])
+
+        assert 0 == done.exit_code, done.output
+        assert f"NIC {version} is drafted as N.1" in done.output

@@ -13,7 +13,10 @@ import pytest
 from pyipmi.hpm import UpgradeImage
 
 from rackwave.core.bundle import ElementKind
+from rackwave.core.feed import Feed, FeedKind
 from rackwave.core.hpm_image import BackUp, Device, HpmImage, Prepare, Upload, hpm_pieces
+from rackwave.core.identity import Lineage
+from rackwave.feeds.lvfs import read_lvfs
 from rackwave.importers import Package, read, write_hpm1
 from rackwave.importers.files import image_of
 
@@ -123,6 +126,25 @@ def test_a_zip_of_7_zip_is_read(folder: Path) -> None:
     (image,) = read(folder / "peer.zip").images
 
     assert ("7", FIRMWARE) == (image.version, image.open().read())
+
+
+def test_the_catalogue_of_debian_is_read_and_names_no_sha256(fwupd_tests: Path) -> None:
+    """LVFS's format as fwupd's own tests have it; its SHA-1 is not enough for us, and with a sha256 it is taken."""
+    guid = "b585990a-003e-5270-89d5-3705a17f9a43"
+    feed = Feed("debian", FeedKind.LVFS, "x", Lineage("A"), guids=(guid,))
+    data = (fwupd_tests / "fwupd-tests.xml").read_bytes()
+    sha256 = hashlib.sha256((fwupd_tests / "fakedevice124.cab").read_bytes()).hexdigest()
+
+    told = read_lvfs(feed, data)
+    mended = read_lvfs(feed, re.sub(rb'type="sha1">[0-9a-f]{40}', f'type="sha256">{sha256}'.encode(), data))
+
+    assert ((), 2) == (told.announced, len(told.problems))
+    assert ["1.2.4", "1.2.3"] == [release.version for release in mended.announced]
+    assert ("medium", "./fakedevice124.cab", 1163) == (
+        mended.announced[0].severity,
+        mended.announced[0].file,
+        mended.announced[0].size,
+    )
 
 
 @needs("fwupdtool", "fwupd")

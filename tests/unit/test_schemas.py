@@ -101,6 +101,23 @@ def printed(tmp_path: Path) -> Iterator[dict[str, list[Any]]]:
         ]
         rackwave("bundle-export", "bundle", "export", "A.2", "--out", str(tmp_path / "A.2.tar"))
         rackwave("bundle-gc", "bundle", "gc")
+        (workplace.state / "drops").mkdir()
+        for version in ("2.5.0", "2.6.0"):
+            (workplace.state / f"drops/bios-{version}.bin").write_bytes(version.encode())
+            (workplace.state / f"drops/bios-{version}.bin.toml").write_text(
+                f"component = 'BIOS'\nversion = '{version}'\nversion_scheme = 'dotted'\n", "utf-8"
+            )
+            (workplace.state / "feeds.toml").write_text(
+                "[[feeds]]\nname = 'drops'\nkind = 'folder'\nwhere = 'drops'\nlineage = 'A'\n", "utf-8"
+            )
+            rackwave("feeds", "release", "feeds")
+            rackwave("release-looks", "release", "watch", "--once")
+            (draft,) = rackwave("releases", "release", "list")
+            rackwave("release", "release", "show", draft["release"])
+            decided = ("approve",) if version == "2.5.0" else ("reject", "--reason", "no")
+            rackwave("release", "release", *decided, draft["release"])
+        rackwave("due", "release", "due")
+        found["catalogue"].append({"releases": [{"version": "1", "file": "a.cab", "sha256": "0" * 64}]})
         rackwave("history", "history")
         rackwave("doctor", "doctor")
         rackwave("pins", "pin", "list")

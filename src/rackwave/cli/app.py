@@ -43,6 +43,7 @@ _COMMANDS = {
     "status": ("nodes", "status"),
     "history": ("nodes", "history"),
     "readmit": ("nodes", "readmit"),
+    "release": ("releases", "release"),
     "discover": ("inventories", "discover"),
     "inventory": ("inventories", "inventory"),
     "pin": ("pins", "pin"),

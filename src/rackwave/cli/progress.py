@@ -12,6 +12,7 @@ import click
 from ..core import event as ev
 from ..core.history import RolloutState
 from ..core.identity import NodeName
+from ..core.release_event import AboutReleases
 from ..core.story import tell
 
 if TYPE_CHECKING:
@@ -89,6 +90,8 @@ class Progress:
                 self._lines[node] = tell(event)
             case ev.WaveStarted() | ev.RolloutFinished():
                 self._title = f"{self._title.partition(' - ')[0]} - {tell(event)}"
+            case AboutReleases():
+                pass
             case _ if not isinstance(event, _QUIET):
                 self._lines[event.node] = tell(event)
             case _:

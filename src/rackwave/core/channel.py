@@ -99,6 +99,14 @@ class Channel:
             reason=reason,
         )
 
+    def raised(self, min_seq: int, *, reason: str) -> Channel:
+        """Return the channel once nothing below *min_seq* is sent any more, not even to go back.
+
+        Raises:
+            TrustError: the current bundle lies below it.
+        """
+        return self._with_current(self.id, self.digest, self.epoch, max(min_seq, self.min_seq), reason)
+
     def why_not(self, bundle: BundleId) -> str | None:
         """Say why *bundle* must not be sent to a node, forward or back; None where it may."""
         if bundle.seq in self.withdrawn:

@@ -17,6 +17,7 @@ from .log import LogMark
 from .pin import PinGround
 from .policy import Policy
 from .receipt import Receipt
+from .release_event import ReleaseEvent
 from .step import Step
 
 
@@ -365,7 +366,7 @@ NodeEvent: TypeAlias = (
     | Identified
 )
 
-Event: TypeAlias = RolloutEvent | NodeEvent
+Event: TypeAlias = RolloutEvent | NodeEvent | ReleaseEvent
 
 
 @frozen

@@ -29,6 +29,8 @@ from .pace import Durations
 from .pin import Pin
 from .policy import Policy
 from .receipt import Accepted, Ambiguous, Receipt, Refused
+from .release_book import ReleaseBook
+from .release_event import AboutReleases
 from .step import ResetBmc, ResetHost, ResetKind, StageSettings, StartUpdate, Step, WriteImage
 
 _WRITTEN = (ev.Outcome.DONE, ev.Outcome.STAGED)
@@ -289,11 +291,12 @@ class RolloutState:
 
 
 class Ledger:
-    """The journal folded: values for every node and rollout, kept up to date event by event."""
+    """The journal folded: values for every node, rollout and release, kept up to date event by event."""
 
     def __init__(self) -> None:
         self.nodes: dict[NodeName, NodeHistory] = {}
         self.rollouts: dict[RolloutId, RolloutState] = {}
+        self.releases = ReleaseBook()
         self._durations = Durations()
 
     def node(self, name: NodeName) -> NodeHistory:
@@ -333,6 +336,8 @@ class Ledger:
                 self.rollouts[rollout] = evolve(state, results={**state.results, node: e})
             case ev.RolloutFinished(rollout) as e:
                 self.rollouts[rollout] = evolve(self.rollouts[rollout], finished=e, finished_at=recorded.at)
+            case AboutReleases() as e:
+                self.releases.apply(e, recorded.at)
             case node_event:
                 if isinstance(node_event, ev.Resolved):
                     self._learn(node_event.node, node_event, recorded.at)

@@ -86,6 +86,14 @@ class RolloutId(_Name):
     pattern = re.compile(r"[a-z0-9]{4,32}")
 
 
+class ReleaseId(_Name):
+    """One release for one lineage: the lineage and the first digits of its package's digest."""
+
+    __slots__ = ()
+    what = "release id"
+    pattern = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}-[0-9a-f]{10}")
+
+
 @frozen(order=True)
 class BundleId:
     """A lineage and the publisher's integer seq, shown as ``A.2``.

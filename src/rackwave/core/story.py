@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import assert_never
 
 from . import event as ev
+from . import release_event as rel
 from .receipt import Accepted, Ambiguous, Receipt, Refused
 from .step import describe
 
@@ -15,10 +16,10 @@ def tell(event: ev.Event) -> str:
     match event:
         case ev.RolloutStarted() | ev.WaveStarted() | ev.NodeFinished() | ev.RolloutFinished():
             return _tell_rollout(event)
+        case rel.AboutReleases():
+            return _tell_release(event)
         case ev.Intended(_, _, number, step):
             return f"{number}. {describe(step)}"
-        case ev.Completing():
-            return "the last bytes of the upload go out"
         case ev.Acted(_, _, number, receipt):
             return f"{number}. {_tell_receipt(receipt)}"
         case ev.Reading(_, _, number, installed):
@@ -54,7 +55,8 @@ def _tell_course(
     | ev.Quarantined
     | ev.Readmitted
     | ev.ByHand
-    | ev.LogMarked,
+    | ev.LogMarked
+    | ev.Completing,
 ) -> str:
     match event:
         case ev.AttemptStarted(_, attempt, goal, _, rung):
@@ -71,6 +73,8 @@ def _tell_course(
             return f"recovered on {bundle}"
         case ev.Quarantined(_, evidence):
             return f"QUARANTINED: {'; '.join(evidence)}"
+        case ev.Completing():
+            return "the last bytes of the upload go out"
         case ev.LogMarked(_, _, mark):
             return f"its event log stands at {mark}" if mark is not None else "its event log cannot be read"
         case ev.ByHand(_, what, by, result):
@@ -105,6 +109,31 @@ def _tell_rollout(event: ev.RolloutEvent) -> str:
             return f"{result}: {reason}"
         case ev.RolloutFinished(rollout, result, reason):
             return f"rollout {rollout} {result}" + (f": {reason}" if reason else "")
+        case _:
+            assert_never(event)
+
+
+def _tell_release(event: rel.ReleaseEvent) -> str:
+    match event:
+        case rel.ReleaseSeen(release, lineage, feed, announced):
+            why = "; ".join(part for part in (announced.severity, ", ".join(announced.cves), announced.summary) if part)
+            what = f"{announced.component or announced.stream} {announced.version}"
+            return f"release {release}: {feed} lists {what} for lineage {lineage}{f' ({why})' if why else ''}"
+        case rel.ReleaseRefused(release, reason):
+            return f"release {release} refused for now: {reason}"
+        case rel.ReleaseDrafted(release, bundle, _, replaces, waits=waits):
+            over = f" over {replaces}" if replaces is not None else ""
+            return f"release {release} is drafted as {bundle}{over}{f'; it waits: {waits}' if waits else ''}"
+        case rel.ReleaseApproved(release, bundle, _, by):
+            return f"release {release} as {bundle} approved by {by}"
+        case rel.ReleaseRejected(release, reason, by):
+            return f"release {release} rejected by {by}: {reason}"
+        case rel.ReleasePublished(release, bundle):
+            return f"release {release} published: {bundle} is current"
+        case rel.FeedFailed(feed, problem):
+            return f"feed {feed} CANNOT BE READ: {problem}"
+        case rel.FeedReached(feed):
+            return f"feed {feed} can be read again"
         case _:
             assert_never(event)
 

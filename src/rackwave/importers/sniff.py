@@ -27,10 +27,11 @@ _READERS: tuple[tuple[Callable[[bytes, int], bool], Callable[[Octets], Package |
 )
 
 
-def read(path: Path, *, whole: bool = False) -> Package:
+def read(path: Path, *, whole: bool = False, bare: bool = False) -> Package:
     """Read the package at *path* and verify what its format lets verify.
 
     With *whole* the file is its one image, as for a BMC that takes the package itself; a sidecar has it so anyway.
+    With *bare* a file of no known format needs no sidecar, since somebody else describes it: it is its one image.
 
     Raises:
         PackageFormatError: it is damaged, of no known format without a sidecar, or cannot be read at all.
@@ -41,6 +42,8 @@ def read(path: Path, *, whole: bool = False) -> Package:
         package = next((reader(octets) for is_one, reader in _READERS if is_one(start, octets.size)), None)
         if sidecar_of(path).exists():
             return read_sidecar(path, octets, package)
+        if package is None and bare:
+            return as_one_image(path, octets, Package(format="bare", name=path.name, images=()))
         if package is None:
             raise missing_sidecar(path, octets)
         return as_one_image(path, octets, package) if whole else package

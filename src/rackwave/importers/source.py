@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..core.bundle import Activation, AppliesTo, ElementKind, PayloadRole, Reversibility
+from ..core.bundle import Activation, AppliesTo, ElementKind, PayloadRole, Reversibility, Witness
 from ..core.identity import BundleId, Lineage
 from ..core.manifest import manifest_from_document
 from ..errors import BundleError, StateError, UsageError
@@ -61,6 +61,7 @@ def write_source(
                 "payload": image.name,
                 "activation": (activation or _ACTIVATIONS.get(kind_of(image), Activation.HOST_RESET)).value,
                 "reversibility": reversibility.value,
+                "checks": _checks(activation or _ACTIVATIONS.get(kind_of(image), Activation.HOST_RESET)),
             }
             for name, image in zip(_element_names(package.images), package.images, strict=True)
         ],
@@ -143,6 +144,12 @@ def _element_names(images: tuple[Image, ...]) -> Iterator[str]:
         yield name if taken[name] == 1 else f"{name}-{taken[name]}"
 
 
+def _checks(activation: Activation) -> list[str]:
+    """Name the witnesses that a careful author names: who restarts the host wants to see it come up again."""
+    more = [Witness.POST, Witness.HEALTH] if activation is Activation.HOST_RESET else []
+    return [witness.value for witness in (Witness.INSTALLED_VERSION, *more)]
+
+
 def _purpose(package: Package) -> str:
     only = package.images[0] if len(package.images) == 1 else None
     title = f"{only.component} {only.version}" if only is not None else package.name
@@ -163,6 +170,6 @@ def _toml(document: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _value(value: str | int) -> str:
-    """Write a TOML string or number: JSON's form is TOML's, but for DEL."""
+def _value(value: str | int | list[str]) -> str:
+    """Write a TOML string, number or list of strings: JSON's form is TOML's, but for DEL."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

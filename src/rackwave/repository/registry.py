@@ -101,14 +101,16 @@ class Registry:
             url = self._exchange.own(following[1], "its list of tags goes on at") if following else None
         return tuple(found)
 
-    def resolve(self, tag: str) -> Descriptor:
+    def resolve(self, tag: str, *, kind: str = INDEX_TYPE) -> Descriptor:
         """Return what *tag* names: the digest is of the bytes that came, whatever the registry says it is.
+
+        *kind* is the media type that it must have.
 
         Raises:
             BundleNotFoundError: there is no such tag.
             RegistryError: the registry cannot be asked, or answers what cannot be.
         """
-        with self._exchange.ask("GET", f"{self.address.base}/manifests/{tag}", accept=INDEX_TYPE) as answer:
+        with self._exchange.ask("GET", f"{self.address.base}/manifests/{tag}", accept=kind) as answer:
             if answer.status == HTTPStatus.NOT_FOUND:
                 raise BundleNotFoundError(
                     f"{self.address} has no {tag}", advice="'rackwave bundle tags' lists what it has."
@@ -124,7 +126,7 @@ class Registry:
                 found=digest,
                 advice=_LIES,
             )
-        return Descriptor(INDEX_TYPE, digest, len(data))
+        return Descriptor(kind, digest, len(data))
 
     def read(self, blob: Descriptor, limit: int) -> bytes:
         """Return the bytes of a document of at most *limit* bytes, verified.

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rackwave.core.bundle import Activation
 from rackwave.core.event import Acted, AttemptStarted, Event, Intended, RolloutStarted
 from rackwave.core.goal import Cause, Goal
-from rackwave.core.identity import AttemptId, BundleId, ComponentName, Digest, Lineage, NodeName, RolloutId
+from rackwave.core.identity import AttemptId, BundleId, ComponentName, Digest, Lineage, NodeName, ReleaseId, RolloutId
 from rackwave.core.observation import Power, Unknown
 from rackwave.core.policy import Policy
 from rackwave.core.receipt import Accepted, Ambiguous, Refused
@@ -34,6 +34,8 @@ st.register_type_strategy(ComponentName, _names.map(ComponentName))
 st.register_type_strategy(Digest, _digests)
 st.register_type_strategy(AttemptId, st.from_regex(r"[a-z0-9]{4,32}", fullmatch=True).map(AttemptId))
 st.register_type_strategy(RolloutId, st.from_regex(r"[a-z0-9]{4,32}", fullmatch=True).map(RolloutId))
+st.register_type_strategy(Lineage, st.from_regex(r"[A-Za-z][A-Za-z0-9_-]{0,20}", fullmatch=True).map(Lineage))
+st.register_type_strategy(ReleaseId, st.from_regex(r"[A-Za-z]{1,9}-[0-9a-f]{10}", fullmatch=True).map(ReleaseId))
 st.register_type_strategy(BundleId, st.builds(BundleId, st.just(Lineage("A")), st.integers(0, 10**9)))
 st.register_type_strategy(Policy, st.builds(Policy, poll=st.floats(0, 1e6), retries=st.integers(0, 9)))
 st.register_type_strategy(float, st.floats(0, 1e9, allow_nan=False))

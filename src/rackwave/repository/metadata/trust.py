@@ -148,6 +148,21 @@ class MetadataTrust:
         self.client.refresh()
         return channel
 
+    def raise_floor(self, lineage: Lineage, min_seq: int, *, reason: str) -> Channel:
+        """Sign a channel below whose *min_seq* nothing is sent any more, not even to go back.
+
+        Raises:
+            TrustError: the current bundle lies below it, or a key is missing.
+        """
+        with self.author.locked():
+            shelf, before = self._with_channel(lineage)
+            if before.min_seq >= min_seq:
+                return before
+            channel = before.raised(min_seq, reason=reason)
+            self._sign_channel(shelf, channel)
+        self.client.refresh()
+        return channel
+
     # -- more ------------------------------------------------------------------------------------
 
     def renew(self) -> tuple[str, ...]:

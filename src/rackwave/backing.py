@@ -24,6 +24,7 @@ from .ports import Secrets
 from .repository.address import RegistryAddress
 from .repository.login import Login
 from .repository.registry import Registry
+from .repository.wire import Bounds
 from .secrets import absolute_reference
 
 _FIELDS = ("registry", "credentials", "ca", "token_server", "plain_http")
@@ -71,15 +72,15 @@ class Backing:
             _text(table, "token_server", path),
         )
 
-    def open(self, secrets: Secrets) -> Registry:
-        """Return the registry; nothing is sent yet. Close it after use.
+    def open(self, secrets: Secrets, *, bounds: Bounds | None = None) -> Registry:
+        """Return the registry; nothing is sent yet. Close it after use. *bounds* says how long it may take.
 
         Raises:
             UsageError: the file with its CA is not there.
         """
         reference = self.credentials
         credentials = (lambda: secrets.resolve(reference)) if reference is not None else None
-        return Registry(self.address, login=Login(credentials, self.token_server), ca=self.ca)
+        return Registry(self.address, login=Login(credentials, self.token_server), ca=self.ca, bounds=bounds)
 
 
 def _text(table: dict[str, Any], key: str, path: Path) -> str | None:

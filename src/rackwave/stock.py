@@ -23,15 +23,20 @@ from .repository.entry import State
 from .repository.keys import is_encrypted, load_signer
 from .repository.metadata.ceremony import Published, Setup, init
 from .repository.metadata.key_box import AskSecret
+from .repository.metadata.registry_source import RegistrySource
+from .repository.metadata.shelf import FOLDER
 from .repository.metadata.trust import MetadataTrust
 from .repository.open_trust import PUBLISHER_KEY, TRUST, open_trust
 from .repository.pruning import Pruned, prune
 from .repository.registry import Registry
 from .repository.repository import BundleRepository
+from .repository.wire import Bounds
 
 REPOSITORY = "repository"
 REGISTRY = "registry.toml"
 VALIDATION = "validated-on"
+METADATA_BOUNDS = Bounds(connect=5.0, silence=5.0, answer=15.0)
+"""Seconds for one file of metadata: some KB. All of a refresh has the deadline of ``metadata.client``."""
 
 
 class Stock:
@@ -199,4 +204,13 @@ class Stock:
 
     def _open_repository(self) -> BundleRepository:
         directory = self.state / REPOSITORY
-        return BundleRepository(directory, open_trust(self.state, directory, self._ask, now=self._clock.now))
+        trust = open_trust(self.state, directory, self._ask, now=self._clock.now, elsewhere=self._remote_metadata)
+        return BundleRepository(directory, trust)
+
+    def _remote_metadata(self) -> RegistrySource | None:
+        """Return the metadata of the registry behind the repository, if there is one."""
+        backing = Backing.load(self.state / REGISTRY)
+        if backing is None:
+            return None
+        folder = self.state / REPOSITORY / FOLDER
+        return RegistrySource(lambda: backing.open(self._secrets, bounds=METADATA_BOUNDS), folder)

@@ -23,7 +23,13 @@ from rackwave.automation import PUBLISHER_KEY, REPOSITORY, TRUST, Automation
 from rackwave.backing import Backing
 from rackwave.cli.app import cli
 from rackwave.core.identity import BundleId
-from rackwave.errors import DigestMismatchError, RackwaveError, RegistryCertificateError, RegistryLoginError
+from rackwave.errors import (
+    DigestMismatchError,
+    RackwaveError,
+    RegistryCertificateError,
+    RegistryLoginError,
+    TrustError,
+)
 from rackwave.feeds.tag import CVES, SEVERITY
 from rackwave.repository.address import RegistryAddress
 from rackwave.repository.examples import prepare_example
@@ -310,3 +316,35 @@ def test_a_release_that_skopeo_put_there_is_drafted_from_its_tag(place: Place, t
 
         assert 0 == done.exit_code, done.output
         assert f"NIC {version} is drafted as N.1" in done.output
+
+
+def test_a_machine_that_only_deploys_needs_a_root_and_this_registry(place: Place, tmp_path: Path) -> None:
+    """Signed metadata goes there with the bundles, skopeo can copy its tag, and a withdrawal reaches the machine."""
+    environment = {"RACKWAVE_PASSPHRASE": PASSWORD}
+    address = f"oci://{place.address.host}/racks/metadata"
+    publisher, node = tmp_path / "publisher", tmp_path / "node"
+    shutil.copytree(place.state, publisher)
+    for state in (publisher, node):
+        state.mkdir(exist_ok=True)
+        table = {"registry": address, "credentials": f"file:{place.folder / 'login.toml'}", "ca": str(place.ca)}
+        lines = [f"{key} = {json.dumps(value)}" for key, value in table.items()]
+        (state / REGISTRY).write_text("\n".join(lines), "utf-8")
+
+    def rackwave(state: Path, *words: str) -> str:
+        done = CliRunner(env=environment).invoke(cli, ["--state", str(state), *words])
+        assert 0 == done.exit_code, done.output
+        return done.output
+
+    rackwave(publisher, "trust", "init")
+    rackwave(publisher, "bundle", "push", "A.1", "A.2")
+    rackwave(node, "trust", "adopt", str(publisher / "trust/root.json"))
+    assert "A.2 is current" in rackwave(node, "bundle", "pull", "A.2")
+    rackwave(publisher, "bundle", "withdraw", "A.1", "--reason", "hangs")
+    rackwave(publisher, "trust", "push")
+    login = ("--src-creds", f"ann:{PASSWORD}", "--src-cert-dir", str(place.folder / "certificates.d"))
+    place.skopeo("copy", "--all", *login, f"docker://{place.address.host}/racks/metadata:metadata", f"oci:{tmp_path}/m")
+
+    trust = Automation(None, node).repository.trust
+    with pytest.raises(TrustError, match="withdrawn"):
+        trust.check_sendable(A1)
+    trust.check_sendable(A2)

@@ -88,6 +88,7 @@ def printed(tmp_path: Path) -> Iterator[dict[str, list[Any]]]:
         with serving() as shelf:
             where = ("--registry", f"{shelf.url.replace('http', 'oci')}/{NAME}", "--plain-http")
             rackwave("bundle-push", "bundle", "push", "A.1", *where)
+            rackwave("trust-push", "trust", "push", *where)
             rackwave("bundle-tags", "bundle", "tags", *where)
             rackwave("bundle-pull", "bundle", "pull", "A.1", *where)
         rackwave("status", "status", "--look")

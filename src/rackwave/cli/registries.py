@@ -13,6 +13,8 @@ from ..backing import Backing
 from ..core.identity import BundleId
 from ..errors import UsageError
 from ..repository.address import RegistryAddress
+from ..repository.metadata.registry_source import push_metadata
+from ..repository.metadata.trust import MetadataTrust
 from ..secrets import absolute_reference
 from .app import Setting
 from .render import json_option, print_json
@@ -40,9 +42,9 @@ def registry_options(command: F) -> F:
 @json_option
 @click.pass_obj
 def push(setting: Setting, /, bundle_ids: tuple[str, ...], as_json: bool, **where: Any) -> None:
-    """Copy bundles into a registry, digest by digest, under their ids."""
+    """Copy bundles into a registry, digest by digest, under their ids; and the signed metadata, where there is some."""
     automation = setting.automation(needs_inventory=False)
-    backing = _backing(automation, **where)
+    backing = backing_of(automation, **where)
     done = []
     with automation.stock.open_registry(backing) as registry:
         for bundle_id in [BundleId.parse(text) for text in bundle_ids]:
@@ -50,6 +52,9 @@ def push(setting: Setting, /, bundle_ids: tuple[str, ...], as_json: bool, **wher
             done.append({"bundle": str(pushed.id), "digest": str(pushed.digest), "registry": str(backing.address)})
             if not as_json:
                 click.echo(f"{pushed.id} is in {backing.address}  {pushed.digest}")
+        trust = automation.repository.trust
+        if isinstance(trust, MetadataTrust) and trust.signs:
+            push_metadata(trust, registry)  # last: what it names is there
     if as_json:
         print_json(done)
 
@@ -72,7 +77,7 @@ def pull(
         raise UsageError("this takes the ids of bundles, or --all")
     automation = setting.automation(needs_inventory=False)
     done = []
-    with automation.stock.open_registry(_backing(automation, **where)) as registry:
+    with automation.stock.open_registry(backing_of(automation, **where)) as registry:
         wanted = [BundleId.parse(text) for text in bundle_ids] or automation.repository.lacking(registry)
         for bundle_id in wanted:
             pulled = automation.repository.pull(bundle_id, registry, reason=reason)
@@ -92,7 +97,7 @@ def pull(
 def tags(setting: Setting, /, as_json: bool, **where: Any) -> None:
     """List what a registry says it has. Nothing of it is verified before it is pulled."""
     automation = setting.automation(needs_inventory=False)
-    with automation.stock.open_registry(_backing(automation, **where)) as registry:
+    with automation.stock.open_registry(backing_of(automation, **where)) as registry:
         found = sorted(registry.tags())
     if as_json:
         print_json(found)
@@ -101,7 +106,7 @@ def tags(setting: Setting, /, as_json: bool, **where: Any) -> None:
             click.echo(tag)
 
 
-def _backing(
+def backing_of(
     automation: Automation,
     *,
     registry: str | None,

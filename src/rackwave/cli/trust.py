@@ -15,10 +15,12 @@ from ..errors import TrustError
 from ..repository.keys import generate_key
 from ..repository.metadata.ceremony import Setup, adopt, delegate, rotate
 from ..repository.metadata.memory import HOME, ROOT
+from ..repository.metadata.registry_source import push_metadata
 from ..repository.metadata.roles import PROFILES
 from ..repository.metadata.status import RoleStatus, TrustStatus
 from ..repository.trust import KeyringTrust
 from .app import Setting
+from .registries import backing_of, registry_options
 from .render import json_option, print_json, print_table
 
 _passphrase = click.option(
@@ -150,6 +152,26 @@ def refresh(setting: Setting, targets: bool, passphrase: str | None, as_json: bo
     automation = setting.automation(needs_inventory=False, passphrase=passphrase)
     automation.stock.metadata.refresh(targets=targets)
     _show(automation, as_json)
+
+
+@trust.command()
+@registry_options
+@json_option
+@click.pass_obj
+def push(setting: Setting, /, as_json: bool, **where: Any) -> None:
+    """Put the signed metadata into a registry, from which machines that only deploy read it.
+
+    'rackwave bundle push' does it, too; this is for what changed since: a renewal, a bundle that was withdrawn.
+    """
+    automation = setting.automation(needs_inventory=False)
+    backing = backing_of(automation, **where)
+    trusted = automation.stock.metadata
+    with automation.stock.open_registry(backing) as registry:
+        sent = push_metadata(trusted, registry)
+    if as_json:
+        print_json({"registry": str(backing.address), "files": sent})
+    else:
+        click.echo(f"{sent} files of metadata were sent to {backing.address}")
 
 
 @trust.command()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from .metadata.key_box import AskSecret, KeyBox
 from .metadata.memory import HOME, ROOT, Memory
+from .metadata.source import MetadataSource
 from .metadata.trust import MetadataTrust
 from .trust import KeyringTrust, Trust
 
@@ -15,8 +16,17 @@ TRUST = "trust.json"
 PUBLISHER_KEY = "publisher.pem"
 
 
-def open_trust(state: Path, repository: Path, ask: AskSecret, *, now: Callable[[], float] = time.time) -> Trust:
+def open_trust(
+    state: Path,
+    repository: Path,
+    ask: AskSecret,
+    *,
+    now: Callable[[], float] = time.time,
+    elsewhere: Callable[[], MetadataSource | None] = lambda: None,
+) -> Trust:
     """Return the trust of the repository in *repository*, by what is pinned or listed in *state*.
+
+    *elsewhere* says from where a machine without keys gets its metadata, if not from the repository's own folder.
 
     What the repository itself holds has no say in it: whoever can write there could choose the weaker of the two.
 
@@ -24,6 +34,8 @@ def open_trust(state: Path, repository: Path, ask: AskSecret, *, now: Callable[[
         TrustError: ``trust.json`` or ``keys.json`` is damaged.
     """
     if (state / HOME / ROOT).exists():
-        return MetadataTrust(repository, Memory(state / HOME), KeyBox.load(state, ask), now=now)
+        box = KeyBox.load(state, ask)
+        source = None if box.keys else elsewhere()
+        return MetadataTrust(repository, Memory(state / HOME), box, source=source, now=now)
     path = state / TRUST
     return KeyringTrust.load(path) if path.exists() else KeyringTrust(())

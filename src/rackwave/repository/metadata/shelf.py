@@ -88,13 +88,17 @@ class Shelf:
             return None
         return self.role(self.place_of(role, path)).signed.targets.get(path)
 
+    def stored(self, target: TargetFile) -> str:
+        """Return under which name *target* lies in the folder of targets."""
+        return stored_name(target.path, target.hashes["sha256"])
+
     def read_target(self, target: TargetFile) -> bytes:
         """Return the bytes of *target*.
 
         Raises:
             TrustError: they are not there, or others.
         """
-        path = self.folder / TARGETS / stored_name(target.path, target.hashes["sha256"])
+        path = self.folder / TARGETS / self.stored(target)
         try:
             with path.open("rb") as file:
                 data = file.read(target.length + 1)

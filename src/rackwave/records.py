@@ -10,6 +10,7 @@ from pathlib import Path
 from .bmc.redfish.transport import Timeouts
 from .core.event import Recorded
 from .core.identity import NodeName
+from .engine.chain import Head
 from .engine.journal import SqliteJournal
 from .engine.leases import Leases
 from .engine.logbook import Logbook
@@ -67,6 +68,17 @@ class Records:
         if len(nodes) == 1:
             return journal.events(node=next(iter(nodes)))
         return (each for each in journal.events() if getattr(each.event, "node", None) in nodes)
+
+    def verify(self, noted: Head | None = None) -> Head:
+        """Follow the journal's chain and return its head; see ``SqliteJournal.verify``.
+
+        Raises:
+            StateError: the past was changed, *noted* is not on the chain, or there is no journal.
+        """
+        journal = self._opened()
+        if journal is None:
+            raise StateError(f"there is no journal at {self._state / JOURNAL}", advice="Name another one with --state.")
+        return journal.verify(noted)
 
     def leases(self) -> Leases | None:
         """The leases that lie beside the journal; None where nothing was ever written."""

@@ -120,6 +120,7 @@ def printed(tmp_path: Path) -> Iterator[dict[str, list[Any]]]:
         rackwave("due", "release", "due")
         found["catalogue"].append({"releases": [{"version": "1", "file": "a.cab", "sha256": "0" * 64}]})
         rackwave("history", "history")
+        rackwave("history-verify", "history", "verify")
         rackwave("doctor", "doctor")
         rackwave("pins", "pin", "list")
         rackwave("power", "power", "r1n01")

@@ -12,6 +12,7 @@ from ..core.identity import NodeName
 from ..core.observation import Unknown
 from ..core.report import NodeStatus, timestamp
 from ..core.story import tell
+from ..engine.chain import Head
 from ..leave import words
 from .app import Setting
 from .render import json_option, nodes_option, print_json, print_table
@@ -72,11 +73,43 @@ def _note(status: NodeStatus) -> str:
     return "; ".join(told) or status.held_by
 
 
-@click.command()
+class _TellsByDefault(click.Group):
+    """``rackwave history [NODES]`` is ``rackwave history tell [NODES]``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or args[0] not in (*self.commands, *self.get_help_option_names(ctx)):
+            args = ["tell", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_TellsByDefault)
+def history() -> None:
+    """Tell what happened, of everything or of NODES: what ran, who asked, on which evidence.
+
+    rackwave history [NODES] [--json] tells; 'verify' shows that nobody changed what is told.
+    """
+
+
+@history.command()
+@click.option("--since", metavar="HEAD", help="A head that was noted earlier: the journal must still lead on from it.")
+@json_option
+@click.pass_obj
+def verify(setting: Setting, since: str | None, as_json: bool) -> None:
+    """Follow the journal's chain of digests; print its head, to be noted where nobody can change it."""
+    noted = Head.parse(since) if since is not None else None
+    head = setting.automation(needs_inventory=False, read_only=True).records.verify(noted)
+    if as_json:
+        print_json({"events": head.number, "head": str(head), "since": str(noted) if noted is not None else None})
+        return
+    click.echo(f"{head.number} events, each as it was written{f', and on from event {noted.number}' if noted else ''}")
+    click.echo(f"head: {head}")
+
+
+@history.command(name="tell")
 @click.argument("nodes", required=False)
 @json_option
 @click.pass_obj
-def history(setting: Setting, nodes: str | None, as_json: bool) -> None:
+def tell_history(setting: Setting, nodes: str | None, as_json: bool) -> None:
     """Tell what happened, of everything or of NODES: what ran, who asked, on which evidence."""
 
     async def work(automation: Automation) -> list[Recorded]:

@@ -31,13 +31,15 @@ from typing import Any, Generic, TypeAlias, TypeVar
 from attrs import define
 
 from ..errors import StateError
+from .chain import fill
 from .file_system import refuse_shared_file_system
 
 T = TypeVar("T")
 Act: TypeAlias = Callable[[sqlite3.Connection], T]
 """What is done within a transaction, on the writer thread."""
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""1 had no chain; a journal of that schema gets one when it is opened for writing."""
 APPLICATION_ID = 0x52574A31  # "RWJ1": tells our file from anybody else's SQLite file
 
 _SCHEMA = """
@@ -47,7 +49,8 @@ CREATE TABLE events (
     kind TEXT NOT NULL,
     node TEXT,
     version TEXT NOT NULL,
-    document TEXT NOT NULL
+    document TEXT NOT NULL,
+    digest TEXT NOT NULL DEFAULT ''
 );
 CREATE INDEX events_by_node ON events (node, number) WHERE node IS NOT NULL;
 CREATE TABLE leases (
@@ -126,6 +129,7 @@ class Database:
             if _is_blank(connection):
                 _create(connection)
             _check_schema(connection, path)
+            _migrate(connection)
             connection.execute("COMMIT")
         except sqlite3.Error as error:
             connection.close()
@@ -277,6 +281,14 @@ def _create(connection: sqlite3.Connection) -> None:
             connection.execute(statement)
     connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version < SCHEMA_VERSION:
+        connection.execute("ALTER TABLE events ADD COLUMN digest TEXT NOT NULL DEFAULT ''")
+        fill(connection)
+        connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
 
 def _check_schema(connection: sqlite3.Connection, path: Path) -> None:

@@ -19,11 +19,12 @@ from ..core.event import Event, Recorded
 from ..core.identity import NodeName
 from ..errors import StateError
 from ..ports import Clock
+from .chain import Head, head, link, verify
 from .codec import EventCodec
-from .database import Database
+from .database import SCHEMA_VERSION, Database
 
 _PAGE = 1000  # events read at a time: bounds memory, and how long one read holds the thread
-_INSERT = "INSERT INTO events (at, kind, node, version, document) VALUES (?, ?, ?, ?, ?)"
+_INSERT = "INSERT INTO events (number, at, kind, node, version, document, digest) VALUES (?, ?, ?, ?, ?, ?, ?)"
 
 
 class SqliteJournal:
@@ -65,7 +66,15 @@ class SqliteJournal:
             rows.append((at, kind, getattr(event, "node", None), self._version, self._write_json(document)))
 
         def insert(connection: sqlite3.Connection) -> list[int]:
-            return [connection.execute(_INSERT, row).lastrowid or 0 for row in rows]
+            last = head(connection)
+            if last is None:
+                raise self._lost(self._last_given())
+            number, digest = last.number, last.digest
+            for row in rows:
+                number += 1
+                digest = link(digest, (number, *row))
+                connection.execute(_INSERT, (number, *row, digest))
+            return list(range(last.number + 1, number + 1))
 
         numbers = await self.database.write(insert)
         return tuple(Recorded(number, at, event) for number, event in zip(numbers, events, strict=True))
@@ -98,6 +107,19 @@ class SqliteJournal:
         """The number of the newest committed event; 0 where there is none."""
         ((number,),) = self.database.read("SELECT coalesce(max(number), 0) FROM events")
         return int(number)
+
+    def verify(self, noted: Head | None = None) -> Head:
+        """Follow the chain of digests from the first event to the last and return its head; see ``engine.chain``.
+
+        Raises:
+            StateError: the past was changed, or *noted* is not on the chain.
+        """
+        ((version,),) = self.database.read("PRAGMA user_version")
+        if version < SCHEMA_VERSION:
+            raise StateError(
+                f"The journal {self.database.path} has no chain yet.", advice="It gets one with the next write to it."
+            )
+        return verify(self.database.read, noted)
 
     def close(self) -> None:
         """Commit what is queued and close the database."""

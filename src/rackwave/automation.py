@@ -39,13 +39,16 @@ from .core.policy import Policy
 from .core.receipt import Accepted
 from .core.recovery import POLICIES
 from .core.report import NodeStatus, RackPlan, RolloutReport
+from .core.reviewed import ReviewedPlan
 from .core.selection import refusal
+from .core.way_back import Consent
 from .drain import DrainHook
 from .engine.leases import Holder
 from .engine.logbook import Logbook
 from .engine.logins import KEY_FILE, Fingerprints
 from .errors import (
     PlanRefusedError,
+    PlanStaleError,
     RackwaveError,
     StateError,
     UsageError,
@@ -194,7 +197,7 @@ class Automation:
         nodes: str | None = None,
         *,
         policy: Policy | None = None,
-        no_way_back: bool = False,
+        no_way_back: Consent = (),
     ) -> RackPlan:
         """Look at the nodes and say what bringing them level with *bundle* takes; touch nothing.
 
@@ -202,7 +205,7 @@ class Automation:
             bundle: Which bundle, for example ``A.2``.
             nodes: Which nodes (names, ranges, ``label=value``); those its lineage selects where None.
             policy: Overrides the inventory's.
-            no_way_back: Consent to write to nodes that have no bundle to be rolled back to.
+            no_way_back: Elements that may be written although there is no way back from them; True: all.
         """
         wanted = await self.stock.obtain(_bundle_id(bundle))
         await asyncio.to_thread(self.repository.trust.check_forward, wanted.id, wanted.digest)
@@ -221,7 +224,7 @@ class Automation:
         nodes: str | None = None,
         *,
         policy: Policy | None = None,
-        no_way_back: bool = False,
+        no_way_back: Consent = (),
     ) -> RolloutReport:
         """Roll *bundle* out, in waves, to the end; roll back and recover what fails on the way.
 
@@ -233,25 +236,56 @@ class Automation:
             LeaseError: another process works on one of the nodes.
         """
         wanted = await self.stock.obtain(_bundle_id(bundle))
-        self.logbook.refresh()
-        chosen = {node.name for node in self._chosen(wanted, nodes)}
-        for open_rollout in self.logbook.ledger.unfinished():
-            same = (open_rollout.bundle, open_rollout.digest) == (wanted.id, wanted.digest)
-            if same and set(open_rollout.nodes) == chosen:
-                return await self._go_on(open_rollout)
-            raise not_ended(open_rollout)
-        rules = policy or self.policy()
-        plan = await self.plan(bundle, nodes, policy=rules, no_way_back=no_way_back)
+        begun = self._begun(wanted, {node.name for node in self._chosen(wanted, nodes)})
+        if begun is not None:
+            return await self._go_on(begun)
+        plan = await self.plan(bundle, nodes, policy=policy, no_way_back=no_way_back)
         if plan.refusals:
             raise PlanRefusedError(
                 f"{len(plan.refusals)} of {len(plan.nodes)} nodes refuse {plan.bundle}",
                 reasons=tuple(f"{node}: {reason}" for node, reason in plan.refusals),
                 advice="See 'rackwave plan'; leave those nodes out with --nodes, or mend what is named.",
             )
+        return await self._begin(plan, plan.waves)
+
+    async def apply(self, reviewed: ReviewedPlan) -> RolloutReport:
+        """Roll out what was planned and read, as it was read; a rollout of it that was interrupted is gone on with.
+
+        Raises:
+            PlanStaleError: a node is not any more as the plan found it; nothing was touched.
+            UsageError: a rollout to some of its nodes has not ended, or a node is not in the inventory any more.
+            LeaseError: another process works on one of the nodes.
+        """
+        wanted = await self.stock.obtain(reviewed.bundle)
+        begun = self._begun(wanted, set(reviewed.nodes))
+        if begun is not None:
+            return await self._go_on(begun)
+        nodes = ",".join(reviewed.nodes)
+        plan = await self.plan(wanted.id, nodes, policy=reviewed.policy, no_way_back=reviewed.no_way_back)
+        moved = reviewed.moved(plan)
+        if moved:
+            raise PlanStaleError(
+                f"the plan is stale: {len(moved)} of {len(reviewed.nodes)} nodes are not as it found them",
+                reasons=tuple(f"{node}: {what}" for node, what in moved),
+                advice="Plan again and read it again; nothing was touched.",
+            )
+        return await self._begin(plan, reviewed.waves)
+
+    def _begun(self, wanted: Bundle, chosen: set[NodeName]) -> RolloutState | None:
+        """Return the rollout of exactly this that has not ended, if there is one; refuse beside any other."""
+        self.logbook.refresh()
+        for other in self.logbook.ledger.unfinished():
+            if (other.bundle, other.digest) == (wanted.id, wanted.digest) and set(other.nodes) == chosen:
+                return other
+            if not chosen.isdisjoint(other.nodes):
+                raise not_ended(other)
+        return None
+
+    async def _begin(self, plan: RackPlan, waves: tuple[tuple[NodeName, ...], ...]) -> RolloutReport:
         rollout = RolloutId(secrets.token_hex(4))
         # Nothing is written to a rack that is level: there is nothing a canary could show.
-        waves = (tuple(p.node for p in plan.nodes),) if plan.is_level else plan.waves
-        started = RolloutStarted(rollout, plan.bundle, plan.digest, waves, rules, self._by)
+        cut = (tuple(each.node for each in plan.nodes),) if plan.is_level else waves
+        started = RolloutStarted(rollout, plan.bundle, plan.digest, cut, plan.policy, self._by)
         return RolloutReport(await self._orchestrator().begin_rollout(started))
 
     async def resume(self) -> tuple[RolloutReport, ...]:

@@ -21,7 +21,9 @@ from .core.policy import Policy
 from .core.power import PowerWish
 from .core.receipt import Receipt, Refused
 from .core.report import NodeStatus, RackPlan, RolloutReport
+from .core.reviewed import ReviewedPlan
 from .core.sensor import SensorReadings
+from .core.way_back import Consent
 from .errors import UsageError
 from .hands_on import Done, HandsOn
 from .loop_thread import LoopThread
@@ -86,16 +88,20 @@ class CentralAutomationSystem:
     # -- plan, deploy, recover -------------------------------------------------------------------
 
     def plan(
-        self, bundle: str, nodes: str | None = None, *, policy: Policy | None = None, no_way_back: bool = False
+        self, bundle: str, nodes: str | None = None, *, policy: Policy | None = None, no_way_back: Consent = ()
     ) -> RackPlan:
         """See ``Automation.plan``."""
         return self._run(self.aio.plan(bundle, nodes, policy=policy, no_way_back=no_way_back))
 
     def deploy(
-        self, bundle: str, nodes: str | None = None, *, policy: Policy | None = None, no_way_back: bool = False
+        self, bundle: str, nodes: str | None = None, *, policy: Policy | None = None, no_way_back: Consent = ()
     ) -> RolloutReport:
         """See ``Automation.deploy``."""
         return self._run(self.aio.deploy(bundle, nodes, policy=policy, no_way_back=no_way_back))
+
+    def apply(self, reviewed: ReviewedPlan) -> RolloutReport:
+        """See ``Automation.apply``."""
+        return self._run(self.aio.apply(reviewed))
 
     def resume(self) -> tuple[RolloutReport, ...]:
         """See ``Automation.resume``."""

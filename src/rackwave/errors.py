@@ -225,6 +225,10 @@ class PlanRefusedError(PolicyError):
         self.reasons = reasons
 
 
+class PlanStaleError(PlanRefusedError):
+    """The rack is not any more as a plan that was reviewed found it; ``reasons`` say what moved."""
+
+
 class LeaseError(PolicyError):
     """Another orchestrator holds the node, or took it over from us."""
 

@@ -12,7 +12,6 @@ from attrs import evolve
 from .bundle_orchestrator import BmcPool
 from .core.bundle import Activation, Bundle
 from .core.goal import Cause, Goal
-from .core.history import NodeHistory
 from .core.identity import BundleId, NodeName
 from .core.look import full_look
 from .core.node import Node, Selector
@@ -25,6 +24,7 @@ from .core.selection import conflicts, refusal
 from .core.statement import unproven
 from .core.step import StageSettings, WriteImage, describe
 from .core.waves import cut_waves
+from .core.way_back import Consent, Lack, lacking, unconsented
 from .engine.logbook import Logbook
 from .errors import BmcCertificateError, BmcLoginError, BundleError, NodeError, SecretError
 from .leave import words
@@ -65,13 +65,15 @@ class RackPlanner:
         self._leave = leave
         self._validation = validation
 
-    async def plan(self, bundle: Bundle, nodes: Sequence[Node], policy: Policy, *, no_way_back: bool) -> RackPlan:
-        """Plan *bundle* for *nodes*; *no_way_back* consents to nodes that could not be rolled back."""
+    async def plan(self, bundle: Bundle, nodes: Sequence[Node], policy: Policy, *, no_way_back: Consent) -> RackPlan:
+        """Plan *bundle* for *nodes*; *no_way_back* are the elements whose having no way back is consented to."""
         record = self._validation(bundle) if policy.validated else None
         planned = await each(lambda node: self._plan_node(node, bundle), nodes)
         refusals: list[tuple[NodeName, str]] = []
+        lacks: dict[NodeName, tuple[Lack, ...]] = {}
         for node, plan in zip(nodes, planned, strict=True):
-            reason = self._refusal(node, bundle, plan, no_way_back=no_way_back)
+            lacks[node.name] = self._lacks(node, bundle, plan)
+            reason = self._refusal(node, bundle, plan) or unconsented(lacks[node.name], no_way_back)
             if reason is None and policy.validated and plan.steps:
                 reason = unproven(record, node)
             if reason is not None:
@@ -83,6 +85,10 @@ class RackPlanner:
             waves=cut_waves([node.name for node in nodes], policy),
             refusals=tuple(refusals),
             unassigned=frozenset(node.name for node in nodes if not self._carries(node, bundle)),
+            policy=policy,
+            no_way_back=no_way_back,
+            lacks=lacks,
+            seconds={plan.node: self._seconds(plan) for plan in planned},
         )
 
     async def survey(self, status: NodeStatus) -> NodeStatus:
@@ -126,7 +132,13 @@ class RackPlanner:
         why = await self._leave.refusal(plan.node) if plan.steps else None
         return () if why is None else (Note("drain", f"{why}; it is not touched before that has ended"),)
 
-    def _refusal(self, node: Node, bundle: Bundle, plan: NodePlan, *, no_way_back: bool) -> str | None:
+    def _seconds(self, plan: NodePlan) -> float | None:
+        """Return what the steps took before, in all; None where that of one is not known."""
+        usual = [self._logbook.ledger.usual_of(step, plan.node) for step in plan.steps]
+        known = [each for each in usual if each is not None]
+        return sum(known) if len(known) == len(usual) else None
+
+    def _refusal(self, node: Node, bundle: Bundle, plan: NodePlan) -> str | None:
         history = self._logbook.node(node.name)
         misfit = refusal(node, bundle, self._selectors)
         if misfit is not None:
@@ -144,15 +156,17 @@ class RackPlanner:
             return "; ".join(impossible)
         if not any(isinstance(step, WriteImage) for step in plan.steps):
             return None
-        return self._unsendable(bundle.id) or (None if no_way_back else self._no_way_back(history, bundle))
+        return self._unsendable(bundle.id)
 
-    def _no_way_back(self, history: NodeHistory, bundle: Bundle) -> str | None:
+    def _lacks(self, node: Node, bundle: Bundle, plan: NodePlan) -> tuple[Lack, ...]:
         """A roll-back is proven possible before anything starts."""
-        target = way_back(history, bundle.id)
+        if not plan.steps:
+            return ()
+        target = way_back(self._logbook.node(node.name), bundle.id)
         if target is None:
-            return "no way back: no bundle was ever committed on it; --no-way-back consents to that"
+            return lacking(plan, bundle, None, None)
         problem = self._unsendable(target.bundle)
-        return f"no way back: {problem}" if problem is not None else None
+        return lacking(plan, bundle, None if problem is not None else self._load(target.bundle), problem)
 
 
 async def _checked(bmc: Bmc, bundle: Bundle, plan: NodePlan) -> tuple[Note, ...]:

@@ -36,7 +36,7 @@ def the_whole_job() -> int:
             print(f"{node}: {reason}", archived)  # noqa: T201 - a user's script
         if plan.nothing_to_do:
             return 0
-        report: RolloutReport = cas.deploy("A.2", "rack=r1", no_way_back=False)
+        report: RolloutReport = cas.deploy("A.2", "rack=r1", no_way_back=("bios",))
         failed: tuple[NodeName, ...] = report.rolled_back + report.quarantined
         return len(failed)
 

@@ -72,7 +72,7 @@ def printed(tmp_path: Path) -> Iterator[dict[str, list[Any]]]:
         rackwave("status", "status")
         for name in ("A.1", "A.2"):
             rackwave("bundle-publish", "bundle", "publish", str(place / "build" / name))
-            rackwave("plan", "plan", name, "--no-way-back")
+            rackwave("plan", "plan", name, "--no-way-back", "all")
             rollout = rackwave("rollout", "deploy", name)
         rackwave("plan", "plan", "A.2")
         rackwave("rollout", "rollout", "show", rollout["rollout"])

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from attrs import frozen
 
 from ..automation import Automation
 from ..core.recovery import POLICIES
 from ..core.report import NodeStatus, RackPlan, RolloutReport
+from ..core.reviewed import ADVICE, ReviewedPlan
 from ..core.step import describe
+from ..core.way_back import Consent
 from ..errors import UsageError
 from .app import Exit, Setting
 from .nodes import print_statuses
@@ -29,81 +34,113 @@ def _policy_options(command: F) -> F:
         click.option("--canary", type=click.IntRange(0), help="Nodes in the first wave, alone."),
         click.option("--waves", type=click.IntRange(1), help="Waves after the canary."),
         click.option("--failure-budget", type=click.IntRange(0), help="Failed nodes before the rollout stops."),
-        click.option("--no-way-back", is_flag=True, help="Consent to write where nothing can be rolled back to."),
+        click.option(
+            "--no-way-back",
+            multiple=True,
+            metavar="ELEMENT",
+            help="Consent to write this element although there is no way back from it; all: every one.",
+        ),
         click.option("--detailed-exit-code", is_flag=True, help="Exit with 3 where nothing was to do."),
     ):
         command = option(command)
     return command
 
 
+@frozen
+class _Asked:
+    """What the options of ``plan`` and ``deploy`` say."""
+
+    overrides: Mapping[str, Any]
+    no_way_back: Consent
+    detailed_exit_code: bool
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> _Asked:
+        """Read them from what click gives."""
+        told = dict(options)
+        elements, detailed = told.pop("no_way_back"), told.pop("detailed_exit_code")
+        return cls(told, True if "all" in elements else elements, detailed)
+
+    async def plan(self, automation: Automation, bundle: str, nodes: str | None) -> RackPlan:
+        """Plan as they say."""
+        policy = automation.policy(**self.overrides)
+        return await automation.plan(bundle, nodes, policy=policy, no_way_back=self.no_way_back)
+
+    async def deploy(self, automation: Automation, bundle: str, nodes: str | None) -> RolloutReport:
+        """Deploy as they say."""
+        policy = automation.policy(**self.overrides)
+        return await automation.deploy(bundle, nodes, policy=policy, no_way_back=self.no_way_back)
+
+
 @click.command()
 @click.argument("bundle")
 @nodes_option
 @_policy_options
 @json_option
 @click.pass_obj
-def plan(
-    setting: Setting,
-    bundle: str,
-    nodes: str | None,
-    canary: int | None,
-    waves: int | None,
-    failure_budget: int | None,
-    no_way_back: bool,
-    detailed_exit_code: bool,
-    as_json: bool,
-) -> int:
-    """Say what bringing nodes level with BUNDLE takes, and what stands in the way; touch nothing."""
+def plan(setting: Setting, /, bundle: str, nodes: str | None, as_json: bool, **options: Any) -> int:
+    """Say what bringing nodes level with BUNDLE takes, and what stands in the way; touch nothing.
 
-    async def work(automation: Automation) -> RackPlan:
-        policy = automation.policy(canary=canary, waves=waves, failure_budget=failure_budget)
-        return await automation.plan(bundle, nodes, policy=policy, no_way_back=no_way_back)
-
-    found = setting.run(work)
+    With --json it is a plan to be read, kept, and applied as it is: rackwave deploy --plan FILE.
+    """
+    asked = _Asked.of(options)
+    found = setting.run(lambda automation: asked.plan(automation, bundle, nodes))
     if as_json:
         print_json(found.document())
     else:
         _print_plan(found)
     if found.refusals:
         return Exit.FAILED
-    return Exit.NOTHING_TO_DO if detailed_exit_code and found.nothing_to_do else Exit.DONE
+    return Exit.NOTHING_TO_DO if asked.detailed_exit_code and found.nothing_to_do else Exit.DONE
 
 
 @click.command()
-@click.argument("bundle")
+@click.argument("bundle", required=False)
 @nodes_option
+@click.option(
+    "--plan",
+    "plan_file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Apply what 'rackwave plan BUNDLE --json' printed, as it was read; nothing else is to be said then.",
+)
 @_policy_options
 @json_option
 @click.pass_obj
 def deploy(
-    setting: Setting,
-    bundle: str,
-    nodes: str | None,
-    canary: int | None,
-    waves: int | None,
-    failure_budget: int | None,
-    no_way_back: bool,
-    detailed_exit_code: bool,
-    as_json: bool,
+    setting: Setting, /, bundle: str | None, nodes: str | None, plan_file: Path | None, as_json: bool, **options: Any
 ) -> int:
     """Roll BUNDLE out in waves; roll back and recover what fails on the way.
 
     The same command goes on with a rollout that was interrupted or killed. Ctrl-C stops at the next
     safe point.
     """
+    asked = _Asked.of(options)
+    if plan_file is not None:
+        if bundle or nodes or asked.no_way_back or any(value is not None for value in asked.overrides.values()):
+            raise click.UsageError("a plan that was read says all of that: --plan goes alone")
+        reviewed = _reviewed(plan_file)
+        report = run_watched(setting, lambda automation: automation.apply(reviewed), quiet=as_json)
+        _show_reports([report], as_json=as_json, single=True)
+        return report_exit(report)
+    if bundle is None:
+        raise click.UsageError("it takes a bundle, or --plan FILE")
 
     async def work(automation: Automation) -> tuple[RackPlan | None, RolloutReport]:
-        policy = automation.policy(canary=canary, waves=waves, failure_budget=failure_budget)
-        before = None
-        if detailed_exit_code:
-            before = await automation.plan(bundle, nodes, policy=policy, no_way_back=no_way_back)
-        return before, await automation.deploy(bundle, nodes, policy=policy, no_way_back=no_way_back)
+        before = await asked.plan(automation, bundle, nodes) if asked.detailed_exit_code else None
+        return before, await asked.deploy(automation, bundle, nodes)
 
     before, report = run_watched(setting, work, quiet=as_json)
     _show_reports([report], as_json=as_json, single=True)
     if report.succeeded and before is not None and before.nothing_to_do:
         return Exit.NOTHING_TO_DO
     return report_exit(report)
+
+
+def _reviewed(path: Path) -> ReviewedPlan:
+    try:
+        return ReviewedPlan.read(json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(f"{path} is no plan: {error}", advice=ADVICE) from error
 
 
 @click.group()
@@ -274,10 +311,16 @@ def _print_plan(found: RackPlan) -> None:
             what = "; ".join(describe(step) for step in each.steps)
         else:
             what = "level: " + "; ".join(note.text for note in each.notes)
-        rows.append((str(each.node), str(wave_of[each.node]), str(each.resets), what))
-    print_table(["NODE", "WAVE", "RESETS", "WHAT"], rows)
+        rows.append(
+            (str(each.node), str(wave_of[each.node]), str(each.resets), _minutes(found.seconds[each.node]), what)
+        )
+    print_table(["NODE", "WAVE", "RESETS", "MINUTES", "WHAT"], rows)
     if found.nothing_to_do:
         click.echo(f"Nothing to do: every node is level with {found.bundle}.")
+
+
+def _minutes(seconds: float | None) -> str:
+    return "?" if seconds is None else f"{seconds / 60:.0f}"
 
 
 def _rollout_row(report: RolloutReport) -> tuple[str, ...]:

@@ -310,6 +310,10 @@ class Ledger:
             return None
         return self._durations.usual(history.attempt.steps[-1].step, node=name, make=history.make)
 
+    def usual_of(self, step: Step, name: NodeName) -> float | None:
+        """Return what *step* usually takes on *name*, or on its like, in seconds; None where nobody knows."""
+        return self._durations.usual(step, node=name, make=self.node(name).make)
+
     def _learn(self, node: NodeName, resolved: ev.Resolved, at: float) -> None:
         history = self.node(node)
         records = history.attempt.steps if history.attempt is not None else ()

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from attrs import field, frozen
+from attrs import asdict, field, frozen
 
 from .bundle import frozen_map
 from .event import NodeResult
@@ -17,12 +17,18 @@ from .history import NodeHistory, RolloutState
 from .identity import BundleId, Digest, Lineage, NodeName
 from .observation import Observation, Unknown
 from .planner import NodePlan
-from .step import describe
+from .policy import Policy
+from .step import StartUpdate, WriteImage, describe
+from .way_back import Consent, Lack
 
 
 @frozen
 class RackPlan:
-    """What a rollout of *bundle* would do, node by node, and what is refused and why."""
+    """What a rollout of *bundle* would do, node by node, and what is refused and why.
+
+    *lacks* are elements from which there is no way back, *no_way_back* those for which that is consented to.
+    *seconds* is what the steps of a node took before, in all; None where nobody knows.
+    """
 
     bundle: BundleId
     digest: Digest
@@ -30,6 +36,10 @@ class RackPlan:
     waves: tuple[tuple[NodeName, ...], ...]
     refusals: tuple[tuple[NodeName, str], ...] = ()
     unassigned: frozenset[NodeName] = frozenset()
+    policy: Policy = field(factory=Policy)
+    no_way_back: Consent = ()
+    lacks: Mapping[NodeName, tuple[Lack, ...]] = field(factory=dict, converter=frozen_map)
+    seconds: Mapping[NodeName, float | None] = field(factory=dict, converter=frozen_map)
 
     @property
     def is_level(self) -> bool:
@@ -48,12 +58,19 @@ class RackPlan:
             "digest": str(self.digest),
             "level": self.is_level,
             "nothing_to_do": self.nothing_to_do,
+            "policy": asdict(self.policy),
+            "no_way_back": ["all"] if self.no_way_back is True else sorted(self.no_way_back),
             "waves": [[str(node) for node in wave] for wave in self.waves],
             "nodes": [
                 {
                     "node": str(plan.node),
                     "level": plan.is_level,
                     "steps": [describe(step) for step in plan.steps],
+                    "changes": [_change(step) for step in plan.steps if isinstance(step, WriteImage | StartUpdate)],
+                    "no_way_back": [
+                        {"element": lack.element, "why": lack.why} for lack in self.lacks.get(plan.node, ())
+                    ],
+                    "seconds": self.seconds.get(plan.node),
                     "resets": plan.resets,
                     "notes": [
                         {"element": note.element, "text": note.text, "blocks": note.blocks} for note in plan.notes
@@ -72,6 +89,15 @@ class RackPlan:
             lines.append(f"  {plan.node}: {steps}" + (f" (blocked: {blocked})" if blocked else ""))
         lines.extend(f"  {node}: REFUSED: {reason}" for node, reason in self.refusals)
         return "\n".join(lines)
+
+
+def _change(step: WriteImage | StartUpdate) -> dict[str, Any]:
+    return {
+        "element": step.element,
+        "component": str(step.component),
+        "have": step.expects or None,
+        "want": step.version,
+    }
 
 
 @frozen

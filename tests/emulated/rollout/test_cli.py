@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from workplace import Workplace
@@ -137,7 +139,7 @@ def test_a_node_without_a_way_back_is_refused_before_anything_starts(workplace: 
 
     refused = workplace.run("deploy", "A.2")
     untouched = workplace.writes()
-    agreed = workplace.run("deploy", "A.2", "--no-way-back", "--nodes", "r1n[01-02]")
+    agreed = workplace.run("deploy", "A.2", "--no-way-back", "bios", "--nodes", "r1n[01-02]")
 
     assert 1 == refused.code
     assert "no way back" in refused.err
@@ -249,7 +251,7 @@ def test_a_lost_journal_is_not_begun_anew(workplace: Workplace) -> None:
     for path in workplace.state.glob("journal.sqlite*"):
         path.unlink()
 
-    refused = [workplace.run(*words) for words in (("status",), ("deploy", "A.2", "--no-way-back"))]
+    refused = [workplace.run(*words) for words in (("status",), ("deploy", "A.2", "--no-way-back", "all"))]
 
     assert [1, 1] == [done.code for done in refused]
     assert all("is gone" in done.err and "Traceback" not in done.err for done in refused)
@@ -340,3 +342,28 @@ def test_reading_makes_and_writes_nothing(workplace: Workplace) -> None:
     assert [0, 0, 0] == [done.code for done in told], told
     assert [4, 0, 0] == [len(done.json) for done in told]
     assert not workplace.state.exists()
+
+
+def test_a_plan_that_was_read_is_applied_as_it_was_read_or_not_at_all(workplace: Workplace) -> None:
+    """Saved, read, applied; where a node was changed meanwhile, nothing is touched and it is named."""
+    workplace.make_bundles("A.1")
+    workplace.run("deploy", "A.1")
+    workplace.publish("A.2")
+    saved = workplace.directory / "plan.json"
+    saved.write_text(workplace.run("plan", "A.2", "--nodes", "r1n[01-03]", "--canary", "0", "--json").out)
+
+    workplace.run("deploy", "A.2", "--nodes", "r1n02")
+    writes = workplace.writes()
+    stale = workplace.run("deploy", "--plan", str(saved))
+    untouched = workplace.writes() - writes
+    workplace.run("rollback", "A", "--nodes", "r1n02")
+    applied = workplace.run("deploy", "--plan", str(saved), "--json")
+    both = workplace.run("deploy", "A.2", "--plan", str(saved))
+
+    assert (1, 0) == (stale.code, untouched), stale.err
+    assert "the plan is stale: 1 of 3" in stale.err
+    assert "r1n02: it was to write BIOS 1.0.0 -> 2.0.0" in stale.err
+    assert 0 == applied.code, applied.err
+    assert json.loads(saved.read_text())["waves"] == applied.json["waves"]
+    assert "2.0.0" == workplace.installed()["r1n02"]
+    assert (2, True) == (both.code, "--plan goes alone" in both.err)

@@ -12,10 +12,10 @@ def test_a_held_node_is_refused_and_a_lifted_hold_is_not(workplace: Workplace) -
     """Plan and deploy refuse a held node by name and reason; status shows the hold; unhold lifts it."""
     workplace.make_bundles("A.1")
     held = workplace.run("hold", "r1n02", "--reason", "memory is swapped", "--until", "4h", "--json")
-    refused = workplace.run("deploy", "A.1", "--no-way-back")
+    refused = workplace.run("deploy", "A.1", "--no-way-back", "all")
     status = workplace.run("status")
     lifted = workplace.run("unhold", "r1n02", "--json")
-    done = workplace.run("deploy", "A.1", "--no-way-back")
+    done = workplace.run("deploy", "A.1", "--no-way-back", "all")
 
     assert "memory is swapped" == held.json[0]["hold"]["reason"]
     assert held.json[0]["hold"]["until"] is not None

@@ -62,8 +62,8 @@ def test_a_bundle_for_the_bmc_fits_every_make(workplace: Workplace, make: str) -
     workplace.build(source)
     workplace.publish("M.1")
 
-    done = workplace.run("deploy", "M.1", "--no-way-back", "--json")
-    again = workplace.run("deploy", "M.1", "--no-way-back", "--detailed-exit-code")
+    done = workplace.run("deploy", "M.1", "--no-way-back", "all", "--json")
+    again = workplace.run("deploy", "M.1", "--no-way-back", "all", "--detailed-exit-code")
     truth = workplace.truth()
 
     assert 0 == done.code, done.out + done.err

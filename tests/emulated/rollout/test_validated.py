@@ -12,7 +12,7 @@ def test_a_demanding_rack_gets_only_what_was_proven_on_its_models(workplace: Wor
     """Refused before anything is touched; sent once another rack has proven it; going back needs no record."""
     workplace.make_bundles("A.1")
     assert 0 == workplace.run("trust", "init").code
-    assert 0 == workplace.run("deploy", "A.1", "--no-way-back").code
+    assert 0 == workplace.run("deploy", "A.1", "--no-way-back", "all").code
     assert 0 == workplace.run("bundle", "publish", str(workplace.directory / "build" / "A.2")).code
     demanding = workplace.inventory.with_name("demanding.toml")
     demanding.write_text(workplace.inventory.read_text() + "validated = 1\n")

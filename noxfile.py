@@ -73,6 +73,14 @@ def pathologies(session: nox.Session) -> None:
 
 
 @nox.session
+def crash(session: nox.Session) -> None:
+    """Kill a rollout at every journal entry and three times in every request, on Redfish and IPMI; takes an hour."""
+    install(session, *WITH_DEV)
+    tests = ("tests/emulated/crash", "tests/emulated/rollout/test_kill.py", "tests/emulated/rollout/test_frozen.py")
+    session.run("pytest", "-n", "2", "--dist", "worksteal", "--every-crash", *tests, *session.posargs)
+
+
+@nox.session
 def demo(session: nox.Session) -> None:
     """Run 'rackwave demo'; its options may follow after '--'."""
     install(session, *PACKAGES)

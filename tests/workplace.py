@@ -75,10 +75,10 @@ class Workplace:
         assert reference in text
         self.inventory.write_text(text.replace(reference, '"env:LAB"') + POLICY)
 
-    def start(self, *words: str) -> subprocess.Popen[str]:
-        """Start ``rackwave WORDS``."""
+    def start(self, *words: str, program: str = "") -> subprocess.Popen[str]:
+        """Start ``rackwave WORDS``, or a *program* of Python's that is like it."""
         return subprocess.Popen(
-            [sys.executable, "-m", "rackwave", *words],
+            [sys.executable, *([program] if program else ["-m", "rackwave"]), *words],
             cwd=self.directory,
             env=self.environment,
             stdin=subprocess.DEVNULL,
@@ -87,9 +87,9 @@ class Workplace:
             text=True,
         )
 
-    def run(self, *words: str) -> Done:
-        """Run ``rackwave WORDS`` to its end."""
-        process = self.start(*words)
+    def run(self, *words: str, program: str = "") -> Done:
+        """Run it to its end."""
+        process = self.start(*words, program=program)
         out, err = to_its_end(process)
         return Done(process.returncode, out, err)
 

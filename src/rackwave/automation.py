@@ -24,6 +24,7 @@ import getpass
 import secrets
 import socket
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -47,6 +48,7 @@ from .engine.leases import Holder
 from .engine.logbook import Logbook
 from .engine.logins import KEY_FILE, Fingerprints
 from .errors import (
+    LeaseError,
     PlanRefusedError,
     PlanStaleError,
     RackwaveError,
@@ -289,13 +291,17 @@ class Automation:
         return RolloutReport(await self._orchestrator().begin_rollout(started))
 
     async def resume(self) -> tuple[RolloutReport, ...]:
-        """Go on with every rollout and recovery that an earlier process left unfinished."""
+        """Go on with every rollout and recovery that an earlier process left unfinished, and end its sessions."""
         self.logbook.refresh()
         reports = [await self._go_on(rollout) for rollout in self.logbook.ledger.unfinished()]
         for history in tuple(self.logbook.ledger.nodes.values()):
             lineage = _open_lineage(history)
             if lineage is not None and history.node in self.fleet:
                 await self._orchestrator().finish((history.node,), lineage, self.policy())
+        for history in tuple(self.logbook.ledger.nodes.values()):
+            if history.sessions and history.node in self.fleet:
+                with suppress(LeaseError):  # whoever works there closes them, or has opened them
+                    await self._orchestrator().tidy((history.node,))
         return tuple(reports)
 
     def stop(self) -> None:

@@ -172,6 +172,18 @@ class BundleOrchestrator:
         finally:
             await self._let_go(nodes)
 
+    async def tidy(self, nodes: tuple[NodeName, ...]) -> None:
+        """End the sessions that killed runs left on the BMCs of *nodes*; nothing else is done to them.
+
+        Raises:
+            LeaseError: another orchestrator works on one of them; the sessions may be its own.
+        """
+        await self._hold(nodes)
+        try:
+            await asyncio.gather(*(self._done_with(node) for node in nodes))
+        finally:
+            await self._let_go(nodes)
+
     # -- turns ---------------------------------------------------------------------------------
 
     async def _drive(self, rollout: RolloutId, nodes: tuple[NodeName, ...]) -> RolloutState:
@@ -185,7 +197,7 @@ class BundleOrchestrator:
         context = self._recovery.context(node, state.bundle.lineage, state.policy, state)
         idle = history.attempt is None and history.recovery is None
         if idle and (node in state.results or state.finished is not None):
-            await self._bmcs.release(node)
+            await self._done_with(node)
             return None
         if idle and state.wave < _wave_of(state, node):
             return await self._watch(node, history, context)
@@ -198,7 +210,7 @@ class BundleOrchestrator:
         history = self._logbook.node(node)
         if history.attempt is None:
             if not await self._recovery.open_attempt(node, context):
-                await self._bmcs.release(node)
+                await self._done_with(node)
                 return None
             history = self._logbook.node(node)
             if history.attempt is None:
@@ -218,6 +230,12 @@ class BundleOrchestrator:
             case Over(outcome, evidence):
                 await self._recovery.close_attempt(node, outcome, evidence, context)
                 return 0.0
+
+    async def _done_with(self, node: NodeName) -> None:
+        """Let go of *node*, and of the sessions on its BMC that a killed run left when it was done already (P26)."""
+        if self._logbook.node(node).sessions:
+            await self._bmcs.get(node)
+        await self._bmcs.release(node)
 
     async def _watch(self, node: NodeName, history: NodeHistory, context: Context) -> float:
         """Look at a node that waits for its wave; a dead host is not left dead until then."""

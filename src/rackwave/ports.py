@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol, TypeAlias, runtime_checkable
 
@@ -26,6 +26,7 @@ __all__ = [
     "BlobStore",
     "Bmc",
     "Clock",
+    "Completing",
     "Credentials",
     "EventDoors",
     "Fetch",
@@ -78,6 +79,14 @@ class Image:
     force: bool = False
 
 
+class Completing(Protocol):
+    """Awaited by an upload right before the bytes that make its image whole; durable when it returns."""
+
+    async def __call__(self, *, held: bool = False) -> None:
+        """Note it. *held*: by this way nothing is programmed before the BMC is told to begin."""
+        ...
+
+
 class Bmc(Protocol):
     """One node's management device (590), in the domain's words.
 
@@ -93,7 +102,7 @@ class Bmc(Protocol):
         """Read what *look* asks for, now, from the BMC."""
         ...
 
-    async def write(self, image: Image, *, completing: Callable[[], Awaitable[None]]) -> Receipt:
+    async def write(self, image: Image, *, completing: Completing) -> Receipt:
         """Hand *image* to the BMC for its component, once.
 
         An upload awaits *completing* before it sends the bytes that make the image whole. A killed

@@ -10,7 +10,7 @@ is decided, request by request, by a *wire* that the test hands in::
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -35,7 +35,7 @@ from rackwave.core.observation import (
 )
 from rackwave.core.receipt import Accepted, Ambiguous, Ground, Receipt, Refused
 from rackwave.core.settings_check import SettingsCheck
-from rackwave.ports import Clock, Fetch, Image, Means, ResetKind
+from rackwave.ports import Clock, Completing, Fetch, Image, Means, ResetKind
 
 from .bios import Attribute
 from .faults import AnswerLost, Busy, GarbledError, KeepAliveDropped, LoginFails, RedfishDead, RequestLost
@@ -220,7 +220,7 @@ class SimBmc:
             case unknown:
                 assert_never(unknown)
 
-    async def write(self, image: Image, *, completing: Callable[[], Awaitable[None]]) -> Receipt:
+    async def write(self, image: Image, *, completing: Completing) -> Receipt:
         """Hand *image* to the BMC, once; an upload that was not lost on its way awaits *completing*."""
         rules = self._machine.personality.rules
         if image.url is not None and rules.pull:

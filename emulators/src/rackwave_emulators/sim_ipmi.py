@@ -6,7 +6,7 @@ settings, no boot markers, no tasks. Images are not written over it: HPM.1 files
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 
 from attrs import evolve
 
@@ -15,7 +15,7 @@ from rackwave.core.identity import ComponentName
 from rackwave.core.observation import NOT_ASKED, Component, Lack, Look, Observation, Unknown
 from rackwave.core.receipt import Accepted, Ground, Receipt, Refused
 from rackwave.core.settings_check import SettingsCheck
-from rackwave.ports import Image, Means, ResetKind
+from rackwave.ports import Completing, Image, Means, ResetKind
 
 from .faults import IpmiSilent
 from .machine import Machine
@@ -52,7 +52,7 @@ class SimIpmi(SimBmc):
             tasks=() if look.tasks else NOT_ASKED,
         )
 
-    async def write(self, image: Image, *, completing: Callable[[], Awaitable[None]]) -> Receipt:  # noqa: ARG002
+    async def write(self, image: Image, *, completing: Completing) -> Receipt:  # noqa: ARG002
         """Refuse."""
         return _UNABLE
 

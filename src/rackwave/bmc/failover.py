@@ -38,7 +38,7 @@ from ..core.observation import NOT_ASKED, Component, Identity, Lack, Look, Obser
 from ..core.receipt import Accepted, Ambiguous, Ground, Receipt, Refused
 from ..core.settings_check import SettingsCheck
 from ..errors import BmcCertificateError, BmcKeyChangedError, BmcLoginError
-from ..ports import Announces, Bmc, Clock, Image, Means, ResetKind
+from ..ports import Announces, Bmc, Clock, Completing, Image, Means, ResetKind
 
 LONGEST_REST = 120.0
 """The most seconds for which a dead way is left alone. A BMC takes 90 to over 200 s to come back (P36):
@@ -294,7 +294,7 @@ class FailoverBmc:
 
     # -- acts ----------------------------------------------------------------------------------
 
-    async def write(self, image: Image, *, completing: Callable[[], Awaitable[None]]) -> Receipt:
+    async def write(self, image: Image, *, completing: Completing) -> Receipt:
         """Hand *image* over by the first way that can take it, once."""
         way, receipt = await self._sent(lambda bmc: bmc.write(image, completing=completing))
         if not isinstance(receipt, Refused):

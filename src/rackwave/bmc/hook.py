@@ -19,6 +19,7 @@ from ..core.identity import NodeName
 from ..core.receipt import Accepted, Ambiguous, Ground, Receipt, Refused
 from ..errors import HookError
 from ..hooks import filled, run_hook
+from ..permit import ask_permit
 
 AT_ONCE = 16
 """Programs that run side by side. A rack that loses its power would otherwise start one for each node."""
@@ -46,6 +47,7 @@ class CommandHook:
         words = filled(self._command.words, {"node": node, "action": self._action})
         name = f"the command {PurePath(words[0]).name}"
         async with self._gate:
+            await ask_permit()
             try:
                 ran = await run_hook(words, timeout=self._command.timeout)
             except HookError as error:

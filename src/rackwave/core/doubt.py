@@ -18,6 +18,7 @@ have just before our request.
 An upload may be held by the BMC until StartUpdate. Then:
 7. The upload is resolved when its image is held, by its task's word or by the BMC's own; nothing
    else is uploaded to that component until it was begun with, or a restart of the BMC dropped it.
+   Where that is so by the way that it went (HPM.1), one whose end nobody told us counts as held, too.
 8. A StartUpdate is a write: it stays open as one does, by rules 1 to 6, the whole image being there.
    It may be sent again only where it never began: its answer was lost, no task came of it although
    the BMC still lists those from before it, and either this process watched all the while or, after
@@ -94,20 +95,22 @@ def resolve(
         return follow(case, tied) or StillOpen(policy.poll, "its task cannot be read")
     if isinstance(step, StartUpdate):
         return _start_without_task(case)
-    if case.is_to_be_held and record.was_accepted:
+    if (case.is_to_be_held and record.was_accepted) or record.begins_on_order:
         return _held_without_task(case)
     return _without_task(case, holding)
 
 
 def _held_without_task(case: Open) -> Finding:
-    """The task that verified the image is gone: StartUpdate itself will show whether it is held."""
+    """The task that verified the image is gone, or who sent it died: StartUpdate will show whether it is held."""
     if case.now - case.record.last_at <= case.policy.settle:
-        return StillOpen(case.policy.poll, "its task is gone; it may still be verified")
+        return StillOpen(case.policy.poll, "no task tells; it may still be verified")
     if is_busy(case):
         return case.patient(
             case.record.last_at + case.time_limit, case.policy.busy_timeout, "the BMC is busy, or hides its tasks"
         )
-    return Ended(Outcome.HELD, "the image went over whole and its task is gone; the BMC may hold it")
+    if case.record.was_accepted:
+        return Ended(Outcome.HELD, "the image went over whole and its task is gone; the BMC may hold it")
+    return Ended(Outcome.HELD, "the image may have gone over whole; nothing is programmed before it is begun with")
 
 
 def _start_without_task(case: Open) -> Finding:

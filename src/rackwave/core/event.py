@@ -136,11 +136,15 @@ class Intended:
 
 @frozen
 class Completing:
-    """The bytes that make an upload whole are about to be sent."""
+    """The bytes that make an upload whole are about to be sent.
+
+    *held*: whatever comes of them, nothing is programmed before the BMC is told to begin (HPM.1's Activate).
+    """
 
     node: NodeName
     attempt: AttemptId
     number: int
+    held: bool = False
 
 
 @frozen

@@ -50,6 +50,8 @@ class StepRecord:
     step: Step
     known_tasks: tuple[str, ...] = ()
     completing: bool = False
+    begins_on_order: bool = False
+    """Whether its upload went a way by which nothing is programmed before the BMC is told to begin."""
     receipt: Receipt | None = None
     acted_at: float | None = None
     outcome: ev.Outcome | None = None
@@ -461,8 +463,10 @@ def _apply_to_attempt(
             steps = (*attempt.steps, StepRecord(attempt_id, number, at, step, known_tasks))
             if isinstance(step, ResetBmc) and step.revives:
                 history = evolve(history, revived=(*(t for t in history.revived if at - t < DAY), at))
-        case ev.Completing(_, _, number):
-            steps = tuple(evolve(r, completing=True) if r.number == number else r for r in attempt.steps)
+        case ev.Completing(_, _, number, held):
+            steps = tuple(
+                evolve(r, completing=True, begins_on_order=held) if r.number == number else r for r in attempt.steps
+            )
         case ev.Acted(_, _, number, receipt):
             steps = tuple(evolve(r, receipt=receipt, acted_at=at) if r.number == number else r for r in attempt.steps)
             if isinstance(receipt, Refused):  # it was not restarted after all

@@ -94,6 +94,8 @@ class Database:
         self.path = path
         self.read_only = read_only
         self.commits = 0
+        self.held: dict[str, int] = {}
+        """The leases that this process believes to hold: nodes and their tokens (leases.py)."""
         self._connection = connection
         self._reading = connection if read_only else _connect(path, read_only=True)
         self._queue: queue.SimpleQueue[_Work[Any] | None] = queue.SimpleQueue()

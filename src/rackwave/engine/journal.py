@@ -11,17 +11,33 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
-from ..core.event import Event, Recorded
+from ..core.event import (
+    ByHand,
+    Event,
+    Held,
+    ImageFetched,
+    LoginRefused,
+    PinForgotten,
+    Pinned,
+    Recorded,
+    RolloutFinished,
+    RolloutStarted,
+    SessionClosed,
+    SessionOpened,
+    Unheld,
+    WaveStarted,
+)
 from ..core.identity import NodeName
 from ..errors import StateError
 from ..ports import Clock
 from .chain import Head, head, link, verify
 from .codec import EventCodec
 from .database import SCHEMA_VERSION, Database
+from .leases import refuse_overtaken
 
 _PAGE = 1000  # events read at a time: bounds memory, and how long one read holds the thread
 _INSERT = "INSERT INTO events (number, at, kind, node, version, document, digest) VALUES (?, ?, ?, ?, ?, ?, ?)"
@@ -54,6 +70,7 @@ class SqliteJournal:
 
         Raises:
             StateError: nothing was written.
+            LeaseError: as above; another process has taken over a node that *events* are about.
         """
         if not events:
             return ()
@@ -65,7 +82,11 @@ class SqliteJournal:
             kind, document = self._codec.encode(event)
             rows.append((at, kind, getattr(event, "node", None), self._version, self._write_json(document)))
 
+        held = self.database.held
+        ours = {node for event in events for node in _concerned(event, held)}
+
         def insert(connection: sqlite3.Connection) -> list[int]:
+            refuse_overtaken(connection, held, ours)
             last = head(connection)
             if last is None:
                 raise self._lost(self._last_given())
@@ -145,3 +166,18 @@ class SqliteJournal:
                 advice="The journal is damaged: restore it from a copy.",
             ) from error
         return self._codec.decode(kind, content, written_by=written_by)
+
+
+def _concerned(event: Event, held: Collection[str]) -> Iterable[str]:
+    """Return the nodes whose leases must be ours still for *event* to be true."""
+    match event:
+        case RolloutStarted() | WaveStarted() | RolloutFinished():
+            return tuple(held)
+        case _ if isinstance(event, _ANYBODYS):
+            return ()
+        case _:
+            return (node,) if (node := getattr(event, "node", None)) is not None else ()
+
+
+_ANYBODYS = (SessionOpened, SessionClosed, ImageFetched, LoginRefused, Pinned, PinForgotten, ByHand, Held, Unheld)
+"""What is true whoever has the lease: what became of a BMC's sessions and keys, and what persons said and did."""

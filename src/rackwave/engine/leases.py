@@ -10,6 +10,8 @@ The rules:
    by its own deadline, before rule 2 lets anybody else in, even if this process was stopped for hours
    between two turns.
 4. BMCs know nothing of leases: who takes over starts in doubt (``Lease.taken_over``).
+5. Who was overtaken writes nothing more about the node's deployment: journal entries look at the lease in
+   their own transaction (journal.py). What it did late would otherwise be told as news of the other's work.
 
 Heartbeats are dated by the clock's ``now()``. A clock that jumps ahead by more than rule 2's time can
 make a live holder look stale until its next heartbeat; its next ``check`` then fails.
@@ -22,6 +24,7 @@ import os
 import secrets
 import socket
 import sqlite3
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +136,7 @@ class Leases:
 
         lease = await self._database.write(act)
         self._holders.add(holder.id)
+        self._database.held[node] = lease.token
         return lease
 
     async def check(self, lease: Lease) -> None:
@@ -164,6 +168,8 @@ class Leases:
 
     async def release(self, lease: Lease) -> None:
         """Let go of *lease*; one that is lost already is left to who has it."""
+        if self._database.held.get(lease.node) == lease.token:
+            del self._database.held[lease.node]
         await self._database.write(
             lambda connection: (
                 connection.execute(
@@ -206,10 +212,29 @@ class Leases:
             raise _fenced(lease, None)
 
 
+def refuse_overtaken(connection: sqlite3.Connection, held: Mapping[str, int], nodes: Iterable[str]) -> None:
+    """Within a transaction, make sure that the leases in *held* of *nodes* are still ours (rule 5).
+
+    Raises:
+        LeaseError: somebody else has one of them.
+    """
+    for node in nodes:
+        token = held.get(node)
+        if token is None:
+            continue
+        row = connection.execute("SELECT token, holder FROM leases WHERE node = ?", (node,)).fetchone()
+        if row is None or row[0] != token:
+            raise _overtaken(node, token, row[1] if row is not None else None)
+
+
 def _fenced(lease: Lease, by: str | None) -> LeaseError:
+    return _overtaken(lease.node, lease.token, by)
+
+
+def _overtaken(node: str, token: int, by: str | None) -> LeaseError:
     who = f" by {_holder(by)}" if by is not None else ""
     return LeaseError(
-        f"The lease of {lease.node} (token {lease.token}) was released or taken over{who}: nothing more is sent to it.",
+        f"The lease of {node} (token {token}) was released or taken over{who}: nothing more is sent to it.",
         advice="See who holds it with 'rackwave status', and run the command again once that has ended.",
     )
 

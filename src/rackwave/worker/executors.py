@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import assert_never
 
@@ -13,7 +13,7 @@ from ..core.bundle import Bundle
 from ..core.identity import AttemptId
 from ..core.receipt import Receipt
 from ..core.step import ResetBmc, ResetHost, StageSettings, StartUpdate, Step, WriteImage
-from ..ports import Bmc, Image, ImageServer
+from ..ports import Bmc, Completing, Image, ImageServer
 
 PayloadPath = Callable[[Bundle, str], Path]
 """Returns where a payload of a bundle lies, after its bytes were verified."""
@@ -64,7 +64,7 @@ async def prepare(
     return Prepared(step, evolve(image, url=url))
 
 
-async def execute(prepared: Prepared, *, bmc: Bmc, completing: Callable[[], Awaitable[None]]) -> Receipt:
+async def execute(prepared: Prepared, *, bmc: Bmc, completing: Completing) -> Receipt:
     """Send the step to the BMC, once."""
     step = prepared.step
     match step:

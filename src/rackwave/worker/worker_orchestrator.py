@@ -3,7 +3,7 @@
     observe -> decide -> write the intent -> act once -> write the outcome -> say when to be woken
 
 Every choice is made in core/turn.py; here is only the order of effects. The intent is durable, and
-the lease checked, before a request that changes anything leaves.
+the lease checked, before a request that changes anything leaves: here, and again by the adapter (permit.py).
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from ..core.step import WriteImage
 from ..core.turn import decide
 from ..engine.logbook import Logbook
 from ..errors import BmcCertificateError, BmcLoginError, BundleError, SecretError
+from ..permit import permitted
 from ..ports import Bmc, Clock, ImageServer, Leave
 from .executors import PayloadPath, Prepared, execute, prepare
 
@@ -216,7 +217,8 @@ class WorkerOrchestrator:
         await check_lease()
         await self._logbook.record(Intended(node, attempt.id, number, act.step, act.known_tasks))
         await check_lease()
-        receipt = await self._send(prepared, bmc, attempt, number)
+        with permitted(check_lease):
+            receipt = await self._send(prepared, bmc, attempt, number)
         await self._logbook.record(Acted(node, attempt.id, number, receipt))
         if isinstance(receipt, (Refused, Ambiguous)):
             return Rest(policy.poll, "sent, and not known to be taken")
@@ -234,8 +236,8 @@ class WorkerOrchestrator:
         return Rest(policy.watch, why)
 
     async def _send(self, prepared: Prepared, bmc: Bmc, attempt: Attempt, number: int) -> Receipt:
-        async def completing() -> None:
-            await self._logbook.record(Completing(bmc.node, attempt.id, number))
+        async def completing(*, held: bool = False) -> None:
+            await self._logbook.record(Completing(bmc.node, attempt.id, number, held))
 
         try:
             return await execute(prepared, bmc=bmc, completing=completing)

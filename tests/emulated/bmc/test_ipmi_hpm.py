@@ -125,7 +125,7 @@ def test_completing_comes_before_the_last_block(on_ipmi: Any) -> None:
         held: list[int] = []
         upload = bench.lab["r1n01"].ipmi.bmc._hpm
 
-        async def completing() -> None:
+        async def completing(*, held: bool = False) -> None:
             held.append(len(upload._upload.octets))
 
         for size, version in ((9000, "2.0.0"), (700, "3.0.0")):
@@ -146,7 +146,7 @@ def test_an_upload_killed_before_its_end_is_nothing(on_ipmi: Any) -> None:
     """Where *completing* fails, the last block never goes, the upload is aborted, and nothing is flashed."""
 
     async def scenario(bench: Any) -> None:
-        async def completing() -> None:
+        async def completing(*, held: bool = False) -> None:
             raise RuntimeError("the journal is full")
 
         with pytest.raises(RuntimeError):
@@ -165,7 +165,7 @@ def test_a_cancelled_upload_is_aborted(on_ipmi: Any) -> None:
     async def scenario(bench: Any) -> None:
         waits = asyncio.Event()
 
-        async def completing() -> None:
+        async def completing(*, held: bool = False) -> None:
             waits.set()
             await asyncio.sleep(60)
 
@@ -252,7 +252,7 @@ def test_a_bmc_that_goes_away_breaks_the_upload_off(on_ipmi: Any, monkeypatch: p
     monkeypatch.setattr(hpm_upload, "_BLOCK_PATIENCE", hpm_upload.Patience(0.2, 2))
 
     async def scenario(bench: Any) -> None:
-        async def completing() -> None:
+        async def completing(*, held: bool = False) -> None:
             raise AssertionError("it is not whole")
 
         await bench.bmc.observe(Look())

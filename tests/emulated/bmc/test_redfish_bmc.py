@@ -173,7 +173,7 @@ def test_update_to_the_new_version(tmp_path, way):
     async def program(bench: Bench) -> None:
         image, completed = bench.image(), []
 
-        async def completing() -> None:
+        async def completing(*, held: bool = False) -> None:
             completed.append(bench.truth()["flashes"])
 
         before = await bench.bmc.observe(Look(components=frozenset({BIOS})))

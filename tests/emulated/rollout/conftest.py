@@ -15,9 +15,14 @@ from workplace import PASSWORD, TIME_SCALE, Workplace
 
 @pytest.fixture
 def workplace(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Workplace]:
-    """A workplace on a lab of four plain nodes; ``@pytest.mark.lab(nodes=…, personality=…)`` changes that."""
+    """A workplace on a lab of four plain nodes; ``@pytest.mark.lab(nodes=…, personality=…)`` changes that.
+
+    So does a test's own parameter *personality*.
+    """
     mark = request.node.get_closest_marker("lab")
     wanted = {"nodes": 4, "personality": "plain", **(mark.kwargs if mark is not None else {})}
+    parameters = getattr(getattr(request.node, "callspec", None), "params", {})
+    wanted |= {name: value for name, value in parameters.items() if name in wanted}
     with Lab(
         wanted["nodes"],
         personality=wanted["personality"],

@@ -130,7 +130,7 @@ def perform(
     playing = [part for part in played if not part.not_here]
     began = time.monotonic()
     clock = VirtualClock(time.time())  # the image server's grants end in real time
-    with _holding(clock):
+    with holding(clock):
         ended, sessions = clock.run(_play(personality, playing, workshop, directory, clock, reach), timers_too=True)
     absent = tuple(part for part in played if part.not_here)
     return Performance(personality, ended, absent, sessions, time.monotonic() - began, clock.monotonic())
@@ -150,7 +150,7 @@ async def _play(
         ipmi=reach is not Reach.REDFISH,
     ) as lab:
         if reach is Reach.IPMI:
-            _without_redfish(lab)
+            without_redfish(lab)
             for station in lab.stations:  # what a machine logged at its last start is all that IPMI knows of POST
                 station.machine.reset_host("ForceRestart")
             await clock.sleep(AFTERWARDS)
@@ -175,7 +175,7 @@ async def _play(
     return ended, truth["totals"]["sessions_open"]
 
 
-def _without_redfish(lab: Lab) -> None:
+def without_redfish(lab: Lab) -> None:
     """Leave only the IPMI addresses of the nodes in the lab's inventory."""
     path, told = lab.directory / "inventory.toml", list[str]()
     for line in path.read_text().splitlines():
@@ -212,7 +212,7 @@ def _note(story: dict[str, list[Recorded]], recorded: Recorded) -> None:
 
 
 @contextmanager
-def _holding(clock: VirtualClock) -> Iterator[None]:
+def holding(clock: VirtualClock) -> Iterator[None]:
     """Hold the clock while a thread or the image server's process is waited for, or an image travels."""
     served = ((ImageServerProcess, name) for name in ("start", "stop", "grant", "revoke", "open_door", "shut_door"))
     taken = [(Database, "write"), *served, (UpdateService, "_pull"), (Delivery, "_post"), (Threads, "run")]

@@ -81,7 +81,7 @@ class Site:
     def write(self) -> Receipt:
         """Hand an image over."""
 
-        async def completing() -> None:
+        async def completing(*, held: bool = False) -> None:
             pass
 
         image = Image(BIOS, "2.0", self._digest, 2048, self._path, f"attempt-{AttemptId('aaaa')}.img")

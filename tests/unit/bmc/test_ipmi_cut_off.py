@@ -56,7 +56,7 @@ def written(link: Fickle, folder: Path, done: list[str]) -> Receipt:
     path = folder / "image"
     path.write_bytes(bytes(40))
 
-    async def completing() -> None:
+    async def completing(*, held: bool = False) -> None:
         done.append("completing")
 
     async def run() -> Receipt:

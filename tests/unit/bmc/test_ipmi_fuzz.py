@@ -85,7 +85,7 @@ def image(tmp_path: Path) -> Image:
 async def everything(bmc: Any, image: Image) -> tuple[object, object]:
     """Do all that an adapter can be asked for; return what the first look saw, and what became of a write."""
 
-    async def completing() -> None:
+    async def completing(*, held: bool = False) -> None:
         pass
 
     seen = await bmc.observe(WIDE)

@@ -40,7 +40,7 @@ def written(image: Image, *replies: Reply, request: str = "", **more: Any) -> tu
     """Write *image* to a BMC that answers *request* with *replies*."""
     completed: list[bool] = []
 
-    async def completing() -> None:
+    async def completing(*, held: bool = False) -> None:
         completed.append(True)
 
     async def run() -> tuple[ScriptedBmc, object, list[bool]]:
@@ -145,7 +145,7 @@ def test_completing_that_fails(tmp_path):
     """An upload whose journal entry cannot be written breaks off before the image is whole, and says so."""
 
     async def run() -> tuple[ScriptedBmc, object]:
-        async def completing() -> None:
+        async def completing(*, held: bool = False) -> None:
             raise OSError("disk full")
 
         async with ScriptedBmc() as server:

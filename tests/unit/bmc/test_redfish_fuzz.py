@@ -140,7 +140,7 @@ PERSON = (BmcLoginError, BmcCertificateError)
 async def drive(bmc: RedfishBmc, served: Mapping[str, Any], image: Image) -> None:
     """Ask *bmc* for everything that it can be asked for; whatever comes is of the kind that its port promises."""
 
-    async def completing() -> None:
+    async def completing(*, held: bool = False) -> None:
         pass
 
     attributes = {"Mode": "B", "Count": 4}

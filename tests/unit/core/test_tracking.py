@@ -280,6 +280,16 @@ def test_a_start_that_this_process_did_not_watch_is_restarted_for_first() -> Non
     assert "Act ResetHost" == what(decide(late))
 
 
+@pytest.mark.parametrize(("on_order", "expected"), [(True, "Resolve 1 held"), (False, "Act ResetHost")])
+def test_an_upload_that_a_kill_cut_off_is_held_where_nothing_is_programmed_unasked(
+    on_order: bool, expected: str
+) -> None:
+    """By HPM.1 nothing is programmed before it is activated; a Redfish push may have been, and is looked for."""
+    cut_off = record(1, WRITE, completing=True, begins_on_order=on_order)
+
+    assert expected == turn(attempt(BEGUN, cut_off), seen("1", HIDDEN), 701.0)
+
+
 def test_a_start_that_keeps_being_lost_is_given_up() -> None:
     """Three requests that provably never began are no accident."""
     lost = [evolve(started(Ambiguous("lost"), outcome=Outcome.NEVER_STARTED), number=n) for n in (2, 3, 4)]

@@ -72,7 +72,7 @@ class Site:
     def write(self, image: Image, *fates: WireFate) -> Receipt:
         """Hand *image* to the BMC over a wire that begins with *fates*."""
 
-        async def completing() -> None:
+        async def completing(*, held: bool = False) -> None:
             self.completed.append(self.flashes())
 
         return self.run(self.bmc(*fates).write(image, completing=completing))

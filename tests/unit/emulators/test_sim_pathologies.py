@@ -44,7 +44,7 @@ class Bench:
     def write(self) -> Receipt:
         """Push the image."""
 
-        async def completing() -> None:
+        async def completing(*, held: bool = False) -> None:
             pass
 
         image = Image(

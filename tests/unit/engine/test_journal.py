@@ -11,7 +11,8 @@ import pytest
 from rackwave.core.event import Quarantined, Recorded, SessionOpened, WaveStarted
 from rackwave.core.identity import NodeName, RolloutId
 from rackwave.engine.journal import SqliteJournal
-from rackwave.errors import StateError
+from rackwave.engine.leases import Holder, Leases
+from rackwave.errors import LeaseError, StateError
 
 
 class FixedClock:
@@ -206,6 +207,32 @@ def test_damaged_page(tmp_path: Path) -> None:
     with pytest.raises(StateError, match="damaged"):
         list(reader.events())
     reader.close()
+
+
+def test_who_was_overtaken_tells_no_more_of_a_node(tmp_path: Path) -> None:
+    """News of a node whose lease is another's by now, or of its rollout, are refused; what is true anyway is kept."""
+    clock, node = FixedClock(), NodeName("n1")
+    first, second = (SqliteJournal.open(tmp_path / "journal.db", clock=clock) for _ in range(2))
+
+    async def take(journal: SqliteJournal) -> None:
+        leases = Leases(journal.database, clock=clock, longest_deadline=1.0, slack=1.0)
+        await leases.acquire(node, Holder.here())
+
+    asyncio.run(take(first))
+    asyncio.run(first.append(Quarantined(node, ("before",))))
+    clock.at += 60.0
+    asyncio.run(take(second))
+
+    for event in (Quarantined(node, ("late",)), WaveStarted(RolloutId("abcd"), 0)):
+        with pytest.raises(LeaseError, match="taken over"):
+            asyncio.run(first.append(event))
+    asyncio.run(first.append(_event("n1")))
+    asyncio.run(first.append(Quarantined(NodeName("n2"), ("not ours to begin with",))))
+    asyncio.run(second.append(Quarantined(node, ("by the new holder",))))
+
+    assert [1, 2, 3, 4] == [recorded.number for recorded in second.events()]
+    first.close()
+    second.close()
 
 
 @pytest.mark.parametrize("number", [1, 3, 5])

@@ -26,7 +26,7 @@ from ...errors import (
     BundleError,
     NodeError,
 )
-from ...ports import Clock, Credentials, Image, LoginMemory, Means, ResetKind
+from ...ports import Clock, Completing, Credentials, Image, LoginMemory, Means, ResetKind
 from . import completion, device, fru, panel, presence
 from .chassis import Chassis, ChassisStatus
 from .endpoint import Endpoint
@@ -225,7 +225,7 @@ class IpmiBmc:
 
     # -- firmware -------------------------------------------------------------------------------
 
-    async def write(self, image: Image, *, completing: Callable[[], Awaitable[None]]) -> Receipt:
+    async def write(self, image: Image, *, completing: Completing) -> Receipt:
         """Upload *image* by HPM.1, once. The BMC holds it until `start_update`."""
         try:
             number = await self.hpm.number(image.component)

@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import struct
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -26,8 +26,9 @@ from attrs import define
 
 from ...core.hpm_image import BackUp, Device, HpmImage, Prepare, Upload
 from ...core.receipt import Accepted, Ambiguous, Ground, Receipt, Refused
-from ...errors import BmcAmbiguousError, BmcLoginError, NodeError, SecretError
-from ...ports import Clock
+from ...errors import BmcAmbiguousError, BmcLoginError, LeaseError, NodeError, SecretError
+from ...permit import ask_permit
+from ...ports import Clock, Completing
 from . import completion
 from .device import DeviceId
 from .hpm import (
@@ -103,9 +104,7 @@ class Uploader:
         self._hpm = hpm
         self._clock = clock
 
-    async def write(
-        self, path: Path, package: HpmImage, device: DeviceId, *, completing: Callable[[], Awaitable[None]]
-    ) -> Receipt:
+    async def write(self, path: Path, package: HpmImage, device: DeviceId, *, completing: Completing) -> Receipt:
         """Carry out *package*, whose one upload ends with its last block only after *completing*.
 
         Raises:
@@ -128,9 +127,7 @@ class Uploader:
                 return receipt
         return await self._upload(path, upload, abilities, completing)
 
-    async def _upload(
-        self, path: Path, upload: Upload, abilities: Capabilities, completing: Callable[[], Awaitable[None]]
-    ) -> Receipt:
+    async def _upload(self, path: Path, upload: Upload, abilities: Capabilities, completing: Completing) -> Receipt:
         course = _Course()
         try:
             receipt = await self._blocks(path, upload, abilities, course, completing)
@@ -154,7 +151,7 @@ class Uploader:
         upload: Upload,
         abilities: Capabilities,
         course: _Course,
-        completing: Callable[[], Awaitable[None]],
+        completing: Completing,
     ) -> Receipt:
         """Send all blocks, with the largest that the BMC takes."""
         for size in BLOCK_SIZES:
@@ -166,7 +163,7 @@ class Uploader:
             last = (upload.length - 1) // size * size  # where the last block begins
             code = await self._send(path, upload, progress, last, abilities)
             if code == completion.OK:
-                await completing()
+                await completing(held=True)
                 course.whole = True
                 code = await self._send(path, upload, progress, upload.length, abilities)
                 return Accepted(way=WAY) if code == completion.OK else self._broken(code, whole=True)
@@ -243,7 +240,8 @@ class Uploader:
         """Have the BMC forget an upload of ours, so that it takes another; as far as it can be reached."""
 
         async def abort() -> None:
-            with suppress(NodeError, SecretError):
+            with suppress(NodeError, SecretError, LeaseError):
+                await ask_permit()  # the upload may be another's by now
                 await self._session.answer(ABORT, PICMG)
 
         aborting = asyncio.ensure_future(abort())

@@ -23,6 +23,7 @@ from typing import TypeVar
 from attrs import frozen
 
 from ...errors import BmcAmbiguousError, BmcAnswerError, BmcLoginError, BmcRefusedError, BmcUnreachableError
+from ...permit import ask_permit
 from ...ports import Clock, Credentials, LoginMemory
 from . import completion, presence
 from .endpoint import Endpoint
@@ -126,6 +127,7 @@ class Session:
         """
         async with self._one:
             await self._read(GET_DEVICE_ID, b"", READ)
+            await ask_permit()
             try:
                 return (await self._send(command, data, patience))[0]
             except BmcAnswerError as error:  # it was sent, and whatever came back proves nothing
@@ -139,6 +141,7 @@ class Session:
         """
         async with self._one:
             await self._opened()
+            await ask_permit()
             return await self._on_link(partial(work, self._link))
 
     async def still_lives(self) -> bool | None:

@@ -24,7 +24,7 @@ from ...errors import (
     BmcUnreachableError,
     NodeError,
 )
-from ...ports import Clock, Credentials, EventDoors, Image, KeyBook, LoginMemory, Means, ResetKind
+from ...ports import Clock, Completing, Credentials, EventDoors, Image, KeyBook, LoginMemory, Means, ResetKind
 from ..quirks import Roster
 from ..throttle import Throttle
 from . import power, receipts
@@ -222,7 +222,7 @@ class RedfishBmc:
         settings = await self._bios.read()
         return evolve(seen, settings=settings.current, staged_settings=settings.staged)
 
-    async def write(self, image: Image, *, completing: Callable[[], Awaitable[None]]) -> Receipt:
+    async def write(self, image: Image, *, completing: Completing) -> Receipt:
         """Hand *image* to the BMC for its component, once: pulled or pushed, as `update.choose_way` says."""
         return self._followed(await self.updater.write(image, completing=completing), image.component)
 

@@ -29,6 +29,7 @@ from typing import Protocol, TypeAlias
 
 import aiohttp
 import redfish.aio
+from aiohttp.connector import Connection
 from attrs import frozen
 from multidict import CIMultiDict
 from yarl import URL
@@ -42,6 +43,7 @@ from ...errors import (
     NodeError,
     UsageError,
 )
+from ...permit import ask_permit
 from ...ports import KeyBook
 from ..throttle import Sign, Throttle, Turn
 from .answer import Answer
@@ -123,6 +125,16 @@ class Body(Protocol):
 
 class ConnectionLostError(aiohttp.ClientConnectionError):
     """The connection broke after the request was begun. Of no class that aiohttp replays."""
+
+
+class PermittedRequest(aiohttp.ClientRequest):
+    """Asks once more, on the connection that it is about to be written to, whether an act may be sent."""
+
+    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
+        """Send it."""
+        if self.method != "GET":
+            await ask_permit()
+        return await super().send(conn)
 
 
 class BoundedResponse(aiohttp.ClientResponse):
@@ -361,6 +373,7 @@ class Transport:
                     ssl=self._tls(),
                     socket_factory=self._socket,
                 ),
+                request_class=PermittedRequest,
                 response_class=BoundedResponse,
                 auto_decompress=False,  # BoundedResponse does
                 middlewares=(_never_replay,),

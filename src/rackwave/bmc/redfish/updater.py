@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import assert_never
 
@@ -13,7 +12,7 @@ from ...core.identity import ComponentName
 from ...core.observation import Unknown
 from ...core.receipt import Accepted, Ambiguous, Ground, Receipt, Refused
 from ...errors import NodeError, SecretError
-from ...ports import Clock, Image
+from ...ports import Clock, Completing, Image
 from . import receipts
 from .answer import Answer
 from .document import dig, text, uri_path
@@ -61,7 +60,7 @@ class Updater:
         info = (await self._service.get(info_uri)).document if info_uri is not None else None
         return choose_way(service, image, member, prefer=self._prefer, quirks=quirks, info=info)
 
-    async def write(self, image: Image, *, completing: Callable[[], Awaitable[None]]) -> Receipt:
+    async def write(self, image: Image, *, completing: Completing) -> Receipt:
         """Hand *image* over, once."""
         try:
             way = await self.way(image)
@@ -98,7 +97,7 @@ class Updater:
             return _to_be_held(receipts.of_error(error), held=held)
         return _to_be_held(await self._judged(answer, way.name), held=held)
 
-    async def _push(self, way: Push | HttpPush, image: Image, completing: Callable[[], Awaitable[None]]) -> Receipt:
+    async def _push(self, way: Push | HttpPush, image: Image, completing: Completing) -> Receipt:
         try:
             found = (await asyncio.to_thread(image.path.stat)).st_size
         except OSError as error:

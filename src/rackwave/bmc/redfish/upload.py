@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+
+from ...ports import Completing
 
 _PIECE = 1024 * 1024
 """Bytes read at a time: one hop to a thread each, and no more than this in memory."""
-
-Completing = Callable[[], Awaitable[None]]
 
 
 class Raw:

@@ -68,6 +68,7 @@ from .releases import Releases
 from .repository.metadata.key_box import AskSecret
 from .repository.open_trust import PUBLISHER_KEY, TRUST
 from .repository.repository import BundleRepository
+from .rollout_control import RolloutControl
 from .secrets import Passphrases, ReferencedSecrets
 from .serving.images import ImageServerProcess
 from .stock import REPOSITORY, Stock
@@ -290,8 +291,25 @@ class Automation:
         started = RolloutStarted(rollout, plan.bundle, plan.digest, cut, plan.policy, self._by)
         return RolloutReport(await self._orchestrator().begin_rollout(started))
 
-    async def resume(self) -> tuple[RolloutReport, ...]:
-        """Go on with every rollout and recovery that an earlier process left unfinished, and end its sessions."""
+    @property
+    def control(self) -> RolloutControl:
+        """What pauses, approves and aborts rollouts, also those that another process runs."""
+        return RolloutControl(self.records, by=self._by)
+
+    async def resume(self, rollout: str | None = None) -> tuple[RolloutReport, ...]:
+        """Go on with every rollout and recovery that an earlier process left unfinished, and end its sessions.
+
+        Where *rollout* names one (its id, or the beginning of it) a pause of that one ends, and nothing else is gone
+        on with; if another process runs it, that one does.
+
+        Raises:
+            UsageError: there is no such rollout, or it is over.
+        """
+        if rollout is not None:
+            state = await self.control.carry_on(rollout)
+            if any(node in self.records.holders() for node in state.nodes):
+                return (RolloutReport(state),)
+            return (await self._go_on(state),)
         self.logbook.refresh()
         reports = [await self._go_on(rollout) for rollout in self.logbook.ledger.unfinished()]
         for history in tuple(self.logbook.ledger.nodes.values()):

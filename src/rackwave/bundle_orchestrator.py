@@ -14,13 +14,14 @@ from typing import Protocol
 
 from .core.bundle import Bundle
 from .core.deployment import Context
-from .core.event import RolloutFinished, RolloutResult, RolloutStarted, WaveStarted
+from .core.event import HeldBack, RolloutFinished, RolloutResult, RolloutStarted, RolloutWaits, WaveStarted
 from .core.gate import Ill, judge
 from .core.history import NodeHistory, RolloutState
 from .core.identity import BundleId, Digest, Lineage, NodeName, RolloutId
 from .core.observation import Look
+from .core.pace import usual_steps
 from .core.policy import Policy
-from .core.waves import Stop, judge_wave
+from .core.waves import Stop, Wait, judge_wave, may_begin
 from .engine.embedded import EmbeddedEngine, Turn
 from .engine.leases import Holder, Lease
 from .engine.logbook import Logbook
@@ -192,18 +193,44 @@ class BundleOrchestrator:
         return self._logbook.ledger.rollouts[rollout]
 
     async def _rollout_turn(self, rollout: RolloutId, node: NodeName) -> float | None:
-        state = self._logbook.ledger.rollouts[rollout]
-        history = self._logbook.node(node)
+        self._logbook.refresh()  # another process may have paused, approved or aborted it
+        state, history = self._logbook.ledger.rollouts[rollout], self._logbook.node(node)
         context = self._recovery.context(node, state.bundle.lineage, state.policy, state)
-        idle = history.attempt is None and history.recovery is None
-        if idle and (node in state.results or state.finished is not None):
+        if history.attempt is not None or history.recovery is not None:
+            if state.finished is not None and state.aborted is not None and state.aborted.now:
+                await self._bmcs.release(node)
+                return None
+            rest = await self._turn(node, context)
+            await self._advance(rollout)
+            return 0.0 if rest is None else rest
+        await self._advance(rollout)
+        state = self._logbook.ledger.rollouts[rollout]
+        if state.finished is not None or (node in state.results and not self._is_soaking(state, node)):
             await self._done_with(node)
             return None
-        if idle and state.wave < _wave_of(state, node):
+        if node in state.results:
+            return await self._watch_done(node, context)
+        if state.wave < state.wave_of[node]:
+            return await self._watch(node, history, context)
+        why = may_begin(state, self._clock.now(), self._expected(node, state))
+        if why is not None:
+            if why != history.held_back:
+                await self._logbook.record(HeldBack(node, why))
             return await self._watch(node, history, context)
         rest = await self._turn(node, context)
         await self._advance(rollout)
         return 0.0 if rest is None else rest
+
+    def _is_soaking(self, state: RolloutState, node: NodeName) -> bool:
+        """Whether the wave of *node*, which is done, is the one that is watched before the rollout goes on."""
+        return bool(state.policy.soak) and state.wave >= 0 and node in state.waves[state.wave]
+
+    def _expected(self, node: NodeName, state: RolloutState) -> float | None:
+        """Return what the images of the rollout's bundle took before, on *node* or its like; None: nobody knows."""
+        bundle, ledger = self._bundle(state.bundle, state.digest), self._logbook.ledger
+        took = [ledger.usual_of(step, node) for step in usual_steps(bundle)]
+        known = [each for each in took if each is not None]
+        return sum(known) if known else None
 
     async def _turn(self, node: NodeName, context: Context) -> float | None:
         """Do one turn of the node's attempt, opening one first where none is open; None: nothing is open."""
@@ -265,6 +292,26 @@ class BundleOrchestrator:
             await bmc.park()
         return context.policy.watch
 
+    async def _watch_done(self, node: NodeName, context: Context) -> float:
+        """Look at a node that is done while its wave is watched: what falls ill now counts as its bundle's."""
+        bmc = await self._bmcs.get(node)
+        try:
+            verdict = judge(await bmc.observe(Look()))
+        except (BmcLoginError, BmcCertificateError, SecretError):
+            return context.policy.watch  # unread, which is no illness
+        if not isinstance(verdict, Ill):
+            self._ailing.discard(node)
+            return context.policy.watch
+        if node not in self._ailing:
+            self._ailing.add(node)  # nobody is rolled back on one look
+            return context.policy.poll
+        self._ailing.discard(node)
+        evidence = (f"while its wave was watched: {verdict.why}",)
+        await self._recovery.request(
+            node, context, ladder="rollback", failed=True, evidence=evidence, by="bundle orchestrator"
+        )
+        return 0.0
+
     async def _advance(self, rollout: RolloutId) -> None:
         """Start the next wave, or end the rollout, where the nodes done so far say so."""
         async with self._advancing:  # two nodes that end together must not both start the next wave
@@ -277,17 +324,22 @@ class BundleOrchestrator:
         state = self._logbook.ledger.rollouts[rollout]
         if state.finished is not None:
             return False
-        verdict = judge_wave(state)
+        verdict = judge_wave(state, self._clock.now())
         if isinstance(verdict, Stop):
-            under_way = [n for w in state.waves[: state.wave + 1] for n in w if n not in state.results]
             # A node of a later wave may be on a ladder: a rollout that is over would not be resumed for it.
             histories = [self._logbook.node(node) for node in state.nodes]
-            if under_way or any(h.attempt is not None or h.recovery is not None for h in histories):
+            at_once = state.aborted is not None and state.aborted.now
+            if not at_once and any(h.attempt is not None or h.recovery is not None for h in histories):
                 return False
-            await self._logbook.record(RolloutFinished(rollout, RolloutResult.STOPPED, verdict.why))
+            result = RolloutResult.ABORTED if verdict.aborted else RolloutResult.STOPPED
+            await self._logbook.record(RolloutFinished(rollout, result, verdict.why))
             self._engine.wake(state.nodes)
             return True
-        if state.wave >= 0 and any(node not in state.results for node in state.waves[state.wave]):
+        if state.wave >= 0 and not state.is_wave_over:
+            return False
+        if isinstance(verdict, Wait):
+            if verdict.why != state.waits:
+                await self._logbook.record(RolloutWaits(rollout, verdict.why))
             return False
         if state.wave + 1 < len(state.waves):
             await self._logbook.record(WaveStarted(rollout, state.wave + 1))
@@ -355,7 +407,3 @@ def _is_on(history: NodeHistory, lineage: Lineage, ladder: str, *, failed: bool)
     if recovery is None:
         return False
     return (recovery.bundle.lineage, recovery.policy, recovery.failed is not None) == (lineage, ladder, failed)
-
-
-def _wave_of(state: RolloutState, node: NodeName) -> int:
-    return next(index for index, wave in enumerate(state.waves) if node in wave)

@@ -103,9 +103,21 @@ class CentralAutomationSystem:
         """See ``Automation.apply``."""
         return self._run(self.aio.apply(reviewed))
 
-    def resume(self) -> tuple[RolloutReport, ...]:
+    def resume(self, rollout: str | None = None) -> tuple[RolloutReport, ...]:
         """See ``Automation.resume``."""
-        return self._run(self.aio.resume())
+        return self._run(self.aio.resume(rollout))
+
+    def pause(self, rollout: str, reason: str) -> RolloutReport:
+        """See ``RolloutControl.pause``."""
+        return RolloutReport(self._run(self.aio.control.pause(rollout, reason)))
+
+    def approve(self, rollout: str, wave: int | None = None) -> RolloutReport:
+        """See ``RolloutControl.approve``."""
+        return RolloutReport(self._run(self.aio.control.approve(rollout, wave)))
+
+    def abort(self, rollout: str, reason: str, *, now: bool = False) -> RolloutReport:
+        """See ``RolloutControl.abort``."""
+        return RolloutReport(self._run(self.aio.control.abort(rollout, reason, now=now)).rollout)
 
     def stop(self) -> None:
         """Ask what runs to stop at its next safe point."""

@@ -82,7 +82,7 @@ class RackPlanner:
             bundle=bundle.id,
             digest=bundle.digest,
             nodes=tuple(planned),
-            waves=cut_waves([node.name for node in nodes], policy),
+            waves=cut_waves([node.name for node in nodes], policy, {node.name: node.labels for node in nodes}),
             refusals=tuple(refusals),
             unassigned=frozenset(node.name for node in nodes if not self._carries(node, bundle)),
             policy=policy,

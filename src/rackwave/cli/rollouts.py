@@ -13,6 +13,7 @@ import click
 from attrs import frozen
 
 from ..automation import Automation
+from ..core.policy import APPROVALS
 from ..core.recovery import POLICIES
 from ..core.report import NodeStatus, RackPlan, RolloutReport
 from ..core.reviewed import ADVICE, ReviewedPlan
@@ -23,6 +24,7 @@ from .app import Exit, Setting
 from .nodes import print_statuses
 from .progress import Progress
 from .render import json_option, named_option, nodes_option, print_json, print_table
+from .rollout_control import abort, approve, pause
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -34,6 +36,12 @@ def _policy_options(command: F) -> F:
         click.option("--canary", type=click.IntRange(0), help="Nodes in the first wave, alone."),
         click.option("--waves", type=click.IntRange(1), help="Waves after the canary."),
         click.option("--failure-budget", type=click.IntRange(0), help="Failed nodes before the rollout stops."),
+        click.option("--wave-most", type=click.IntRange(0), help="Nodes of one wave, at most: so many can be away."),
+        click.option("--domain", metavar="LABELS", help="Labels that name failure domains: rack,power."),
+        click.option("--domain-most", type=click.IntRange(1), help="Nodes of one failure domain in one wave."),
+        click.option("--soak", type=click.FloatRange(0), help="Seconds for which a wave is watched before the next."),
+        click.option("--approval", type=click.Choice(APPROVALS), help="Before which waves a person is asked."),
+        click.option("--window", metavar="TEXT", help="When work may begin: 'Sat 22:00-04:00 Europe/Berlin'."),
         click.option(
             "--no-way-back",
             multiple=True,
@@ -175,20 +183,23 @@ def show_rollout(setting: Setting, rollout_id: str, as_json: bool) -> None:
     """Show how ROLLOUT stands, node by node."""
 
     async def work(automation: Automation) -> RolloutReport:
-        for report in automation.rollouts():
-            if report.state.id == rollout_id:
-                return report
-        raise UsageError(f"there is no rollout {rollout_id}", advice="See 'rackwave rollout list'.")
+        return RolloutReport(automation.control.find(rollout_id))
 
     _show_reports([setting.run(work, read_only=True)], as_json=as_json, single=True)
 
 
+rollout.add_command(pause)
+rollout.add_command(approve)
+rollout.add_command(abort)
+
+
 @rollout.command()
+@click.argument("rollout_id", metavar="[ROLLOUT]", required=False)
 @json_option
 @click.pass_obj
-def resume(setting: Setting, as_json: bool) -> int:
-    """Go on with everything that an interrupted or killed process left unfinished."""
-    reports = run_watched(setting, lambda automation: automation.resume(), quiet=as_json)
+def resume(setting: Setting, rollout_id: str | None, as_json: bool) -> int:
+    """Go on with everything that was left unfinished, or with ROLLOUT, whose pause ends."""
+    reports = run_watched(setting, lambda automation: automation.resume(rollout_id), quiet=as_json)
     _show_reports(list(reports), as_json=as_json)
     return max((report_exit(report) for report in reports), default=Exit.DONE)
 
@@ -281,6 +292,8 @@ def _show_reports(reports: list[RolloutReport], *, as_json: bool, single: bool =
         click.echo(str(report).splitlines()[0])
         if report.state.finished is not None and report.state.finished.reason:
             click.echo(report.state.finished.reason)
+        if report.waits:
+            click.echo(report.waits)
 
 
 def _show_statuses(statuses: tuple[NodeStatus, ...], *, as_json: bool) -> int:
@@ -333,5 +346,5 @@ def _rollout_row(report: RolloutReport) -> tuple[str, ...]:
         str(len(report.on_new)),
         str(len(report.rolled_back)),
         str(len(report.quarantined)),
-        document["result"] or "under way",
+        document["result"] or report.waits or "under way",
     )

@@ -104,6 +104,53 @@ class RolloutFinished:
 
 
 @frozen
+class RolloutPaused:
+    """*by* wants nothing begun on further nodes for now; what runs goes on to its end."""
+
+    rollout: RolloutId
+    reason: str
+    by: str
+
+
+@frozen
+class RolloutWaits:
+    """The next wave does not begin yet, for this reason: an approval, or the watch over the last one."""
+
+    rollout: RolloutId
+    why: str
+
+
+@frozen
+class RolloutContinued:
+    """The pause is over."""
+
+    rollout: RolloutId
+    by: str
+
+
+@frozen
+class RolloutAborted:
+    """*by* wants the rollout ended: no further node begins, and nodes that have begun come to their end first.
+
+    *now*: they do not; what was under way stays as it is, in doubt.
+    """
+
+    rollout: RolloutId
+    reason: str
+    by: str
+    now: bool = False
+
+
+@frozen
+class WaveApproved:
+    """*by* lets wave *wave* begin."""
+
+    rollout: RolloutId
+    wave: int
+    by: str
+
+
+@frozen
 class AttemptStarted:
     """One journalled try to bring *node* to *goal*. *rung* is the step of the recovery ladder, if any."""
 
@@ -341,7 +388,17 @@ class Identified:
     serial: str = ""
 
 
-RolloutEvent: TypeAlias = RolloutStarted | WaveStarted | NodeFinished | RolloutFinished
+RolloutEvent: TypeAlias = (
+    RolloutStarted
+    | WaveStarted
+    | NodeFinished
+    | RolloutFinished
+    | RolloutPaused
+    | RolloutWaits
+    | RolloutContinued
+    | RolloutAborted
+    | WaveApproved
+)
 
 NodeEvent: TypeAlias = (
     AttemptStarted

@@ -14,6 +14,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import assert_never
 
 from attrs import evolve, field, frozen
@@ -272,7 +273,10 @@ class NodeHistory:
 
 @frozen
 class RolloutState:
-    """All that the journal says of one rollout. *wave* is the one under way, -1 before the first."""
+    """All that the journal says of one rollout. *wave* is the one under way, -1 before the first.
+
+    *waits*: for what the next wave waits. *settled_at* is when a node was done last, in epoch seconds.
+    """
 
     id: RolloutId
     bundle: BundleId
@@ -285,11 +289,37 @@ class RolloutState:
     results: Mapping[NodeName, ev.NodeFinished] = field(factory=dict, converter=frozen_map)
     finished: ev.RolloutFinished | None = None
     finished_at: float | None = None
+    paused: ev.RolloutPaused | None = None
+    aborted: ev.RolloutAborted | None = None
+    approved: frozenset[int] = frozenset()
+    waits: str = ""
+    settled_at: float | None = None
 
-    @property
+    # Asked at every turn of every node, and the same until the next event of this rollout: worked out once.
+
+    @cached_property
     def nodes(self) -> tuple[NodeName, ...]:
         """Every node of every wave, in order."""
         return tuple(node for wave in self.waves for node in wave)
+
+    @cached_property
+    def failed(self) -> tuple[ev.NodeFinished, ...]:
+        """The nodes that are not on the new bundle at their end."""
+        return tuple(
+            result
+            for result in self.results.values()
+            if result.result in (ev.NodeResult.ROLLED_BACK, ev.NodeResult.QUARANTINED)
+        )
+
+    @cached_property
+    def is_wave_over(self) -> bool:
+        """Whether every node of the wave under way is done; not before the first has begun."""
+        return self.wave >= 0 and all(node in self.results for node in self.waves[self.wave])
+
+    @cached_property
+    def wave_of(self) -> Mapping[NodeName, int]:
+        """The wave of each node."""
+        return {node: index for index, wave in enumerate(self.waves) for node in wave}
 
 
 class Ledger:
@@ -336,12 +366,23 @@ class Ledger:
                     e.rollout, e.bundle, e.digest, e.waves, e.policy, e.by, recorded.at
                 )
             case ev.WaveStarted(rollout, wave):
-                self.rollouts[rollout] = evolve(self.rollouts[rollout], wave=wave)
+                self.rollouts[rollout] = evolve(self.rollouts[rollout], wave=wave, waits="")
             case ev.NodeFinished(rollout, node) as e:
                 state = self.rollouts[rollout]
-                self.rollouts[rollout] = evolve(state, results={**state.results, node: e})
+                self.rollouts[rollout] = evolve(state, results={**state.results, node: e}, settled_at=recorded.at)
+            case ev.RolloutPaused(rollout) as e:
+                self.rollouts[rollout] = evolve(self.rollouts[rollout], paused=e)
+            case ev.RolloutContinued(rollout):
+                self.rollouts[rollout] = evolve(self.rollouts[rollout], paused=None, waits="")
+            case ev.RolloutWaits(rollout, why):
+                self.rollouts[rollout] = evolve(self.rollouts[rollout], waits=why)
+            case ev.RolloutAborted(rollout) as e:
+                self.rollouts[rollout] = evolve(self.rollouts[rollout], aborted=e)
+            case ev.WaveApproved(rollout, wave):
+                state = self.rollouts[rollout]
+                self.rollouts[rollout] = evolve(state, approved=state.approved | {wave})
             case ev.RolloutFinished(rollout) as e:
-                self.rollouts[rollout] = evolve(self.rollouts[rollout], finished=e, finished_at=recorded.at)
+                self.rollouts[rollout] = evolve(self.rollouts[rollout], finished=e, finished_at=recorded.at, waits="")
             case AboutReleases() as e:
                 self.releases.apply(e, recorded.at)
             case node_event:

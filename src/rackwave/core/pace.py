@@ -26,8 +26,10 @@ from __future__ import annotations
 import zlib
 from typing import TypeAlias
 
+from .bundle import Activation, Bundle
+from .observation import Power
 from .policy import Policy
-from .step import ResetBmc, ResetHost, StageSettings, StartUpdate, Step, WriteImage
+from .step import ResetBmc, ResetHost, ResetKind, StageSettings, StartUpdate, Step, WriteImage
 
 _TRUST = 1.5
 """How far a percentage may stretch a wait, in times what has passed: one that lies costs no more than that."""
@@ -138,6 +140,35 @@ class Durations:
     def usual(self, step: Step, *, node: str, make: Key = ()) -> float | None:
         """Return what *step* usually takes, in seconds; None where nobody knows."""
         return next((min(self._known[key]) for key in _keys(step, node, make) if key in self._known), None)
+
+
+def usual_steps(bundle: Bundle) -> tuple[Step, ...]:
+    """Return the steps that *bundle* takes on a node that has nothing of it yet, as far as their durations go."""
+    digests = {payload.name: payload for payload in bundle.manifest.payloads}
+    steps: list[Step] = []
+    for element in bundle.manifest.elements:
+        if element.kind.is_image and element.component is not None and element.payload in digests:
+            payload = digests[element.payload]
+            version, limit = element.version or "", element.time_limit
+            steps.append(
+                WriteImage(
+                    element.name,
+                    element.component,
+                    version,
+                    payload.name,
+                    payload.digest,
+                    payload.size,
+                    element.activation,
+                    limit,
+                    "",
+                )
+            )
+    activations = {element.activation for element in bundle.manifest.elements}
+    if Activation.BMC_RESET in activations:
+        steps.append(ResetBmc((), ""))
+    if Activation.HOST_RESET in activations:
+        steps.append(ResetHost(ResetKind.FORCE_RESTART, (), Power.ON, ""))
+    return tuple(steps)
 
 
 def _keys(step: Step, node: str, make: Key) -> tuple[Key, ...]:

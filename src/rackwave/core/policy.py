@@ -8,6 +8,10 @@ from typing import Any
 from attrs import Attribute, field, frozen
 
 from ..errors import UsageError
+from .window import read_windows
+
+APPROVALS = ("none", "after-canary", "each-wave")
+"""Before which waves a person is asked."""
 
 
 def _check(_policy: Policy, attribute: Attribute[Any], value: object) -> None:
@@ -17,6 +21,34 @@ def _check(_policy: Policy, attribute: Attribute[Any], value: object) -> None:
     if not isinstance(value, kinds) or isinstance(value, bool) or not math.isfinite(value) or value < 0:
         what = "a whole number" if counted else "a number of seconds"
         raise UsageError(f"policy {attribute.name} is {value!r}", advice=f"It takes {what}, 0 or more.")
+
+
+def _check_percent(policy: Policy, attribute: Attribute[Any], value: object) -> None:
+    _check(policy, attribute, value)
+    if not isinstance(value, int) or value > 100:
+        raise UsageError(f"policy {attribute.name} is {value!r}", advice="It takes a share from 0 to 100.")
+
+
+def _check_one(policy: Policy, attribute: Attribute[Any], value: object) -> None:
+    _check(policy, attribute, value)
+    if value == 0:
+        raise UsageError(f"policy {attribute.name} is 0", advice="It takes a whole number, 1 or more.")
+
+
+def _check_text(_policy: Policy, attribute: Attribute[Any], value: object) -> None:
+    if not isinstance(value, str):
+        raise UsageError(f"policy {attribute.name} is {value!r}", advice="It takes a text in quotation marks.")
+
+
+def _check_approval(policy: Policy, attribute: Attribute[Any], value: object) -> None:
+    _check_text(policy, attribute, value)
+    if value not in APPROVALS:
+        raise UsageError(f"policy {attribute.name} is {value!r}", advice=f"One of {', '.join(APPROVALS)}.")
+
+
+def _check_window(policy: Policy, attribute: Attribute[Any], value: object) -> None:
+    _check_text(policy, attribute, value)
+    read_windows(str(value))
 
 
 @frozen(kw_only=True)
@@ -58,6 +90,15 @@ class Policy:
         waves: Waves after the canary, of equal size; 0 counts as 1.
         failure_budget: Nodes that may fail because of the bundle before the rollout stops. A canary
             that fails always stops it.
+        failure_budget_percent: The same as a share of all nodes; whichever is more counts.
+        wave_most: Nodes of one wave, at most: that many can be away at once. 0: as ``waves`` has it.
+        wave_percent: The same as a share of the nodes after the canary. 0: no such bound.
+        domain: Labels that name failure domains, parted by commas (``rack,power``). Empty: none.
+        domain_most: Nodes of one failure domain in one wave.
+        soak: Seconds for which the nodes of a wave are watched before the next one starts, and before the rollout
+            counts as done after the last: what a new bundle does to a machine may take its time.
+        approval: ``none``, ``after-canary`` or ``each-wave``: before which waves a person is asked.
+        window: When work on a node may begin (``core.window``); a roll-back or a recovery waits for no window.
         recovery: The policy for failures not related to a bundle; names in ``core.recovery``.
         watch: Between two looks at a node that waits for its wave.
     """
@@ -82,5 +123,18 @@ class Policy:
     canary: int = field(default=1, validator=_check)
     waves: int = field(default=2, validator=_check)
     failure_budget: int = field(default=1, validator=_check)
+    failure_budget_percent: int = field(default=0, validator=_check_percent)
+    wave_most: int = field(default=0, validator=_check)
+    wave_percent: int = field(default=0, validator=_check_percent)
+    domain: str = field(default="", validator=_check_text)
+    domain_most: int = field(default=1, validator=_check_one)
+    soak: float = field(default=0.0, validator=_check)
+    approval: str = field(default="none", validator=_check_approval)
+    window: str = field(default="", validator=_check_window)
     recovery: str = "resend-then-prior"
     watch: float = field(default=15.0, validator=_check)
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """The labels that name failure domains."""
+        return tuple(name.strip() for name in self.domain.split(",") if name.strip())

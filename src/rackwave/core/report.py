@@ -107,6 +107,12 @@ class RolloutReport:
     state: RolloutState
 
     @property
+    def waits(self) -> str:
+        """For what its next wave waits; empty where nothing is waited for."""
+        paused = self.state.paused
+        return f"paused by {paused.by}: {paused.reason}" if paused is not None else self.state.waits
+
+    @property
     def on_new(self) -> tuple[NodeName, ...]:
         """Nodes that carry the new bundle."""
         return self._with(NodeResult.ON_NEW)
@@ -143,6 +149,8 @@ class RolloutReport:
             "result": str(state.finished.result) if state.finished is not None else None,
             "reason": state.finished.reason if state.finished is not None else "",
             "wave": state.wave,
+            "paused": state.paused is not None,
+            "waits": self.waits,
             "waves": [[str(node) for node in wave] for wave in state.waves],
             "nodes": [
                 {
@@ -156,7 +164,8 @@ class RolloutReport:
 
     def __str__(self) -> str:
         state = self.state
-        end = f"{state.finished.result}" if state.finished is not None else "under way"
+        going = "paused" if state.paused is not None else "under way"
+        end = f"{state.finished.result}" if state.finished is not None else going
         counts = f"{len(self.on_new)} on {state.bundle}, {len(self.rolled_back)} rolled back"
         lines = [f"Rollout {state.id} of {state.bundle}: {end}; {counts}, {len(self.quarantined)} quarantined"]
         if state.finished is not None and state.finished.reason:

@@ -14,7 +14,17 @@ from .step import describe
 def tell(event: ev.Event) -> str:
     """Say what *event* means, without the node's name and the time."""
     match event:
-        case ev.RolloutStarted() | ev.WaveStarted() | ev.NodeFinished() | ev.RolloutFinished():
+        case (
+            ev.RolloutStarted()
+            | ev.WaveStarted()
+            | ev.NodeFinished()
+            | ev.RolloutFinished()
+            | ev.RolloutPaused()
+            | ev.RolloutWaits()
+            | ev.RolloutContinued()
+            | ev.RolloutAborted()
+            | ev.WaveApproved()
+        ):
             return _tell_rollout(event)
         case rel.AboutReleases():
             return _tell_release(event)
@@ -109,6 +119,16 @@ def _tell_rollout(event: ev.RolloutEvent) -> str:
             return f"{result}: {reason}"
         case ev.RolloutFinished(rollout, result, reason):
             return f"rollout {rollout} {result}" + (f": {reason}" if reason else "")
+        case ev.RolloutPaused(rollout, reason, by):
+            return f"rollout {rollout} paused by {by}: {reason}"
+        case ev.RolloutWaits(rollout, why):
+            return f"rollout {rollout}: {why}"
+        case ev.RolloutContinued(rollout, by):
+            return f"rollout {rollout} goes on, says {by}"
+        case ev.RolloutAborted(rollout, reason, by, now):
+            return f"rollout {rollout} aborted{' at once' if now else ''} by {by}: {reason}"
+        case ev.WaveApproved(_, wave, by):
+            return f"wave {wave} approved by {by}"
         case _:
             assert_never(event)
 

@@ -1,30 +1,82 @@
-"""Canary first, then waves; and whether the rollout goes on after each (system.md, "Waves")."""
+"""Canary first, then waves; and whether the rollout goes on after each (system.md, "Waves").
+
+Waves follow one another, so that what one wave holds is what can be away at once: a wave has at most ``wave_most``
+nodes, and at most ``domain_most`` of one failure domain (a rack, a power feed, a quorum group: a label of the
+inventory that ``domain`` names).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 from attrs import frozen
 
-from .event import NodeResult
 from .history import RolloutState
 from .identity import NodeName
 from .policy import Policy
+from .window import read_windows
+
+Labels: TypeAlias = Mapping[NodeName, Mapping[str, str]]
 
 
-def cut_waves(nodes: Sequence[NodeName], policy: Policy) -> tuple[tuple[NodeName, ...], ...]:
-    """Cut *nodes*, in their order, into a canary wave and ``policy.waves`` waves of nearly equal size."""
-    canary, rest = tuple(nodes[: policy.canary]), list(nodes[policy.canary :])
-    count = max(1, min(policy.waves, len(rest)))
-    size, larger = divmod(len(rest), count)
-    waves: list[tuple[NodeName, ...]] = [canary] if canary else []
-    start = 0
+def cut_waves(
+    nodes: Sequence[NodeName], policy: Policy, labels: Labels | None = None
+) -> tuple[tuple[NodeName, ...], ...]:
+    """Cut *nodes* into a canary wave and ``policy.waves`` waves of nearly equal size, or more where they are bounded.
+
+    Without failure domains the nodes stay in their order; with them a node comes into the first wave that has room for
+    its domains, so that a wave takes a little of each. A node without a domain's label is in a domain of its own.
+    """
+    canary, rest = tuple(nodes[: policy.canary]), tuple(nodes[policy.canary :])
+    most = _most(len(rest), policy)
+    waves = _by_domain(rest, most, policy, labels or {}) if policy.domains else _even(rest, most)
+    if not policy.domains:
+        return ((canary,) if canary else ()) + waves
+    return _by_domain(canary, len(canary), policy, labels or {}) + waves
+
+
+def _most(count: int, policy: Policy) -> int:
+    """Return how many nodes a wave may have."""
+    most = math.ceil(count / max(1, policy.waves))
+    if policy.wave_percent:
+        most = min(most, math.ceil(count * policy.wave_percent / 100))
+    return max(1, min(most, policy.wave_most) if policy.wave_most else most)
+
+
+def _even(rest: Sequence[NodeName], most: int) -> tuple[tuple[NodeName, ...], ...]:
+    count = math.ceil(len(rest) / most)
+    size, larger = divmod(len(rest), count) if count else (0, 0)
+    waves, start = [], 0
     for index in range(count):
         end = start + size + (1 if index < larger else 0)
-        if end > start:
-            waves.append(tuple(rest[start:end]))
+        waves.append(tuple(rest[start:end]))
         start = end
     return tuple(waves)
+
+
+def _by_domain(
+    nodes: Sequence[NodeName], most: int, policy: Policy, labels: Labels
+) -> tuple[tuple[NodeName, ...], ...]:
+    waves: list[list[NodeName]] = []
+    held: list[Counter[tuple[str, str]]] = []
+    first = 0  # waves before it are full
+    for node in nodes:
+        domains = [(name, labels.get(node, {}).get(name, f"\0{node}")) for name in policy.domains]
+        for index in range(first, len(waves)):
+            if len(waves[index]) < most and all(held[index][each] < policy.domain_most for each in domains):
+                break
+        else:
+            index = len(waves)
+            waves.append([])
+            held.append(Counter())
+        waves[index].append(node)
+        held[index].update(domains)
+        while first < len(waves) and len(waves[first]) >= most:
+            first += 1
+    return tuple(tuple(wave) for wave in waves)
 
 
 @frozen
@@ -33,27 +85,74 @@ class GoOn:
 
 
 @frozen
-class Stop:
-    """No further node is touched, for this reason."""
+class Wait:
+    """The next wave does not start yet, for this reason; *until* (epoch seconds) says when that passes by itself."""
 
     why: str
+    until: float | None = None
 
 
-def judge_wave(rollout: RolloutState) -> GoOn | Stop:
+@frozen
+class Stop:
+    """No further node is touched, for this reason. *aborted*: because somebody said so."""
+
+    why: str
+    aborted: bool = False
+
+
+def failure_budget(rollout: RolloutState) -> int:
+    """Return how many nodes may fail: the number, or the share of all nodes where that is more."""
+    share = math.floor(len(rollout.nodes) * rollout.policy.failure_budget_percent / 100)
+    return max(rollout.policy.failure_budget, share)
+
+
+def judge_wave(rollout: RolloutState, now: float = 0.0) -> GoOn | Wait | Stop:
     """Judge the nodes that are done so far: a failed canary or a used-up budget stops the rollout.
 
-    Both a roll-back and a quarantine count: whoever is to blame, the node is not on the new bundle.
+    Both a roll-back and a quarantine count: whoever is to blame, the node is not on the new bundle. Where nothing
+    stops it, a wave that is over is watched for ``policy.soak`` seconds, and the next one may want an approval.
     """
-    failed = [
-        result
-        for result in rollout.results.values()
-        if result.result in (NodeResult.ROLLED_BACK, NodeResult.QUARANTINED)
-    ]
-    canary = set(rollout.waves[0]) if rollout.policy.canary and len(rollout.waves) > 1 else set()
+    if rollout.aborted is not None:
+        return Stop(f"aborted by {rollout.aborted.by}: {rollout.aborted.reason}", aborted=True)
+    failed = rollout.failed
     for result in failed:
-        if result.node in canary:
+        if rollout.policy.canary and len(rollout.waves) > 1 and rollout.wave_of[result.node] == 0:
             return Stop(f"the canary {result.node} is {result.result}: {result.reason}")
-    budget = rollout.policy.failure_budget
+    budget = failure_budget(rollout)
     if len(failed) > budget:
         return Stop(f"{len(failed)} nodes failed, the budget is {budget}: {', '.join(r.node for r in failed)}")
+    return _waits(rollout, now)
+
+
+def _waits(rollout: RolloutState, now: float) -> GoOn | Wait:
+    following = rollout.wave + 1
+    soaked = (rollout.settled_at or rollout.started) + rollout.policy.soak
+    if rollout.is_wave_over and now < soaked:
+        return Wait(f"wave {rollout.wave} is watched for {rollout.policy.soak:.0f} s", soaked)
+    if following >= len(rollout.waves):
+        return GoOn()
+    if rollout.paused is not None:
+        return Wait(f"paused by {rollout.paused.by}: {rollout.paused.reason}")
+    if _wants_approval(rollout, following):
+        return Wait(f"wave {following} waits for approval: rackwave rollout approve {rollout.id}")
     return GoOn()
+
+
+def may_begin(rollout: RolloutState, now: float, seconds: float | None) -> str | None:
+    """Say why a node of the wave under way may not begin now; None where it may.
+
+    *seconds* is how long it will take, as far as anybody knows. What has begun, and what brings a node back, waits
+    for none of this.
+    """
+    verdict = judge_wave(rollout, now)
+    if isinstance(verdict, Stop):
+        return verdict.why
+    if rollout.paused is not None:
+        return f"paused by {rollout.paused.by}: {rollout.paused.reason}"
+    return read_windows(rollout.policy.window).why_not(now, seconds)
+
+
+def _wants_approval(rollout: RolloutState, wave: int) -> bool:
+    if wave in rollout.approved:
+        return False
+    return rollout.policy.approval == "each-wave" or (rollout.policy.approval == "after-canary" and wave == 1)

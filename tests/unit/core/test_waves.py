@@ -10,7 +10,7 @@ from rackwave.core.event import NodeFinished, NodeResult
 from rackwave.core.history import RolloutState
 from rackwave.core.identity import NodeName, RolloutId
 from rackwave.core.policy import Policy
-from rackwave.core.waves import GoOn, Stop, cut_waves, judge_wave
+from rackwave.core.waves import GoOn, Stop, Wait, cut_waves, judge_wave
 from values import bundle
 
 A2 = bundle("A.2")
@@ -67,3 +67,65 @@ def test_a_failed_canary_or_a_used_up_budget_stops(policy: Policy, ended: dict[i
     assert bool(stops) == isinstance(verdict, Stop)
     assert not isinstance(verdict, Stop) or verdict.why.startswith(stops)
     assert isinstance(verdict, (GoOn, Stop))
+
+
+LABELS = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3)), max_size=40)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    places=LABELS,
+    canary=st.integers(0, 5),
+    waves=st.integers(0, 6),
+    most=st.integers(0, 6),
+    domain_most=st.integers(1, 3),
+    percent=st.sampled_from([0, 1, 25, 100]),
+)
+def test_no_wave_takes_more_of_a_domain_than_may_be_away_at_once(
+    places: list[tuple[int, int]], canary: int, waves: int, most: int, domain_most: int, percent: int
+) -> None:
+    """Each node is in one wave; no wave has more of a rack, or of a power feed, or in all, than the policy says."""
+    labels = {NodeName(f"n{i}"): {"rack": f"r{r}", "power": f"p{p}"} for i, (r, p) in enumerate(places)}
+    policy = Policy(
+        canary=canary, waves=waves, wave_most=most, wave_percent=percent, domain="rack, power", domain_most=domain_most
+    )
+
+    cut = cut_waves(tuple(labels), policy, labels)
+
+    assert sorted(labels) == sorted(node for wave in cut for node in wave)
+    for wave in cut:
+        for label in ("rack", "power"):
+            values = [labels[node][label] for node in wave]
+            assert all(values.count(value) <= domain_most for value in set(values))
+    later = [wave for wave in cut if not set(wave) & set(tuple(labels)[:canary])]
+    assert all(len(wave) <= (most or 99) for wave in later)
+
+
+def test_nodes_without_the_label_hold_nobody_up() -> None:
+    """What nobody said anything of is in a domain of its own."""
+    assert 2 == len(cut_waves(names(7), Policy(canary=1, waves=1, domain="rack")))
+
+
+def test_a_wave_that_is_over_is_watched_and_the_next_one_waits_for_approval() -> None:
+    """First the soak, then the approval, then it goes on; a pause comes before an approval."""
+    from attrs import evolve
+
+    from rackwave.core.event import RolloutPaused
+
+    policy = Policy(canary=1, waves=1, soak=100.0, approval="after-canary")
+    begun = evolve(state(policy, {0: ON_NEW}), wave=0, settled_at=1000.0)
+    paused = evolve(begun, paused=RolloutPaused(RolloutId("roll1"), "lunch", "me"))
+
+    assert Wait("wave 0 is watched for 100 s", 1100.0) == judge_wave(begun, 1099.0)
+    assert "waits for approval" in judge_wave(begun, 1100.0).why  # type: ignore[union-attr]  # a Wait
+    assert "paused by me: lunch" == judge_wave(paused, 1100.0).why  # type: ignore[union-attr]  # as above
+    assert GoOn() == judge_wave(evolve(begun, approved=frozenset({1})), 1100.0)
+
+
+def test_a_budget_in_percent_counts_where_it_is_more() -> None:
+    """Ten percent of 60 nodes are six, whatever the number says; of six nodes none."""
+    many = state(Policy(canary=0, failure_budget_percent=10), dict.fromkeys(range(6), BACK), nodes=60)
+    few = state(Policy(canary=0, failure_budget=0, failure_budget_percent=10), {0: BACK})
+
+    assert GoOn() == judge_wave(many)
+    assert isinstance(judge_wave(few), Stop)

@@ -254,6 +254,11 @@ Knocked: TypeAlias = Callable[[str], None]
 class EventDoors(Protocol):
     """Where BMCs tell of news by themselves."""
 
+    @property
+    def installation(self) -> str:
+        """What tells this installation's subscriptions from another's, which may know a node by the same name."""
+        ...
+
     async def open_door(self, node: NodeName, knocked: Knocked) -> str:
         """Return a URL for *node*'s BMC, which grants access and so belongs in no log."""
         ...

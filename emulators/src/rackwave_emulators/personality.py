@@ -156,11 +156,13 @@ class Rules:
     *listed_targets*, where there are any, are all that Targets may name. *bios_settings* is the last part
     of where BIOS settings are staged; *bios_needs_job*: they are applied only once a job was made for them.
     *events_uri* is where events are sent to whoever opens the stream, empty: nowhere; *events_enabled*: the
-    EventService is switched on as the BMC is delivered. *resets_host*: an update that asks for ApplyTime
-    Immediate resets the host itself. *busy_flag*: it has HttpPushUriTargetsBusy for clients to claim it with
-    (P09). *system_resets* and *manager_resets* are the ResetTypes that are allowed; *reset_action_info*: an
-    ActionInfo tells them, the action does not. *event_log* is what its system event log is called over Redfish,
-    under the system or *event_log_at_manager*; *event_log_downward*: it lists the newest entry first.
+    EventService is switched on as the BMC is delivered; *events_kept*: subscriptions outlive a restart of the BMC;
+    *events_delivered*: what was subscribed to is sent, which some take and never do. *resets_host*: an update that
+    asks for ApplyTime Immediate resets the host itself. *busy_flag*: it has HttpPushUriTargetsBusy for clients to
+    claim it with (P09). *system_resets* and *manager_resets* are the ResetTypes that are allowed;
+    *reset_action_info*: an ActionInfo tells them, the action does not. *event_log* is what its system event log is
+    called over Redfish, under the system or *event_log_at_manager*; *event_log_downward*: it lists the newest entry
+    first.
     """
 
     pull: bool = True
@@ -203,6 +205,8 @@ class Rules:
     event_log_downward: bool = False
     events_uri: str = "/redfish/v1/EventService/SSE"
     events_enabled: bool = True
+    events_kept: bool = True
+    events_delivered: bool = True
     manager_last_reset_time: bool = True
     system_resets: tuple[str, ...] = (
         "On",

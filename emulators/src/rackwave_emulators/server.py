@@ -269,7 +269,8 @@ class BmcServer:
         if request.method == "POST" and not ident:
             with self._station.exclusive():
                 answer = self._station.events.subscribe(json_object(body))
-                self._delivery.begin(self._station.events.uris[-1].rpartition("/")[2], request.remote or "")
+                if self._station.machine.personality.rules.events_delivered:
+                    self._delivery.begin(self._station.events.uris[-1].rpartition("/")[2], request.remote or "")
             return answer
         if request.method == "POST" or not ident:
             raise RefusalError(405, "That is not allowed here.", headers={"Allow": headers.allow(path)})

@@ -27,7 +27,8 @@ class ServingConfig:
         plain_http: Serve without TLS: images are then neither secret nor proven in transit.
         lifetime: How long a URL may be used to begin a fetch, in seconds. BMCs have queued pulls
             for half a minute and take several tries; two hours cover the longest write.
-        events: BMCs that offer no event stream may tell of news here.
+        events: BMCs that offer no event stream may tell of news here. They have to reach us for that, and are
+            written to; polling alone is as quick for updates of minutes.
     """
 
     listen: str = ""
@@ -36,7 +37,7 @@ class ServingConfig:
     key: Path | None = None
     plain_http: bool = False
     lifetime: float = 7200.0
-    events: bool = True
+    events: bool = False
 
     def __attrs_post_init__(self) -> None:
         if self.listen:

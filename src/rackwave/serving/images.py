@@ -20,6 +20,7 @@ import contextlib
 import ipaddress
 import json
 import os
+import re
 import secrets
 import socket
 import sys
@@ -40,6 +41,7 @@ from .grants import Grant
 
 OnFetch: TypeAlias = Callable[[ImageFetched], Awaitable[None]]
 
+INSTALLATION = "installation"
 FETCH_LOG = "fetches.log"
 """The fetch log's name in the image server's directory."""
 
@@ -179,6 +181,20 @@ class ImageServerProcess:
             except StateError:
                 if self._child is not None and self._child.returncode is None:
                     raise  # else it is dead, and its grants with it
+
+    @property
+    def installation(self) -> str:
+        """What tells this installation from others: drawn once, and kept beside the fetch log."""
+        path = self._directory / INSTALLATION
+        try:
+            known = path.read_text("utf-8").strip()
+        except (FileNotFoundError, UnicodeDecodeError):
+            known = ""
+        if not re.fullmatch(r"[0-9a-f]{12}", known):
+            known = secrets.token_hex(6)
+            self._directory.mkdir(parents=True, exist_ok=True)
+            path.write_text(known, "utf-8")
+        return known
 
     async def open_door(self, node: NodeName, knocked: Knocked) -> str:
         """Return a URL at which *node*'s BMC may tell of news; *knocked* is called with what it sends.

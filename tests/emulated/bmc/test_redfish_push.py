@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from attrs import frozen
+from attrs import evolve, frozen
 
 from rackwave.bmc.redfish.bmc import RedfishBmc
 from rackwave.bmc.redfish.trust import CaTrust
@@ -20,6 +20,7 @@ from rackwave_emulators.clock import ScaledClock
 from rackwave_emulators.faults.http import AnswerLost
 from rackwave_emulators.host import HostReset
 from rackwave_emulators.lab import Lab
+from rackwave_emulators.personality import Personality, load_personality
 from rackwave_emulators.redfish.station import Station
 
 NODE = NodeName("r1n01")
@@ -45,6 +46,11 @@ class Knocking:
         told = [events.destination(uri.rpartition("/")[2]) for uri in events.uris]
         return [each["Context"] for each in told if each is not None]
 
+    @property
+    def ours(self) -> str:
+        """The Context of our subscription."""
+        return f"rackwave {self.doors.installation} {NODE}"
+
     def subscribe(self, context: str) -> None:
         """Subscribe at the BMC as somebody else would."""
         with self.station.exclusive():
@@ -61,7 +67,9 @@ async def until(said: Callable[[], bool]) -> None:
         await asyncio.sleep(0.02)
 
 
-def knocking(folder: Path, program: Callable[[Knocking], Awaitable[None]], make: str, left: list[str]) -> None:
+def knocking(
+    folder: Path, program: Callable[[Knocking], Awaitable[None]], make: str | Personality, left: list[str]
+) -> None:
     """Play *program* with a BMC of *make*; afterwards it has no more subscriptions than those in *left*."""
 
     async def main() -> None:
@@ -98,7 +106,7 @@ def test_a_restart_of_the_host_is_news_at_once(tmp_path: Path, make: str) -> Non
     async def program(this: Knocking) -> None:
         await this.listen()
         await this.listen()
-        assert ["rackwave r1n01"] == this.contexts()
+        assert [this.ours] == this.contexts()
 
         this.station.reset_host(HostReset.FORCE_OFF)
         await until(lambda: bool(this.news))
@@ -123,9 +131,9 @@ def test_what_a_killed_run_left_is_deleted_and_what_others_have_is_not(tmp_path:
 
     async def program(this: Knocking) -> None:
         this.subscribe("somebody else")
-        this.subscribe("rackwave r1n01")
+        this.subscribe(this.ours)
         await this.listen()
-        assert ["somebody else", "rackwave r1n01"] == this.contexts()
+        assert ["somebody else", this.ours] == this.contexts()
         destination = this.station.events.destination(this.station.events.uris[-1].rpartition("/")[2])
         assert destination is not None
         assert "192.0.2.1" not in destination["Destination"]
@@ -140,13 +148,63 @@ def test_a_subscription_whose_answer_was_lost_is_ended_like_any_other(tmp_path: 
         this.subscribe("somebody else")
         this.station.arm(AnswerLost(method="POST", path="Subscriptions"))
         await this.listen()
-        assert ["somebody else", "rackwave r1n01"] == this.contexts()
+        assert ["somebody else", this.ours] == this.contexts()
 
         this.station.reset_host(HostReset.FORCE_OFF)
         await until(lambda: bool(this.news))
         assert this.news
 
     knocking(tmp_path, program, "supermicro", ["somebody else"])
+
+
+def test_another_installations_subscription_for_a_node_of_the_same_name_stays(tmp_path: Path) -> None:
+    """Two stations that watch one rack do not end each other's."""
+
+    async def program(this: Knocking) -> None:
+        this.subscribe("rackwave 0123456789ab r1n01")
+        await this.listen()
+        assert ["rackwave 0123456789ab r1n01", this.ours] == this.contexts()
+
+    knocking(tmp_path, program, "ilo5", ["rackwave 0123456789ab r1n01"])
+
+
+def test_a_subscription_that_a_restart_of_the_bmc_took_is_made_again(tmp_path: Path) -> None:
+    """The next long wait finds a new session, looks, and subscribes anew; once, and what comes then is heard."""
+    make = load_personality("supermicro")
+    quick = evolve(make.timing, bmc_reset=0.5)
+    forgetful = evolve(make, rules=evolve(make.rules, events_kept=False), timing=quick)
+
+    async def program(this: Knocking) -> None:
+        await this.listen()
+        this.station.reset_bmc()
+        await until(lambda: this.station.is_up() and [] == this.contexts())
+        await this.bmc.observe(Look())
+        await this.listen()
+        await this.listen()
+        assert [this.ours] == this.contexts()
+
+        this.news.clear()
+        this.station.reset_host(HostReset.FORCE_OFF)
+        await until(lambda: bool(this.news))
+        assert this.news
+
+    knocking(tmp_path, program, forgetful, [])
+
+
+def test_a_bmc_that_takes_a_subscription_and_sends_nothing_is_polled_as_ever(tmp_path: Path) -> None:
+    """What never comes is missed by nobody: a look sees for itself."""
+    make = load_personality("supermicro")
+    mute = evolve(make, rules=evolve(make.rules, events_delivered=False))
+
+    async def program(this: Knocking) -> None:
+        await this.listen()
+        assert [this.ours] == this.contexts()
+        this.station.reset_host(HostReset.FORCE_OFF)
+        await until(lambda: this.station.machine.power.value == "Off")
+        assert "off" == (await this.bmc.observe(Look())).power
+        assert [] == this.news
+
+    knocking(tmp_path, program, mute, [])
 
 
 def test_a_full_table_is_no_push(tmp_path: Path) -> None:

@@ -116,9 +116,9 @@ class Events:
         self.revision += 1
         return self._destinations.pop(ident, None) is not None
 
-    def forget(self) -> None:
-        """The BMC restarts: streams and what was kept are gone."""
-        for ident in tuple(self._streams):
+    def forget(self, *, kept: bool = True) -> None:
+        """The BMC restarts: streams and what was kept are gone, and subscriptions unless they are *kept*."""
+        for ident in tuple(self._streams if kept else self._destinations):
             self.remove(ident)
         self._kept.clear()
         self._before = None

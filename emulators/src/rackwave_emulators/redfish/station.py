@@ -151,7 +151,7 @@ class Station:
             if not alive or booted != self._booted:
                 self._booted = booted
                 self.sessions.forget()
-                self.events.forget()
+                self.events.forget(kept=self.machine.personality.rules.events_kept)
                 self.push_targets, self.push_claimed = (), False
             self.sessions.follow()
             return alive

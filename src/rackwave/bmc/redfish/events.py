@@ -57,6 +57,8 @@ class EventStream:
         self._told_at: float | None = None
         self._later: asyncio.Task[None] | None = None
         self._subscription = Subscription(session, doors) if doors is not None else None
+        self._subscribed: Document | None = None
+        """The EventService that took our subscription."""
 
     async def listen(self, wake: Callable[[], None]) -> None:
         """Call *wake* when there is news, from now on; no effect where that is so already, or is not offered.
@@ -65,6 +67,8 @@ class EventStream:
         """
         if not self._session.transport.budget.keeps_session:
             return  # it has so few that ours ends with each rest, and a stream with it
+        if self._subscription is not None and self._subscribed is not None:
+            await self._subscription.subscribe(self._subscribed, lambda told: self._hear(told, wake))
         if self._refused or (self._listening is not None and not self._listening.done()):
             return
         if self._uri is None:
@@ -76,7 +80,8 @@ class EventStream:
             if self._uri is None:
                 self._refused = True  # it is subscribed to, or it is not; either way it is not asked again
                 if self._subscription is not None and offered:
-                    await self._subscription.subscribe(offered, lambda told: self._hear(told, wake))
+                    taken = await self._subscription.subscribe(offered, lambda told: self._hear(told, wake))
+                    self._subscribed = offered if taken else None
         if self._uri is not None:
             self._listening = asyncio.ensure_future(self._run(self._uri, wake))
 

@@ -2,8 +2,10 @@
 
 Rules, beside those of ``events.py``:
 
-- One subscription a BMC, made when a long wait begins and deleted with the adapter. It names us in its Context;
-  one that an earlier run of ours left is deleted first. Those of others are never touched.
+- One subscription a BMC, made when a long wait begins and deleted with the adapter. Its Context names our
+  installation and the node; one that an earlier run of ours left is deleted first. Those of others are never touched.
+- Where our session had to be made anew the BMC may have restarted, and some forget subscriptions then: it is looked
+  whether ours still stands.
 - A BMC that refuses it, or has no room, is not asked again; polling goes on as without.
 """
 
@@ -12,7 +14,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from ...core.identity import NodeName
-from ...errors import BmcAmbiguousError, NodeError, SecretError, StateError
+from ...errors import BmcAmbiguousError, BmcRefusedError, NodeError, SecretError, StateError
 from ...ports import EventDoors, Knocked
 from .document import Document, items, link, strings, text, uri_path
 from .session import Session
@@ -33,12 +35,15 @@ class Subscription:
         """Where it was asked for; None: it was not, or is ended."""
         self._uri: str | None = None
         """Where it is; None: nobody told."""
+        self._token: object = None
+        """The session's token when it was last known to stand."""
 
     async def subscribe(self, service: Document, knocked: Knocked) -> bool:
         """Subscribe at the EventService *service*, once; whether the BMC took it, or may have. No failure is raised."""
         members = link(service, "Subscriptions")
-        if members is None or self._members is not None:
+        if members is None or (self._members is not None and await self._stands()):
             return members is not None
+        self._token = self._session.held
         try:
             await self._delete_ours(members)
             destination = await self._doors.open_door(self._node, knocked)
@@ -55,6 +60,19 @@ class Subscription:
         self._uri = uri_path(answer.headers.get("Location")) or uri_path(answer.document_or_empty.get("@odata.id"))
         return True
 
+    async def _stands(self) -> bool:
+        """Whether the subscription is still there; asked where a new session says that the BMC may have restarted."""
+        if self._uri is None or self._token == self._session.held:
+            return True
+        try:
+            found = text((await self._session.get(self._uri)).document, "Context") == self._context
+        except BmcRefusedError:
+            found = False
+        except (NodeError, SecretError):
+            return True  # unread is not gone: asked again at the next long wait
+        self._token = self._session.held
+        return found
+
     async def close(self) -> None:
         """Delete the subscription, as far as the BMC lets us, and shut the door."""
         members, uri = self._members, self._uri
@@ -67,6 +85,10 @@ class Subscription:
             else:
                 await self._delete_ours(members)
 
+    @property
+    def _context(self) -> str:
+        return f"{CONTEXT} {self._doors.installation} {self._node}"
+
     async def _give_up(self) -> None:
         self._members = self._uri = None
         await self._doors.shut_door(self._node)
@@ -75,7 +97,7 @@ class Subscription:
         asked: dict[str, object] = {
             "Destination": destination,
             "Protocol": "Redfish",
-            "Context": f"{CONTEXT} {self._node}",
+            "Context": self._context,
         }
         kinds = [kind for kind in strings(service, "EventTypesForSubscription") if kind != "MetricReport"]
         if kinds and not strings(service, "RegistryPrefixes"):
@@ -84,8 +106,7 @@ class Subscription:
 
     async def _delete_ours(self, members: str) -> None:
         listed = (await self._session.get(members)).document
-        ours = f"{CONTEXT} {self._node}"
         for member in items(listed, "Members")[:_MOST_LOOKED_AT]:
             uri = link({"": member}, "")
-            if uri is not None and text((await self._session.get(uri)).document, "Context") == ours:
+            if uri is not None and text((await self._session.get(uri)).document, "Context") == self._context:
                 await self._session.act("DELETE", uri)

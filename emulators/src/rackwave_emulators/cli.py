@@ -241,8 +241,8 @@ def record(
 
 @lab.command()
 @click.argument("path", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--component", default="BIOS", show_default=True)
-@click.option("--version", required=True)
+@click.option("--component", default="BIOS", show_default=True, help="For which part it is.")
+@click.option("--version", required=True, help="What the part reports once it runs.")
 @click.option("--size", type=click.IntRange(min=1), default=1 << 16, show_default=True, help="Bytes.")
 @click.option(
     "--seabios",

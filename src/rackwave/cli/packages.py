@@ -48,7 +48,11 @@ def identify(file: Path, as_json: bool) -> None:
 @click.option("--model", default="*", help="A pattern of the machines that it is for.")
 @click.option("--activation", type=click.Choice([each.value for each in Activation]), help="Default: after its kind.")
 @click.option(
-    "--reversibility", type=click.Choice([each.value for each in Reversibility]), default="reflash", show_default=True
+    "--reversibility",
+    type=click.Choice([each.value for each in Reversibility]),
+    default="reflash",
+    show_default=True,
+    help="How one gets back from it: no package says that.",
 )
 @json_option
 def import_(

@@ -54,7 +54,13 @@ def key(setting: Setting, lineages: tuple[str, ...], note: str) -> None:
 
 
 @trust.command()
-@click.option("--profile", type=click.Choice(sorted(PROFILES)), default="default", show_default=True)
+@click.option(
+    "--profile",
+    type=click.Choice(sorted(PROFILES)),
+    default="default",
+    show_default=True,
+    help="For how long signatures hold: strict has them made again every few hours.",
+)
 @click.option(
     "--root-keys", type=click.IntRange(1, 16), default=1, show_default=True, help="How many root keys to make."
 )

@@ -1,0 +1,69 @@
+"""What holds for every command: it says what it does, and a program can read what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+import pytest
+
+from rackwave.cli.app import cli
+
+WITHOUT_JSON = {
+    "bundle schema": "prints a JSON Schema as it is",
+    "bundle sbom": "prints a CycloneDX document as it is",
+    "sbom": "prints a CycloneDX document as it is",
+    "bundle validated": "prints an in-toto statement as it is",
+    "bundle attest": "prints an in-toto statement as it is",
+    "bundle keep": "says that it did it",
+    "trust key": "says where the key is",
+    "trust adopt": "says where the root is",
+    "inventory import": "writes an inventory as it is",
+    "support-bundle": "says where the file is",
+    "lab up": "says when it is ready, and runs",
+    "lab image": "writes an image",
+    "lab record": "writes a tree",
+}
+"""Commands that list nothing, each with the reason."""
+
+
+def leaves(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:
+    """Yield every command that does something, by what is typed."""
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            found = command.get_command(context, name)
+            assert found is not None, name
+            yield from leaves(found, (*path, name))
+    else:
+        yield " ".join(path), command
+
+
+COMMANDS = dict(leaves(cli))
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_a_command_says_what_it_does_and_can_be_read_by_a_program(name: str) -> None:
+    """A help of at least a sentence; and ``--json``, or a reason why there is nothing to be read."""
+    command = COMMANDS[name]
+    options = {option for parameter in command.params for option in parameter.opts}
+
+    assert (command.help or "").strip().split("\n\n")[0].rstrip().endswith((".", ":", "2026"))
+    assert ("--json" in options) != (name in WITHOUT_JSON), "give it --json, or say why not"
+
+
+def test_every_exception_is_a_command() -> None:
+    """No reason outlives its command."""
+    assert set() == set(WITHOUT_JSON) - set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_option_says_what_it_is_for(name: str) -> None:
+    """No option without a word on it."""
+    silent = [
+        parameter.opts[-1]
+        for parameter in COMMANDS[name].params
+        if isinstance(parameter, click.Option) and not parameter.help
+    ]
+
+    assert [] == silent

@@ -81,6 +81,14 @@ def crash(session: nox.Session) -> None:
 
 
 @nox.session
+def soak(session: nox.Session) -> None:
+    """Roll out to 200 nodes in 50 seasons of bad weather and 3 over the wire; show ten mutants to the judge."""
+    install(session, *WITH_DEV)
+    much = ("--seeds", "1-50", "--soak-nodes", "200", "--wire-seeds", "1-3", "--wire-nodes", "200")
+    session.run("pytest", "-n", "2", "--dist", "worksteal", *much, "tests/soak", *session.posargs)
+
+
+@nox.session
 def demo(session: nox.Session) -> None:
     """Run 'rackwave demo'; its options may follow after '--'."""
     install(session, *PACKAGES)

@@ -19,7 +19,8 @@ from rackwave.core.identity import AttemptId, BundleId, ComponentName, Digest, L
 from rackwave.core.policy import Policy
 from rackwave.core.receipt import Accepted, Receipt
 from rackwave.core.waves import cut_waves
-from rackwave.engine.leases import Holder
+from rackwave.engine.journal import concerned
+from rackwave.engine.leases import Holder, Lease
 from rackwave.engine.logbook import Logbook
 from rackwave.engine.memory import MemoryJournal, MemoryLeases
 from rackwave.errors import DigestMismatchError
@@ -45,8 +46,15 @@ KINDS = {
 class Shelf:
     """Bundles with real lab images, made once in a folder."""
 
-    def __init__(self, folder: Path, *, activations: Mapping[ComponentName, Activation] = ACTIVATIONS) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        activations: Mapping[ComponentName, Activation] = ACTIVATIONS,
+        scheme: str | None = None,
+    ) -> None:
         self.folder = folder
+        self._scheme = scheme
         self.damaged: set[str] = set()
         """Payloads whose bytes on disk are not what their digests say."""
         self._activations = activations
@@ -80,6 +88,7 @@ class Shelf:
                     version=version,
                     payload=file_name,
                     time_limit=time_limit,
+                    scheme=self._scheme,
                 )
             )
         if settings:
@@ -132,18 +141,48 @@ class Reaper:
         self.dead = False
 
 
-class MortalJournal:
-    """A journal whose writer can be killed before and after each append."""
+class OwnLeases:
+    """The leases as one process has them: those that it took, whether or not another has taken them over since."""
 
-    def __init__(self, journal: Journal, reaper: Reaper) -> None:
+    def __init__(self, leases: MemoryLeases) -> None:
+        self._leases = leases
+        self.held: dict[NodeName, Lease] = {}
+
+    async def acquire(self, node: NodeName, holder: Holder) -> Lease:
+        """Take *node*."""
+        lease = self.held[node] = await self._leases.acquire(node, holder)
+        return lease
+
+    async def check(self, lease: Lease) -> None:
+        """Raise LeaseError where it was taken over."""
+        await self._leases.check(lease)
+
+    async def heartbeat(self) -> None:
+        """Nothing grows stale in memory."""
+
+    async def release(self, lease: Lease) -> None:
+        """Let go of *lease*."""
+        self.held.pop(lease.node, None)
+        await self._leases.release(lease)
+
+
+class MortalJournal:
+    """A journal whose writer can be killed before and after each append, and is refused where it was overtaken."""
+
+    def __init__(self, journal: Journal, reaper: Reaper, leases: OwnLeases | None = None) -> None:
         self._journal = journal
         self._reaper = reaper
+        self._leases = leases
 
     async def append(self, *events: Event) -> tuple[Recorded, ...]:
         """Keep *events*, unless the writer is killed first."""
         names = "+".join(type(event).__name__ for event in events)
         if not self._reaper.passes(f"before append {names}"):
             raise Killed(names)
+        if self._leases is not None:
+            held = self._leases.held
+            for node in {NodeName(name) for event in events for name in concerned(event, held)} & set(held):
+                await self._leases.check(held[node])
         recorded = await self._journal.append(*events)
         if not self._reaper.passes(f"after append {names}"):
             raise Killed(names)
@@ -228,14 +267,15 @@ class Rig:
         """Let go of the node's client, and of all that it remembers."""
         self._ways.pop(node, None)
 
-    def logbook(self) -> Logbook:
+    def logbook(self, leases: OwnLeases | None = None) -> Logbook:
         """Read the journal as a process that starts now would."""
-        return Logbook(MortalJournal(self.journal, self.reaper))
+        return Logbook(MortalJournal(self.journal, self.reaper, leases))
 
     def orchestrator(self) -> BundleOrchestrator:
         """Start a new orchestrator on what is there, as after a kill."""
         self._ways.clear()
-        logbook = self.logbook()
+        leases = OwnLeases(self.leases)
+        logbook = self.logbook(leases)
         worker = WorkerOrchestrator(
             logbook=logbook,
             images=self.rack.images,
@@ -249,7 +289,7 @@ class Rig:
             recovery=RecoveryManager(logbook=logbook, load=self.shelf.bundles.__getitem__, clock=self.clock),
             bmcs=self,
             load=self.shelf.bundles.__getitem__,
-            leases=self.leases,
+            leases=leases,
             holder=Holder("sim", "sim", "", "", 0, ""),
             clock=self.clock,
         )

@@ -120,7 +120,7 @@ def _start_without_task(case: Open) -> Finding:
     if record.was_accepted or not remembers:
         return _without_task(case, Holding(1, whole=True))
     installed = case.component.installed
-    settled = case.now - record.at > case.policy.settle
+    settled = case.now - record.last_at > case.policy.settle
     if settled and not is_busy(case) and case.since <= record.at and installed == case.step.expects:
         why = f"no task came of it, though the BMC still lists those from before, and {case.step.component} reads"
         return Ended(Outcome.NEVER_STARTED, f"{why} {installed}")
@@ -134,7 +134,7 @@ def _without_task(case: Open, holding: Holding | None) -> Finding:
         return WantsLook(wide_look(step))
     # One that has begun to fetch may still be at it, however slowly: it counts like one that has it all.
     may_have_it = holding.whole or holding.requests > 0 or record.was_accepted
-    may_run_until = record.at + (case.time_limit if may_have_it else policy.settle)
+    may_run_until = record.last_at + (case.time_limit if may_have_it else policy.settle)
     if now < may_run_until:
         return StillOpen(max(policy.poll, min(may_run_until - now, 10 * policy.poll)), "it may still be running")
     if is_busy(case):

@@ -113,7 +113,7 @@ class Open:
     @property
     def is_overdue(self) -> bool:
         """Whether it has had its time."""
-        return self.now - self.record.at > self.time_limit
+        return self.now - self.record.last_at > self.time_limit
 
     @property
     def is_to_be_held(self) -> bool:

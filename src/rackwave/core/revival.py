@@ -169,7 +169,10 @@ def _busy_until(attempt: Attempt, policy: Policy) -> tuple[float, str]:
     until, why = 0.0, ""
     for record in attempt.steps:
         if isinstance(record.step, (WriteImage, StartUpdate)) and record.is_open:
-            end, what = record.at + time_limit(record.step, policy), f"{record.step.component} may still be written"
+            end, what = (
+                record.last_at + time_limit(record.step, policy),
+                f"{record.step.component} may still be written",
+            )
         elif isinstance(record.step, ResetHost) and record in attempt.resets_after(0) and record.outcome is None:
             end, what = record.last_at + policy.reset_timeout, "the host may be starting"
         else:

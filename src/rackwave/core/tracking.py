@@ -39,7 +39,7 @@ def follow(case: Open, task: TaskSeen | Unknown, *, programs: bool = False) -> F
     match task.phase:
         case TaskPhase.RUNNING if not case.is_overdue:
             percent = "" if task.percent is None else f", {task.percent} %"
-            left = case.record.at + case.time_limit - case.now
+            left = case.record.last_at + case.time_limit - case.now
             wait = next_look(case.policy, case.passed, percent=task.percent, usual=case.usual, deadline=left)
             return StillOpen(wait, f"its task runs{percent}")
         case TaskPhase.RUNNING:

@@ -86,7 +86,7 @@ def _decide_open_reset(record: StepRecord, situation: Situation) -> Decision | N
     if not is_host and isinstance(before, Unknown) and not seen.is_away and record.at < situation.back <= situation.now:
         # Most BMCs are gone before they answer, and not all of them mark their boots.
         return Resolve(record.number, Outcome.DONE, "the BMC was away after it, and answers again")
-    if situation.now - record.at < min(policy.settle, policy.reset_timeout):
+    if situation.now - record.last_at < min(policy.settle, policy.reset_timeout):
         return Wait(policy.poll, "whether the reset was taken is not known yet")
     if isinstance(marker, Unknown) and (not isinstance(before, Unknown) or (seen.is_away and not is_host)):
         return patience_with(situation, f"the boot marker is {marker}", AttemptResult.LOST)

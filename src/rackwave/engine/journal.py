@@ -83,7 +83,7 @@ class SqliteJournal:
             rows.append((at, kind, getattr(event, "node", None), self._version, self._write_json(document)))
 
         held = self.database.held
-        ours = {node for event in events for node in _concerned(event, held)}
+        ours = {node for event in events for node in concerned(event, held)}
 
         def insert(connection: sqlite3.Connection) -> list[int]:
             refuse_overtaken(connection, held, ours)
@@ -168,7 +168,7 @@ class SqliteJournal:
         return self._codec.decode(kind, content, written_by=written_by)
 
 
-def _concerned(event: Event, held: Collection[str]) -> Iterable[str]:
+def concerned(event: Event, held: Collection[str]) -> Iterable[str]:
     """Return the nodes whose leases must be ours still for *event* to be true."""
     match event:
         case RolloutStarted() | WaveStarted() | RolloutFinished():

@@ -167,9 +167,14 @@ class WorkerOrchestrator:
         return before
 
     def _blind_since(self, node: NodeName, seen: Observation, now: float, *, steady: float) -> float:
-        """Return since when *node* has not answered everything that it was asked, for *steady* seconds on end."""
+        """Return since when *node* has not answered everything that it was asked, for *steady* seconds on end.
+
+        What a way never has is not missing; but where that leaves nobody to say how the host is, it is, or the
+        node would be waited for without an end.
+        """
         since, read = self._blind.get(node, (math.inf, math.inf))
-        if seen.is_partial:
+        undecided = seen.power is not NOT_ASKED and isinstance(judge(seen), NotKnown)
+        if seen.is_partial or undecided:
             self._blind[node] = (min(since, now), math.inf)
         elif since != math.inf and now - read > steady:
             del self._blind[node]
@@ -268,7 +273,7 @@ class WorkerOrchestrator:
             return None
         digest = record.step.digest
         limit = record.step.time_limit if record.was_accepted else policy.settle
-        if self._clock.now() - record.at >= min(limit, policy.write_limit):
+        if self._clock.now() - record.last_at >= min(limit, policy.write_limit):
             await self._images.revoke(node=node, attempt=attempt.id, digest=digest)
         fetch = await self._images.fetched(node=node, attempt=attempt.id, digest=digest)
         broke_off = isinstance(record.receipt, Ambiguous) and not record.receipt.body_complete

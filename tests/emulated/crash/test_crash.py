@@ -22,6 +22,7 @@ SAMPLE = {"plain": 24, "openbmc": 8, "ipmi": 8}
 
 
 @pytest.mark.timeout(1800)
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the dead close nothing
 @pytest.mark.parametrize("kind", SAMPLE)
 def test_a_killed_rollout_converges(kind: str, shard: str, workshop: Workshop, tmp_path: Path) -> None:
     """No double flash, no lost roll-back, nobody set aside, no session left: the lab's truth is the journal's."""

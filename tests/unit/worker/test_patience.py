@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,11 @@ from attrs import evolve
 from rackwave.core.event import Held, Intended, NodeResult, RecoveryRequested, Unheld
 from rackwave.core.observation import Component, Lack, Look, Observation, Post, Power, Unknown
 from rackwave.core.policy import Policy
+from rackwave.core.receipt import Receipt
 from rackwave.core.step import ResetHost
 from rackwave.errors import SecretError
-from rackwave.ports import Bmc
+from rackwave.ports import Bmc, Completing, Image
+from rackwave_emulators.personality import load_personality
 from rig import BIOS, Rig, Shelf, nodes
 
 
@@ -143,3 +146,42 @@ def test_a_secret_that_is_missing_for_a_node_that_waits_stops_no_other(tmp_path:
     state = rig.run(rig.shelf.bundle("A.2", {BIOS: "2.0.0"}))
 
     assert [NodeResult.ON_NEW] * 2 == [state.results[node].result for node in rig.nodes]
+
+
+def test_a_bmc_that_never_tells_how_its_host_is_is_not_waited_for_without_an_end(tmp_path: Path) -> None:
+    """No POST by any way, and no other witness of it: patience ends as with what cannot be read, with the reason."""
+    rig = Rig(Shelf(tmp_path), nodes(1), policy=Policy(canary=0))
+    rig.between = lambda bmc: Altered(bmc, rig, (0.0, math.inf), post=Unknown("it tells no POST", Lack.ABSENT))
+    rig.clock.run(rig.assign(rig.shelf.bundle("A.1", {BIOS: "1.0.0"})))
+    state = rig.run(rig.shelf.bundle("A.2", {BIOS: "2.0.0"}))
+
+    assert {"r1n01": NodeResult.QUARANTINED} == {str(node): end.result for node, end in state.results.items()}
+    assert "it tells no POST" in state.results[rig.nodes[0]].reason
+    assert rig.clock.monotonic() < 3600.0
+
+
+class Slept:
+    """A BMC whose first write leaves only *seconds* after it was intended: its process was stopped meanwhile."""
+
+    def __init__(self, bmc: Bmc, rig: Rig, seconds: float) -> None:
+        self._bmc, self._rig, self._seconds = bmc, rig, seconds
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._bmc, name)
+
+    async def write(self, image: Image, *, completing: Completing) -> Receipt:
+        """Sleep, then hand *image* over."""
+        await self._rig.clock.sleep(self._seconds)
+        return await self._bmc.write(image, completing=completing)
+
+
+@pytest.mark.parametrize("make", ["plain", "openbmc"])
+def test_a_write_has_its_time_from_when_it_left(tmp_path: Path, make: str) -> None:
+    """A machine that slept between intent and request is no BMC whose task is stuck, nor one that fetched too late."""
+    rig = Rig(Shelf(tmp_path), nodes(1), policy=Policy(canary=0), personality=load_personality(make))
+    rig.between = lambda bmc: Slept(bmc, rig, 7200.0)
+    rig.clock.run(rig.assign(rig.shelf.bundle("A.1", {BIOS: "1.0.0"})))
+    state = rig.run(rig.shelf.bundle("A.2", {BIOS: "2.0.0"}))
+
+    assert {"r1n01": NodeResult.ON_NEW} == {str(node): end.result for node, end in state.results.items()}
+    assert 1 == rig.rack.machine("r1n01").truth()["flashes"]

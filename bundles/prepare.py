@@ -20,12 +20,13 @@ import tempfile
 import tomllib
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from rackwave.core.canonical import canonical_json
 from rackwave.core.identity import Digest
 from rackwave.core.pldm import Component, Descriptor, Device
 from rackwave.errors import BundleError, RackwaveError
-from rackwave.importers import Image, read, write_pldm
+from rackwave.importers import Image, read, write_capsule, write_pldm
 from rackwave.repository.layout import MANIFEST_TYPE, ImageLayout, LayoutIndex
 from rackwave.repository.layout import Descriptor as OciDescriptor
 
@@ -66,6 +67,8 @@ def _prepare_source(source: Path, target: Path) -> Path:
         _make_lab_image(image, target)
     for package in recipe.get("pldm", []):
         _make_pldm(package, target)
+    for package in recipe.get("capsule", []):
+        _make_capsule(package, target)
     if "debian" in recipe:
         _fetch_debian(recipe["debian"], target)
     for package in recipe.get("import", []):
@@ -101,6 +104,13 @@ def _make_pldm(package: dict[str, Any], target: Path) -> None:
     component = Component(classification=0x000A, identifier=1, version=package["version"], size=image.size)
     with (target / package["path"]).open("wb") as file:
         write_pldm(file, [(component, image)], devices=(device,), version=package["version"])
+
+
+def _make_capsule(package: dict[str, Any], target: Path) -> None:
+    path = target / package["image"]
+    image = Image(path.name, path.stat().st_size, Digest(f"sha256:{_sha256(path)}"), lambda: iter([path.read_bytes()]))
+    with (target / package["path"]).open("wb") as file:
+        write_capsule(file, image, target=UUID(package["target"]), version=package["version"], lowest=package["lowest"])
 
 
 def _import(package: dict[str, Any], target: Path) -> None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import struct
 import uuid
 from collections.abc import Iterator
+from typing import BinaryIO
 
 from attrs import frozen
 
 from ..core.octets import Octets
+from ..errors import UsageError
 from .files import image_of
-from .package import Package
+from .package import Image, Package
 
 _FMP = uuid.UUID("6dcbd5ed-e82d-4c44-bda1-7194199ad92a")
 _PKCS7 = uuid.UUID("4aafd29d-68df-49ee-8aa9-347d375665a7")
@@ -26,6 +28,7 @@ _PAYLOAD = struct.Struct("<4sIII")
 _REVISION, _UEFI_GUID = 0x0200, 0x0EF1
 _MOST_ITEMS = 64
 _LARGEST_HEADER = 4096
+_WRITTEN_HEADER = 32
 _KNOWN_FLAGS = 0x7FFFF  # 16 bits of the capsule's own, and three that UEFI gives a meaning
 
 
@@ -85,6 +88,33 @@ def read_capsule(octets: Octets) -> Package:
         version=image.version,
         notes=tuple(_notes(items, target)),
     )
+
+
+def write_capsule(file: BinaryIO, image: Image, *, target: uuid.UUID, version: int, lowest: int = 0) -> None:
+    """Write *image* as an unsigned capsule with one item for the firmware management protocol of *target*.
+
+    Firmware that demands a signature refuses it; machines of a lab, and OVMF built without a certificate, do not.
+
+    Args:
+        file: Where it is written.
+        image: Its size and bytes.
+        target: The GUID of the firmware that it is for.
+        version: As the firmware will report it.
+        lowest: The oldest version that it may replace.
+
+    Raises:
+        UsageError: it is too large for a capsule, whose sizes have 32 bits.
+        DigestMismatchError: the image was changed since it was read.
+    """
+    payload = _PAYLOAD.pack(b"MSS1", _PAYLOAD.size, version, lowest)
+    item = _ITEM.pack(3, target.bytes_le, 1, len(payload) + image.size, 0) + bytes(2 * _WIDE.size)
+    body = _FMP_HEADER.pack(1, 0, 1) + _WIDE.pack(_FMP_HEADER.size + _WIDE.size) + item + payload
+    size = _WRITTEN_HEADER + len(body) + image.size
+    if size >= 1 << 32:
+        raise UsageError(f"{image.name} is too large for a capsule", advice="Write it to the component as it is.")
+    header = _HEADER.pack(_FMP.bytes_le, _WRITTEN_HEADER, 0, size)
+    file.write(header.ljust(_WRITTEN_HEADER, b"\0") + body)
+    image.copy_to(file)
 
 
 def _notes(items: tuple[Item, ...], target: uuid.UUID) -> Iterator[str]:

@@ -1,5 +1,12 @@
 from __future__ import annotations
 
+import json
+
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+from hypothesis import given, settings
+
+from manifests import documents
 from rackwave.core.bundle import (
     Activation,
     Bundle,
@@ -13,6 +20,7 @@ from rackwave.core.bundle import (
 from rackwave.core.event import NodeFinished, NodeResult
 from rackwave.core.history import RolloutState
 from rackwave.core.identity import BundleId, ComponentName, Digest, NodeName, RolloutId
+from rackwave.core.manifest import manifest_from_document
 from rackwave.core.node import Node
 from rackwave.core.policy import Policy
 from rackwave.core.sbom import bundle_sbom, rack_sbom
@@ -90,3 +98,14 @@ def test_proven_is_what_ended_on_the_new_bundle() -> None:
     assert [{"vendor": "Contoso", "model": "R1"}] == validated_on(BUNDLE, [N1, N2], by="me", at="")["predicate"][
         "models"
     ]
+
+
+@settings(deadline=None, max_examples=40)
+@given(documents())
+def test_a_bill_of_materials_is_one_by_its_own_schema(document: dict[str, object]) -> None:
+    """Whatever a bundle holds, its bill, and that of a rack that carries it, are valid CycloneDX 1.6."""
+    bundle = Bundle(manifest_from_document(document), WHOLE)
+    rack = rack_sbom([(N1, (bundle.id,)), (N2, ())], {bundle.id: bundle}, "2026-11-26T08:00:00.000Z")
+
+    for told in (bundle_sbom(bundle), rack):
+        assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(json.dumps(told)) is None

@@ -115,12 +115,24 @@ def test_nic_pldm(workshop: Workshop) -> None:
     assert ("PCI vendor 1af4",) == package.images[0].targets
 
 
+def test_uefi_capsule(workshop: Workshop) -> None:
+    """C.2 carries a capsule that our own reader takes, for the firmware that the recipe names."""
+    source = prepare_example("uefi-capsule", workshop.fresh("examples"))[1]
+    package = read(source / "uefi-2.0.0.cap")
+
+    assert ("uefi-capsule", "131072") == (package.format, package.version)
+    assert ("7f3a4c1e-52d0-4d6b-9a0e-6f1f8b2f9c11",) == package.images[0].targets
+    assert "replaces 65536 or later, not signed" in package.notes[0]
+
+
 def test_unknown_example(workshop: Workshop) -> None:
     """An example that there is not is refused with the names of those there are."""
     with pytest.raises(BundleError) as caught:
         prepare_example("none", workshop.fresh("examples"))
 
-    known = "application, bios-settings, broken, fwupd-cab, lab-bios, lab-bmc, nic-pldm, seabios, uefi-ovmf"
+    known = (
+        "application, bios-settings, broken, fwupd-cab, lab-bios, lab-bmc, nic-pldm, seabios, uefi-capsule, uefi-ovmf"
+    )
 
     assert f"There are: {known}." == caught.value.advice
 

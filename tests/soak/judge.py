@@ -8,7 +8,8 @@ it. Without a fault it is on new, unless the budget stopped the rollout. And few
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from emulated.table.verdict import Mark, known_misses
 from rackwave.core.event import (
@@ -26,7 +27,7 @@ from rackwave.core.goal import Cause
 from rackwave.core.history import NodeHistory
 from rackwave.core.identity import NodeName
 from rackwave.core.observation import Look
-from rackwave.core.step import WriteImage
+from rackwave.core.step import ResetBmc, ResetHost, WriteImage
 from rackwave_emulators.faults import (
     HostDead,
     InventoryLags,
@@ -86,9 +87,12 @@ def _of_end(over: Season, node: NodeName, history: NodeHistory) -> Iterator[str]
         case NodeResult.ON_NEW | NodeResult.ROLLED_BACK:
             wanted = NEW if finished.result is NodeResult.ON_NEW else OLD
             bios = truth["installed"]["BIOS"]  # type: ignore[index]
-            if (bios["version"], bios["staged"], bios["corrupt"]) != (wanted, None, False):
+            staged = None if _waits_unseen(over, bios, wanted) else bios["staged"]
+            if (bios["version"], staged, bios["corrupt"]) != (wanted, None, False):
                 yield f"{finished.result}, it says, and the BIOS is {bios}"
             well = (truth["power"], truth["post"], truth["health"])
+            if _died_afterwards(over, node):
+                return
             if well[:2] != ("On", "complete") or well[2] == "critical":
                 yield f"{finished.result}, it says, and it is {' '.join(map(str, well))}"
     if finished.result is NodeResult.ON_NEW or _LEFT_IN_DOUBT in finished.reason:
@@ -97,6 +101,18 @@ def _of_end(over: Season, node: NodeName, history: NodeHistory) -> Iterator[str]
         yield f"nothing befell it, and it is {finished.result}: {finished.reason}"
     elif _is_hidden_at_most(over, node):
         yield f"all that it took was patience, and it is {finished.result}: {finished.reason}"
+
+
+def _waits_unseen(over: Season, bios: Mapping[str, Any], wanted: str) -> bool:
+    """Whether the version that was there is staged again on a make that shows nothing of it: nobody can see that."""
+    make = over.rig.personality
+    return make is not None and not make.rules.shows_staged and bios["staged"] == wanted == OLD
+
+
+def _died_afterwards(over: Season, node: NodeName) -> bool:
+    """Whether the host died when the rollout had ended for it: that is another story."""
+    deaths = over.rig.rack.machine(node).truth()["deaths"]
+    return any(death["at"] > over.ends[node] for death in deaths)  # type: ignore[attr-defined]
 
 
 def _is_hidden_at_most(over: Season, node: NodeName) -> bool:
@@ -119,13 +135,18 @@ def _of_writes(over: Season, node: NodeName, story: Sequence[Event]) -> Iterator
     if doubles and not is_dead:  # a dead host is sent an image whatever waits (P41)
         yield f"flashed twice: {doubles}"
     for spoilt in truth["corruptions"]:  # type: ignore[attr-defined]
-        if "two writes" in spoilt["why"] or ("reset" in spoilt["why"] and not is_dead):
+        by_us = _restarts(story, ResetBmc if "BMC" in spoilt["why"] else ResetHost)
+        if "two writes" in spoilt["why"] or ("reset" in spoilt["why"] and by_us and not is_dead):
             yield f"spoilt: {spoilt['why']}"
     intended = {(e.step.digest, e.attempt) for e in story if isinstance(e, Intended) and isinstance(e.step, WriteImage)}
     for write in log:
         flashed = write["flash_started_at"] is not None and write["attempt"]
         if flashed and (write["digest"], write["attempt"]) not in intended:
             yield f"written without an intent: {write['image']}"
+
+
+def _restarts(story: Sequence[Event], kind: type[ResetBmc | ResetHost]) -> bool:
+    return any(isinstance(event, Intended) and isinstance(event.step, kind) for event in story)
 
 
 def _of_goals(over: Season, node: NodeName, story: Sequence[Event]) -> Iterator[str]:

@@ -19,6 +19,7 @@ from pathlib import Path
 from attrs import evolve, frozen
 
 from rackwave.core.bundle import Bundle
+from rackwave.core.event import NodeFinished
 from rackwave.core.history import RolloutState
 from rackwave.core.identity import NodeName, RolloutId
 from rackwave.core.policy import Policy
@@ -51,6 +52,12 @@ class Season:
     kills: int
     takeovers: int
     seconds: float
+
+    @property
+    def ends(self) -> dict[NodeName, float]:
+        """When the rollout ended for each node, in epoch seconds."""
+        told = ((recorded.at, recorded.event) for recorded in self.rig.journal.events())
+        return {event.node: at for at, event in told if isinstance(event, NodeFinished)}
 
 
 def play(seed: int, shelf: Shelf, count: int) -> Season:

@@ -253,8 +253,9 @@ def _written_standing(
     if write.outcome not in (Outcome.DONE, Outcome.STAGED, Outcome.HELD):
         return Impossible(write.evidence)
     assert element.component is not None  # noqa: S101 - an image element has one; told to the type checker
-    installed = seen.component(element.component).against(element.version or "")
-    return _effect_standing(
+    component = seen.component(element.component)
+    installed = component.against(element.version or "")
+    standing = _effect_standing(
         element,
         write,
         attempt,
@@ -265,6 +266,10 @@ def _written_standing(
         name=str(element.component),
         found=str(installed),
     )
+    if isinstance(standing, Level) and reassert and isinstance(component.staged, str):
+        # The version is the one of before, and what was written again has not taken its place (P15, P37).
+        return Coming(write.last_at, f"{component.staged} still waits in {component.name}", number=write.number)
+    return standing
 
 
 def _held_standing(element: Element, write: StepRecord, seen: Observation) -> Standing | None:
@@ -369,11 +374,12 @@ def _effect_standing(
         return Staged(element.activation)
     if not any(was_effective(reset, seen) for reset in resets):
         return Coming(resets[-1].last_at, "its reset has not been seen to happen", number=record.number)
+    is_host = element.activation is Activation.HOST_RESET
+    is_read = not isinstance(has_it, Unknown)
+    if is_host and is_read and _wants_another(attempt.resets_after(record.number), element.name):
+        return Staged(element.activation)
     if has_it is True:
         return Level(f"{name} has {element.version}, written again and restarted")
-    is_host = element.activation is Activation.HOST_RESET
-    if is_host and has_it is False and _wants_another(attempt.resets_after(record.number), element.name):
-        return Staged(element.activation)
     return Coming(resets[-1].last_at, f"{name} reads {found}", isinstance(has_it, Unknown), record.number)
 
 

@@ -182,6 +182,10 @@ def unless_refused(situation: Situation, act: Act) -> Decision:
         return act  # it was never sent, and there is another means
     if isinstance(act.step, ResetHost) and _has_no_restart(last.step, receipt) and _is_restart(act.step):
         return evolve(act, step=evolve(act.step, kind=ResetKind.FORCE_OFF))
+    if isinstance(act.step, StartUpdate) and lost and (receipt.retry_after is None or receipt.ground is Ground.UNABLE):
+        # What it held is gone: the start whose answer was lost has used it, whatever its tasks say.
+        why = f"the BMC refused to begin, {receipt.reason}; a start before that was not answered, and may have begun"
+        return Finish(AttemptResult.LOST, (why,))
     if receipt.retry_after is None:
         return end_unharmed(situation, f"the BMC refused: {receipt.reason}")
     in_a_row = list(itertools.takewhile(lambda r: isinstance(r.receipt, Refused), reversed(attempt.steps)))

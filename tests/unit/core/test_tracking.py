@@ -12,7 +12,7 @@ from rackwave.core.finding import Ended, Finding, Holding, Open
 from rackwave.core.history import Attempt, StepRecord
 from rackwave.core.observation import NOT_ASKED, Component, Health, Observation, Post, TaskPhase, TaskSeen, Unknown
 from rackwave.core.policy import Policy
-from rackwave.core.receipt import Accepted, Ambiguous, Receipt
+from rackwave.core.receipt import Accepted, Ambiguous, Receipt, Refused
 from rackwave.core.step import StartUpdate
 from rackwave.core.tracking import follow, tied_task
 from rackwave.core.turn import decide
@@ -288,6 +288,38 @@ def test_an_upload_that_a_kill_cut_off_is_held_where_nothing_is_programmed_unask
     cut_off = record(1, WRITE, completing=True, begins_on_order=on_order)
 
     assert expected == turn(attempt(BEGUN, cut_off), seen("1", HIDDEN), 701.0)
+
+
+def test_a_start_that_is_refused_after_one_that_was_not_answered_may_have_been_superfluous() -> None:
+    """What was held is gone: the lost start has used it, whatever the tasks say, so that nothing is sent again."""
+    lost = started(Ambiguous("lost"), outcome=Outcome.NEVER_STARTED)
+    refused = evolve(started(Refused("no image is held"), at=200.0), number=3)
+
+    assert "Finish lost" == turn(attempt(BEGUN, HELD, lost, refused), REMEMBERED, 500.0)
+
+
+@pytest.mark.parametrize(("waits", "expected"), [(None, "Finish level"), ("1", "Wait")])
+def test_what_was_written_again_and_still_waits_is_not_level(waits: str | None, expected: str) -> None:
+    """The version is the same as before, and proves nothing while the image that was written again is staged (P15)."""
+    again = evolve(goal(bundle("A.1", image(BIOS, "1"))), reassert=frozenset({BIOS}))
+    written = record(1, write(image(BIOS, "1"), expects="1"), taken(), outcome=Outcome.DONE)
+    begun = attempt(again, written, record(2, host_reset("boot-0"), taken(None), at=100.0, outcome=Outcome.DONE))
+    situation = Situation(NODE, begun, bundle("A.1", image(BIOS, "1")), POLICY, 200.0, seen("1", waits))
+
+    assert expected == what(decide(situation))
+
+
+def test_what_was_written_again_is_restarted_for_after_the_bmc_was() -> None:
+    """A BMC that was restarted because it had lost its host has applied nothing at the restart before that."""
+    again = evolve(goal(bundle("A.1", image(BIOS, "1"))), reassert=frozenset({BIOS}))
+    steps = (
+        record(1, write(image(BIOS, "1"), expects="1"), taken(), outcome=Outcome.DONE),
+        record(2, host_reset("boot-0"), taken(None), at=100.0, outcome=Outcome.DONE),
+        record(3, bmc_reset("bmc-0", "bios"), taken(None), at=400.0, outcome=Outcome.DONE),
+    )
+    situation = Situation(NODE, attempt(again, *steps), bundle("A.1", image(BIOS, "1")), POLICY, 500.0, seen("1"))
+
+    assert "Act ResetHost" == what(decide(situation))
 
 
 def test_a_start_that_keeps_being_lost_is_given_up() -> None:

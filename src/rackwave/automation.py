@@ -38,7 +38,7 @@ from .core.identity import BundleId, Lineage, NodeName, RolloutId
 from .core.node import Node
 from .core.policy import Policy
 from .core.receipt import Accepted
-from .core.recovery import POLICIES
+from .core.recovery import POLICIES, way_back
 from .core.report import NodeStatus, RackPlan, RolloutReport
 from .core.reviewed import ReviewedPlan
 from .core.selection import refusal
@@ -214,6 +214,8 @@ class Automation:
         await asyncio.to_thread(self.repository.trust.check_forward, wanted.id, wanted.digest)
         chosen = self._chosen(wanted, nodes)
         self.logbook.refresh()
+        ways = (way_back(self.logbook.node(node.name), wanted.id) for node in chosen)
+        await self.stock.bring(way.bundle for way in ways if way is not None)
         return await self._planner().plan(wanted, chosen, policy or self.policy(), no_way_back=no_way_back)
 
     def policy(self, **overrides: Any) -> Policy:
@@ -337,6 +339,8 @@ class Automation:
         """
         line = Lineage(lineage)
         names = self._carrying(nodes, line)
+        held = [self.logbook.node(name).prior.get(line) for name in names]
+        await self.stock.bring(prior.bundle for prior in held if prior is not None)
         lacking = []
         for name in names:
             prior = self.logbook.node(name).prior.get(line)
@@ -363,6 +367,9 @@ class Automation:
             raise UsageError(f"there is no recovery policy {name!r}", advice=f"There are: {', '.join(POLICIES)}.")
         line = Lineage(lineage)
         names = self._carrying(nodes, line)
+        histories = [self.logbook.node(each) for each in names]
+        held = [each for history in histories for each in (history.assigned.get(line), history.prior.get(line))]
+        await self.stock.bring(each.bundle for each in held if each is not None)
         await self._recover(names, line, name, failed=False, evidence=("asked for by an operator",))
         return await self.status(",".join(names))
 

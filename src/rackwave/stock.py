@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from .core.retention import Need, Retention, Shelved, Verdict, decide, needs, wa
 from .core.sbom import rack_sbom
 from .core.statement import proven_on, validated_on
 from .engine.logbook import Logbook
-from .errors import BundleError, BundleNotFoundError, TrustError, UsageError
+from .errors import BundleError, BundleNotFoundError, RackwaveError, TrustError, UsageError
 from .ports import Clock, Secrets
 from .repository.entry import State
 from .repository.keys import is_encrypted, load_signer
@@ -31,6 +32,8 @@ from .repository.pruning import Pruned, prune
 from .repository.registry import Registry
 from .repository.repository import BundleRepository
 from .repository.wire import Bounds
+
+_log = logging.getLogger(__name__)
 
 REPOSITORY = "repository"
 REGISTRY = "registry.toml"
@@ -77,6 +80,18 @@ class Stock:
         with self.open_registry(backing) as registry:
             await asyncio.to_thread(self.repository.pull, bundle, registry, reason=f"pulled from {backing.address}")
         return self.bundle(bundle)
+
+    async def bring(self, bundles: Iterable[BundleId]) -> None:
+        """Bring those of *bundles* here that are not, from the registry behind the repository, as far as it has them.
+
+        For the way back: what stays away is told by whoever needs it.
+        """
+        here = {entry.id for entry in self.repository.list()}
+        for bundle in sorted(set(bundles) - here):
+            try:
+                await self.obtain(bundle)
+            except RackwaveError as error:
+                _log.warning("%s could not be brought here: %s", bundle, error.whole)
 
     @property
     def metadata(self) -> MetadataTrust:

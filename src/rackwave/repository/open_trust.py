@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .metadata.key_box import AskSecret, KeyBox
-from .metadata.memory import HOME, ROOT, Memory
+from .metadata.memory import HOME, ROOT, SEEN, Memory
 from .metadata.source import MetadataSource
 from .metadata.trust import MetadataTrust
 from .trust import KeyringTrust, Trust
@@ -31,11 +31,14 @@ def open_trust(
     What the repository itself holds has no say in it: whoever can write there could choose the weaker of the two.
 
     Raises:
-        TrustError: ``trust.json`` or ``keys.json`` is damaged.
+        TrustError: ``trust.json`` or ``keys.json`` is damaged, or the root that was pinned is gone.
     """
-    if (state / HOME / ROOT).exists():
+    home = Memory(state / HOME)
+    if (state / HOME / ROOT).exists() or (
+        state / HOME / SEEN
+    ).exists():  # a root that is lost is no way back to the list
         box = KeyBox.load(state, ask)
         source = None if box.keys else elsewhere()
-        return MetadataTrust(repository, Memory(state / HOME), box, source=source, now=now)
+        return MetadataTrust(repository, home, box, source=source, now=now)
     path = state / TRUST
     return KeyringTrust.load(path) if path.exists() else KeyringTrust(())

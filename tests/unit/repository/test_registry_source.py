@@ -157,3 +157,25 @@ def test_without_the_registry_nothing_goes_forward_and_everything_comes_back(two
         two.may_deploy(A2)
     bundle = two.automation().repository.check_sendable(A2)
     assert A2 == bundle.id
+
+
+def test_a_root_that_is_lost_is_no_way_back_to_a_list_of_keys(two: Two) -> None:
+    """Whoever deletes the pinned root and puts a list of keys there is not believed: what was verified is known."""
+    two.may_deploy(A2)
+    (two.node / HOME / ROOT).unlink()
+    signer = generate_key(two.node / PUBLISHER_KEY)
+    KeyringTrust(()).with_key(signer.public_key, lineages=("*",)).save(two.node / TRUST)
+
+    with pytest.raises(TrustError, match="no root is trusted here"):
+        two.may_deploy(A2)
+
+
+def test_what_is_needed_to_go_back_is_brought_from_the_registry(two: Two) -> None:
+    """The bundle before is not here: it is fetched before anything is planned; one that nobody has is told of later."""
+    two.may_deploy(A2)
+    automation = two.automation()
+
+    asyncio.run(automation.stock.bring([A1, A2, BundleId("A", 7)]))
+
+    assert ["A.1", "A.2"] == [str(entry.id) for entry in automation.repository.list()]
+    assert A1 == automation.repository.check_sendable(A1).id

@@ -28,6 +28,7 @@ from ..store import replace_file, writing_to
 
 HOME = "trust"
 ROOT = "root.json"
+SEEN = "seen.json"
 MAX_ROOT = 1024 * 1024
 
 
@@ -74,7 +75,7 @@ class Memory:
         Raises:
             StateError: it is damaged.
         """
-        data = _read(self.home / "seen.json")
+        data = _read(self.home / SEEN)
         if data is None:
             return None
         try:
@@ -90,7 +91,7 @@ class Memory:
 
     def see(self, seen: Seen) -> None:
         """Remember what was verified."""
-        self._replace(self.home / "seen.json", json.dumps({"at": seen.at, "versions": dict(seen.versions)}).encode())
+        self._replace(self.home / SEEN, json.dumps({"at": seen.at, "versions": dict(seen.versions)}).encode())
 
     def channel(self, lineage: Lineage) -> Channel | None:
         """Return the channel that was verified last, None where none was."""

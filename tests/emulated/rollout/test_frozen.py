@@ -43,3 +43,30 @@ def test_who_was_overtaken_sends_nothing_more(workplace: Workplace, place: str, 
     assert {"r1n01": "2.0.0", "r1n02": "2.0.0", "r1n03": "1.0.0", "r1n04": "2.0.0"} == workplace.installed()
     assert between["totals"]["flashes"] == truth["totals"]["flashes"]
     assert (0, 0) == (truth["totals"]["double_flashes"], truth["totals"]["sessions_open"])
+
+
+def test_who_was_overtaken_sends_nothing_more_over_ipmi(workplace: Workplace) -> None:
+    """The same for a rack that is reached by IPMI alone: no upload is begun, and none of the other's is aborted."""
+    lines = workplace.inventory.read_text().splitlines()
+    kept = [line.replace('ipmi = "', 'bmc = "ipmi://') for line in lines if not line.startswith("bmc = ")]
+    workplace.inventory.write_text("\n".join(kept) + "\n")
+    for station in workplace.lab.stations:  # what a machine logged at its last start is all that IPMI knows of POST
+        station.machine.reset_host("ForceRestart")
+    workplace.make_bundles("A.1")
+    workplace.wait_until(lambda: workplace.run("deploy", "A.1").code == 0)
+    workplace.publish("A.2")
+    stopped = workplace.start("stop-at", "check", "deploy", "A.2", program=PROGRAM)
+    try:
+        _, status = os.waitpid(stopped.pid, os.WUNTRACED)
+        other = workplace.run("later", MUCH_LATER, "deploy", "A.2", program=PROGRAM)
+        between = workplace.truth()
+    finally:
+        stopped.send_signal(signal.SIGCONT)
+    _, err = to_its_end(stopped)
+    truth = workplace.truth()
+
+    assert os.WIFSTOPPED(status)
+    assert (0, 5) == (other.code, stopped.returncode), (other.err, err)
+    assert {"2.0.0"} == set(workplace.installed().values())
+    assert between["totals"]["flashes"] == truth["totals"]["flashes"]
+    assert 0 == truth["totals"]["double_flashes"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import click
@@ -67,3 +69,22 @@ def test_every_option_says_what_it_is_for(name: str) -> None:
     ]
 
     assert [] == silent
+
+
+def test_the_help_of_all_commands_imports_none_of_them() -> None:
+    """Asking what there is costs no import of adapters, trust or the lab; and every command says something there."""
+    program = (
+        "import sys\nfrom rackwave.cli.app import cli\ncli.main(['--help'], standalone_mode=False)\n"
+        "heavy = ('aiohttp', 'tuf', 'requests', 'sushy', 'rackwave.automation')\n"
+        "print([name for name in heavy if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    *shown, imported = done.stdout.splitlines()
+    listed = dict(line.split(maxsplit=1) for line in shown[shown.index("Commands:") + 1 :] if line.startswith("  "))
+
+    assert "[]" == imported
+    assert set(cli.list_commands(click.Context(cli))) == set(listed)
+    for name, told in listed.items():
+        command = cli.get_command(click.Context(cli), name)
+        assert command is not None
+        assert command.get_short_help_str(200).startswith(told.rstrip(".").removesuffix("..").strip()[:20])

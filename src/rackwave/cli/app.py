@@ -6,9 +6,11 @@ Exit codes: 0 done (also when nothing was to do), 1 failed, 2 usage, 3 nothing w
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import gc
 import importlib
+import importlib.util
 import sys
 from collections.abc import Awaitable, Callable
 from enum import IntEnum
@@ -77,7 +79,18 @@ class Exit(IntEnum):
 
 
 class _LazyGroup(click.Group):
-    """Finds commands by name: ours in this package, others through the entry points ``rackwave.cli``."""
+    """Finds commands by name: ours in this package, others through the entry points ``rackwave.cli``.
+
+    Its help reads what each says of itself from the source, without importing any: they import all of rackwave.
+    """
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        names = self.list_commands(ctx)
+        width = formatter.width - 6 - max(len(name) for name in names)
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, click.Command(name, help=_told(name)).get_short_help_str(width)) for name in names]
+            )
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         del ctx
@@ -94,6 +107,21 @@ class _LazyGroup(click.Group):
                 return None
             found = points[0].load()
         return found if isinstance(found, click.Command) else None
+
+
+def _told(command: str) -> str:
+    """Return the docstring of the function behind a command; empty where there is no source to read."""
+    if command in _COMMANDS:
+        module, name = f"{__package__}.{_COMMANDS[command][0]}", _COMMANDS[command][1]
+    else:
+        (point,) = [point for point in entry_points(group="rackwave.cli") if point.name == command][:1]
+        module, name = point.module, point.attr
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        return ""
+    tree = ast.parse(Path(spec.origin).read_text("utf-8"))
+    found = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name]
+    return ast.get_docstring(found[0]) or "" if found else ""
 
 
 @frozen

@@ -6,7 +6,7 @@ import pytest
 
 from emulated.table.stage import Workshop
 
-SHARDS = {"sample": 4, "every": 24}
+SHARDS = {"sample": 2, "every": 24}
 """Into how many tests the points of one matrix are dealt."""
 
 

@@ -17,7 +17,7 @@ from emulated.crash.judge import complaints
 from emulated.crash.kill import Point
 from emulated.table.stage import Workshop
 
-SAMPLE = {"plain": 24, "openbmc": 8, "ipmi": 8}
+SAMPLE = {"plain": 16, "openbmc": 4, "ipmi": 4}
 """How many points of each matrix a run of all tests kills at."""
 
 

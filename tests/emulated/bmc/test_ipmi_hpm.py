@@ -22,7 +22,7 @@ from rackwave.ports import ResetKind
 BIOS, BMC = ComponentName("BIOS"), ComponentName("BMC")
 
 
-async def never() -> None:
+async def never(*, held: bool = False) -> None:
     """Let the last block go."""
 
 
@@ -122,18 +122,18 @@ def test_completing_comes_before_the_last_block(on_ipmi: Any) -> None:
     """When *completing* is awaited, the BMC has every block but one; one block alone waits, too."""
 
     async def scenario(bench: Any) -> None:
-        held: list[int] = []
+        sent: list[int] = []
         upload = bench.lab["r1n01"].ipmi.bmc._hpm
 
         async def completing(*, held: bool = False) -> None:
-            held.append(len(upload._upload.octets))
+            sent.append(len(upload._upload.octets))
 
         for size, version in ((9000, "2.0.0"), (700, "3.0.0")):
             image = bench.image("BMC", version, size=size)
             await bench.bmc.write(image, completing=completing)
             last = (image.size - 1) % hpm_upload.BLOCK_SIZES[0] + 1
 
-            assert image.size - last == held.pop()
+            assert image.size - last == sent.pop()
             await programmed(bench)
             bench.clock.advance(900)
             await bench.bmc.start_update(BMC)
@@ -326,7 +326,7 @@ def test_another_upgrade_is_left_alone(on_ipmi: Any) -> None:
     async def scenario(bench: Any) -> None:
         other = bench.make()
 
-        async def meanwhile() -> None:
+        async def meanwhile(*, held: bool = False) -> None:
             receipt = await bench.bmc.write(bench.image("BIOS"), completing=never)
 
             assert isinstance(receipt, Refused)

@@ -29,8 +29,8 @@ class Pins:
         found = []
         for node in self._fleet.select(nodes):
             pin = known.get(node.name)
-            shared = tuple(other for other, its in known.items() if pin and its.key == pin.key and other != node.name)
-            found.append(PinStatus(node.name, self._fleet.managed(node.name).trust, pin, shared))
+            shared = sorted(other for other, its in known.items() if pin and its.key == pin.key and other != node.name)
+            found.append(PinStatus(node.name, self._fleet.managed(node.name).trust, pin, tuple(shared)))
         return tuple(found)
 
     async def accept(self, node: str, key: str) -> tuple[PinStatus, ...]:

@@ -32,7 +32,7 @@ from .bundle_manager import BundleManager
 from .bundle_orchestrator import BundleOrchestrator, not_ended
 from .clock import SystemClock
 from .core.bundle import Bundle
-from .core.event import Held, Readmitted, Recorded, RolloutStarted, Unheld
+from .core.event import Bound, Held, Readmitted, Recorded, RolloutStarted, Unheld
 from .core.history import NodeHistory, RolloutState
 from .core.identity import BundleId, Lineage, NodeName, RolloutId
 from .core.node import Node
@@ -291,7 +291,8 @@ class Automation:
         # Nothing is written to a rack that is level: there is nothing a canary could show.
         cut = (tuple(each.node for each in plan.nodes),) if plan.is_level else waves
         started = RolloutStarted(rollout, plan.bundle, plan.digest, cut, plan.policy, self._by)
-        return RolloutReport(await self._orchestrator().begin_rollout(started))
+        bindings = [Bound(node, plan.bundle, plan.digest, binding) for node, binding in plan.bindings.items()]
+        return RolloutReport(await self._orchestrator().begin_rollout(started, bindings))
 
     @property
     def control(self) -> RolloutControl:

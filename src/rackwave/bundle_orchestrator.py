@@ -9,12 +9,13 @@ All that counts is in the journal: the same rollout run again goes on where the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from .core.binding import bound
 from .core.bundle import Bundle
 from .core.deployment import Context
-from .core.event import HeldBack, RolloutFinished, RolloutResult, RolloutStarted, RolloutWaits, WaveStarted
+from .core.event import Bound, HeldBack, RolloutFinished, RolloutResult, RolloutStarted, RolloutWaits, WaveStarted
 from .core.gate import Ill, judge
 from .core.history import NodeHistory, RolloutState
 from .core.identity import BundleId, Digest, Lineage, NodeName, RolloutId
@@ -102,8 +103,10 @@ class BundleOrchestrator:
         """Stop at the next safe point: no further turn begins, turns in flight end."""
         self._engine.stop()
 
-    async def begin_rollout(self, started: RolloutStarted) -> RolloutState:
+    async def begin_rollout(self, started: RolloutStarted, bindings: Sequence[Bound] = ()) -> RolloutState:
         """Journal *started* once its nodes are ours, then take the rollout to its end, or until ``stop``.
+
+        *bindings* say what its bundle means on each of its nodes, where it may mean something else on each.
 
         Raises:
             LeaseError: another orchestrator works on one of its nodes; nothing was journalled.
@@ -115,7 +118,7 @@ class BundleOrchestrator:
             for other in self._logbook.ledger.unfinished():
                 if not set(other.nodes).isdisjoint(nodes):
                     raise not_ended(other)
-            await self._logbook.record(started)
+            await self._logbook.record(*bindings, started)
             return await self._drive(started.rollout, nodes)
         finally:
             await self._let_go(nodes)
@@ -227,7 +230,7 @@ class BundleOrchestrator:
 
     def _expected(self, node: NodeName, state: RolloutState) -> float | None:
         """Return what the images of the rollout's bundle took before, on *node* or its like; None: nobody knows."""
-        bundle, ledger = self._bundle(state.bundle, state.digest), self._logbook.ledger
+        bundle, ledger = self._bundle(state.bundle, state.digest, node), self._logbook.ledger
         took = [ledger.usual_of(step, node) for step in usual_steps(bundle)]
         known = [each for each in took if each is not None]
         return sum(known) if known else None
@@ -243,7 +246,7 @@ class BundleOrchestrator:
             if history.attempt is None:
                 return 0.0
         goal = history.attempt.goal
-        bundle = self._bundle(goal.bundle, goal.digest)
+        bundle = self._bundle(goal.bundle, goal.digest, node)
         bmc = await self._bmcs.get(node)
         lease = self._held[node]
         result = await self._worker.turn(bmc, bundle, context.policy, check_lease=lambda: self._leases.check(lease))
@@ -351,14 +354,15 @@ class BundleOrchestrator:
 
     # -- what a turn needs -----------------------------------------------------------------------
 
-    def _bundle(self, bundle_id: BundleId, digest: Digest) -> Bundle:
+    def _bundle(self, bundle_id: BundleId, digest: Digest, node: NodeName) -> Bundle:
+        """Return a bundle as it is meant on *node*."""
         bundle = self._load(bundle_id)
         if bundle.digest != digest:
             raise TrustError(
                 f"{bundle_id} in the repository is {bundle.digest}, but {digest} was planned.",
                 advice="Somebody replaced the bundle. Plan again after 'rackwave bundle verify'.",
             )
-        return bundle
+        return bound(bundle, self._logbook.node(node).bindings.get(digest))
 
     # -- leases ----------------------------------------------------------------------------------
 

@@ -10,9 +10,11 @@ from typing import TypeVar
 from attrs import evolve
 
 from .bundle_orchestrator import BmcPool
+from .core.binding import Binding, bind, bound, has_patterns, needs_binding, why_not
 from .core.bundle import Activation, Bundle
 from .core.goal import Cause, Goal
-from .core.identity import BundleId, NodeName
+from .core.history import NodeHistory
+from .core.identity import BundleId, ComponentName, NodeName
 from .core.look import full_look
 from .core.node import Node, Selector
 from .core.observation import Look, Observation, Unknown
@@ -28,7 +30,7 @@ from .core.way_back import Consent, Lack, lacking, unconsented
 from .engine.logbook import Logbook
 from .errors import BmcCertificateError, BmcLoginError, BundleError, NodeError, SecretError
 from .leave import words
-from .ports import Bmc, Clock, Leave
+from .ports import Bmc, Clock, Leave, Lists
 from .repository.repository import BundleRepository
 
 AT_ONCE = 2000
@@ -64,16 +66,19 @@ class RackPlanner:
         self._clock = clock
         self._leave = leave
         self._validation = validation
+        self._bindings: dict[NodeName, Binding] = {}
 
     async def plan(self, bundle: Bundle, nodes: Sequence[Node], policy: Policy, *, no_way_back: Consent) -> RackPlan:
         """Plan *bundle* for *nodes*; *no_way_back* are the elements whose having no way back is consented to."""
         record = self._validation(bundle) if policy.validated else None
+        self._bindings = {}
         planned = await each(lambda node: self._plan_node(node, bundle), nodes)
+        meant = {node.name: bound(bundle, self._bindings.get(node.name)) for node in nodes}
         refusals: list[tuple[NodeName, str]] = []
         lacks: dict[NodeName, tuple[Lack, ...]] = {}
         for node, plan in zip(nodes, planned, strict=True):
-            lacks[node.name] = self._lacks(node, bundle, plan)
-            reason = self._refusal(node, bundle, plan) or unconsented(lacks[node.name], no_way_back)
+            lacks[node.name] = self._lacks(node, meant[node.name], plan)
+            reason = self._refusal(node, meant[node.name], plan) or unconsented(lacks[node.name], no_way_back)
             if reason is None and policy.validated and plan.steps:
                 reason = unproven(record, node)
             if reason is not None:
@@ -85,6 +90,7 @@ class RackPlanner:
             waves=cut_waves([node.name for node in nodes], policy, {node.name: node.labels for node in nodes}),
             refusals=tuple(refusals),
             unassigned=frozenset(node.name for node in nodes if not self._carries(node, bundle)),
+            bindings=self._bindings,
             policy=policy,
             no_way_back=no_way_back,
             lacks=lacks,
@@ -94,7 +100,7 @@ class RackPlanner:
     async def survey(self, status: NodeStatus) -> NodeStatus:
         """Return *status* with what the node's BMC says now, and how that differs from what is assigned."""
         node, assigned = status.history.node, status.history.assigned.values()
-        bundles = [self._load(held.bundle) for held in assigned]
+        bundles = [self._meant(held.bundle, status.history) for held in assigned]
         seen = Observation(at=self._clock.now())
         try:
             bmc = await self._bmcs.get(node)
@@ -109,6 +115,10 @@ class RackPlanner:
         drift = {bundle.id.lineage: _drift(node, bundle, seen) for bundle in bundles}
         return evolve(status, seen=seen, drift=drift)
 
+    def _meant(self, bundle_id: BundleId, history: NodeHistory) -> Bundle:
+        bundle = self._load(bundle_id)
+        return bound(bundle, history.bindings.get(bundle.digest))
+
     def _carries(self, node: Node, bundle: Bundle) -> bool:
         held = self._logbook.node(node.name).assigned.get(bundle.id.lineage)
         return held is not None and (held.bundle, held.digest) == (bundle.id, bundle.digest)
@@ -117,9 +127,19 @@ class RackPlanner:
         goal = Goal(bundle.id, bundle.digest, Cause.ROLLOUT)
         try:
             bmc = await self._bmcs.get(node.name)
+            if needs_binding(bundle):
+                binding = await _binding(bmc, bundle, node)
+                if isinstance(binding, Unknown):
+                    why = f"its components cannot be listed: {binding}"
+                    return NodePlan(node.name, goal, (), (Note("parts", why, blocks=True, refused=True),))
+                self._bindings[node.name] = binding
+                bundle = bound(bundle, binding)
             seen = await bmc.observe(full_look(bundle))
             plan = plan_node(node.name, goal, bundle, seen)
-            return evolve(plan, notes=(*plan.notes, *await _checked(bmc, bundle, plan), *await self._waits(plan)))
+            told = _told(self._bindings.get(node.name))
+            return evolve(
+                plan, notes=(*told, *plan.notes, *await _checked(bmc, bundle, plan), *await self._waits(plan))
+            )
         except (BmcLoginError, BmcCertificateError, SecretError) as error:
             # No wait mends this: a person must, and before the rollout rather than in its midst.
             return NodePlan(node.name, goal, (), (Note("login", error.whole, blocks=True, refused=True),))
@@ -147,7 +167,12 @@ class RackPlanner:
             return f"it is in quarantine: {'; '.join(history.quarantined)}"
         if history.hold is not None and history.hold.stands(self._clock.now()):
             return f"it is {words(history.hold)}"
-        others = [self._load(held.bundle) for line, held in history.assigned.items() if line != bundle.id.lineage]
+        odd = why_not(self._load(bundle.id), self._bindings.get(node.name, Binding()))
+        if odd is not None:
+            return odd
+        others = [
+            self._meant(held.bundle, history) for line, held in history.assigned.items() if line != bundle.id.lineage
+        ]
         clashes = conflicts([bundle, *others])
         if clashes:
             return "; ".join(clashes)
@@ -162,11 +187,26 @@ class RackPlanner:
         """A roll-back is proven possible before anything starts."""
         if not plan.steps:
             return ()
-        target = way_back(self._logbook.node(node.name), bundle.id)
+        history = self._logbook.node(node.name)
+        target = way_back(history, bundle.id)
         if target is None:
             return lacking(plan, bundle, None, None)
         problem = self._unsendable(target.bundle)
-        return lacking(plan, bundle, None if problem is not None else self._load(target.bundle), problem)
+        return lacking(plan, bundle, None if problem is not None else self._meant(target.bundle, history), problem)
+
+
+async def _binding(bmc: Bmc, bundle: Bundle, node: Node) -> Binding | Unknown:
+    listed: frozenset[ComponentName] | Unknown = frozenset()
+    if has_patterns(bundle):
+        listed = await bmc.list_components() if isinstance(bmc, Lists) else Unknown("this way to its BMC names none")
+    return listed if isinstance(listed, Unknown) else bind(bundle, node, listed)
+
+
+def _told(binding: Binding | None) -> tuple[Note, ...]:
+    if binding is None:
+        return ()
+    nothing = [Note(name, "no part of this machine is called so") for name, parts in binding.parts.items() if not parts]
+    return (*nothing, *(Note(name, "not for a machine of its make and model") for name in binding.left_out))
 
 
 async def _checked(bmc: Bmc, bundle: Bundle, plan: NodePlan) -> tuple[Note, ...]:

@@ -192,6 +192,15 @@ class Panel(Protocol):
 
 
 @runtime_checkable
+class Lists(Protocol):
+    """A `Bmc` that can say by which names it knows its machine's parts."""
+
+    async def list_components(self) -> frozenset[ComponentName] | Unknown:
+        """Return the names of all components that it lists now; Unknown where that cannot be read."""
+        ...
+
+
+@runtime_checkable
 class Announces(Protocol):
     """A `Bmc` that may tell of news by itself."""
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Sequence
 
+from .core.binding import bound
 from .core.bundle import Bundle
 from .core.deployment import Context, begin, conclude, request_recovery
 from .core.event import AttemptResult
-from .core.history import RolloutState
+from .core.history import NodeHistory, RolloutState
 from .core.identity import AttemptId, BundleId, Lineage, NodeName
 from .core.policy import Policy
 from .core.recovery import images_of
@@ -45,11 +46,15 @@ class RecoveryManager:
         return Context(
             lineage=lineage,
             policy=policy,
-            images=images_of(*(self._load(bundle) for bundle in ids)),
+            images=images_of(*(self._meant(bundle, history) for bundle in ids)),
             new_id=lambda: AttemptId(secrets.token_hex(5)),
             now=self._clock.now(),
             rollout=rollout,
         )
+
+    def _meant(self, bundle_id: BundleId, history: NodeHistory) -> Bundle:
+        bundle = self._load(bundle_id)
+        return bound(bundle, history.bindings.get(bundle.digest))
 
     async def open_attempt(self, node: NodeName, context: Context) -> bool:
         """Journal the start of the node's next attempt, or its end in this rollout; False: nothing is to do."""

@@ -145,6 +145,8 @@ class ComponentSpec:
     targets: tuple[str, ...] = ()
     needs_host: bool = False
     members: tuple[MemberSpec, ...] = ()
+    family: str = ""
+    """What images for any part of its kind are made for: one for ``NIC`` fits ``NIC.1`` and ``NIC.2``."""
 
 
 @frozen

@@ -220,6 +220,12 @@ class SimBmc:
             case unknown:
                 assert_never(unknown)
 
+    async def list_components(self) -> frozenset[ComponentName] | Unknown:
+        """Return the names of all components; Unknown where the BMC does not answer."""
+        if not self._machine.bmc_alive or self._fate("list", "GET", "/redfish/v1") is not WireFate.OK:
+            return Unknown("the BMC does not answer", Lack.AWAY)
+        return frozenset(view.name for view in self._machine.components)
+
     async def write(self, image: Image, *, completing: Completing) -> Receipt:
         """Hand *image* to the BMC, once; an upload that was not lost on its way awaits *completing*."""
         rules = self._machine.personality.rules

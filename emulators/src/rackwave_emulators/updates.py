@@ -47,7 +47,7 @@ from .faults import (
 from .faults.transfer import WITHOUT_RANGES
 from .images import ImageFacts
 from .ledger import Ledger, WriteResult
-from .personality import Personality, TaskEnds, WhenBusy
+from .personality import ComponentSpec, Personality, TaskEnds, WhenBusy
 from .refusal import LabRefusal
 from .tasks import Hold as Hold
 from .tasks import MachineTask as MachineTask
@@ -238,7 +238,7 @@ class Updates:
             self._transfer_failed(task, _TROUBLES[fault.because])
             return
         task.resets_host = task.resets_host or resets
-        spec = self._personality.component(facts.component) if facts else None
+        spec = self._fitting(facts.component, task.component) if facts else None
         bank = self.banks[spec.name] if spec else None
         if facts is None:
             self._fail(task, WriteResult.REJECTED, "Update.1.0.VerificationFailed", f"it does not verify: {error}")
@@ -255,6 +255,11 @@ class Updates:
             self._hold(task, bank, facts)
         else:
             self._start(task, bank, facts)
+
+    def _fitting(self, made_for: str, named: ComponentName | None) -> ComponentSpec | None:
+        """Return the part that an image is for: the one that the request named, where it is of the image's family."""
+        asked = self._personality.component(named) if named is not None else None
+        return asked if asked is not None and asked.family == made_for else self._personality.component(made_for)
 
     def transfer_failed(self, task: MachineTask, reason: str) -> None:
         """Note that the image of *task* will never arrive."""

@@ -38,7 +38,7 @@ from ..core.observation import NOT_ASKED, Component, Identity, Lack, Look, Obser
 from ..core.receipt import Accepted, Ambiguous, Ground, Receipt, Refused
 from ..core.settings_check import SettingsCheck
 from ..errors import BmcCertificateError, BmcKeyChangedError, BmcLoginError
-from ..ports import Announces, Bmc, Clock, Completing, Image, Means, ResetKind
+from ..ports import Announces, Bmc, Clock, Completing, Image, Lists, Means, ResetKind
 
 LONGEST_REST = 120.0
 """The most seconds for which a dead way is left alone. A BMC takes 90 to over 200 s to come back (P36):
@@ -184,6 +184,16 @@ class FailoverBmc:
         return (*own, *(means for means in Means if means in self._hooks))
 
     # -- reads ---------------------------------------------------------------------------------
+
+    async def list_components(self) -> frozenset[ComponentName] | Unknown:
+        """Return the names of all components, as the first way that can list them says."""
+        found: frozenset[ComponentName] | Unknown = Unknown("no way to this BMC lists components by name")
+        for way in self._ways:
+            if isinstance(way.bmc, Lists) and not way.is_dead:
+                found = await way.bmc.list_components()
+                if not isinstance(found, Unknown):
+                    return found
+        return found
 
     async def observe(self, look: Look) -> Observation:
         """Read what *look* asks for, over the second way where the first cannot tell.

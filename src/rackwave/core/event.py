@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from attrs import field, frozen
 
+from .binding import Binding
 from .goal import Goal
 from .identity import AttemptId, BundleId, Digest, NodeName, RolloutId
 from .log import LogMark
@@ -159,6 +160,16 @@ class AttemptStarted:
     goal: Goal
     rollout: RolloutId | None = None
     rung: int | None = None
+
+
+@frozen
+class Bound:
+    """What *bundle* means on *node*: its parts that patterns fit, and the elements that are not for it."""
+
+    node: NodeName
+    bundle: BundleId
+    digest: Digest
+    binding: Binding
 
 
 @frozen
@@ -414,6 +425,7 @@ NodeEvent: TypeAlias = (
     | Quarantined
     | Readmitted
     | LogMarked
+    | Bound
     | ByHand
     | Held
     | Unheld

@@ -20,6 +20,7 @@ from typing import assert_never
 from attrs import evolve, field, frozen
 
 from . import event as ev
+from .binding import Binding
 from .bundle import Activation, frozen_map
 from .goal import Goal
 from .hold import Hold
@@ -263,6 +264,8 @@ class NodeHistory:
     identity: ev.Identified | None = None
     hold: Hold | None = None
     held_back: str = ""
+    bindings: Mapping[Digest, Binding] = field(factory=dict, converter=frozen_map)
+    """What bundles, by their digests, mean on this node."""
 
     @property
     def make(self) -> tuple[str, ...]:
@@ -396,6 +399,8 @@ def apply_to_node(history: NodeHistory, event: ev.NodeEvent, at: float) -> NodeH
     match event:
         case ev.LogMarked() | ev.Intended() | ev.Completing() | ev.Acted() | ev.Reading() | ev.Resolved():
             return _apply_to_attempt(evolve(history, held_back=""), event, at)
+        case ev.Bound(_, _, digest, binding):
+            return evolve(history, bindings={**history.bindings, digest: binding})
         case ev.Held() | ev.Unheld() | ev.HeldBack():
             return _apply_hold(history, event, at)
         case ev.AttemptStarted(_, attempt, goal, rollout, rung):

@@ -198,7 +198,7 @@ def _image_standing(
     component, version, payload_name = element.component, element.version, element.payload
     if element.selector is not None:
         return Impossible(
-            f"{element.selector} is a pattern, and one element writes one component here: name each in its own"
+            f"{element.selector} is a pattern, and nobody has said which parts of this node it fits: deploy the bundle"
         )
     if component is None or version is None or payload_name is None:
         return Impossible("the manifest names no component, version or payload")

@@ -11,6 +11,7 @@ from typing import Any
 
 from attrs import asdict, field, frozen
 
+from .binding import Binding
 from .bundle import frozen_map
 from .event import NodeResult
 from .history import NodeHistory, RolloutState
@@ -27,7 +28,8 @@ class RackPlan:
     """What a rollout of *bundle* would do, node by node, and what is refused and why.
 
     *lacks* are elements from which there is no way back, *no_way_back* those for which that is consented to.
-    *seconds* is what the steps of a node took before, in all; None where nobody knows.
+    *bindings* say what the bundle means on each, where it may mean something else. *seconds* is what the steps of a
+    node took before, in all; None where nobody knows.
     """
 
     bundle: BundleId
@@ -36,6 +38,7 @@ class RackPlan:
     waves: tuple[tuple[NodeName, ...], ...]
     refusals: tuple[tuple[NodeName, str], ...] = ()
     unassigned: frozenset[NodeName] = frozenset()
+    bindings: Mapping[NodeName, Binding] = field(factory=dict, converter=frozen_map)
     policy: Policy = field(factory=Policy)
     no_way_back: Consent = ()
     lacks: Mapping[NodeName, tuple[Lack, ...]] = field(factory=dict, converter=frozen_map)

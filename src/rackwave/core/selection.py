@@ -23,14 +23,7 @@ def refusal(node: Node, bundle: Bundle, selectors: Sequence[Selector]) -> str | 
     applies = bundle.manifest.applies_to
     if selectors and bundle.id.lineage not in lineages_of(node, selectors):
         return f"no selector maps {node.name} to lineage {bundle.id.lineage}"
-    misfit = _misfit(node, applies, str(bundle.id))
-    if misfit is not None:
-        return misfit
-    for element in bundle.manifest.elements:
-        misfit = _misfit(node, element.applies_to, f"{element.name} of {bundle.id}")
-        if misfit is not None:
-            return misfit
-    return None
+    return _misfit(node, applies, str(bundle.id))
 
 
 def _misfit(node: Node, applies: AppliesTo, what: str) -> str | None:

@@ -66,6 +66,7 @@ def _tell_course(
     | ev.Readmitted
     | ev.ByHand
     | ev.LogMarked
+    | ev.Bound
     | ev.Completing,
 ) -> str:
     match event:
@@ -85,6 +86,10 @@ def _tell_course(
             return f"QUARANTINED: {'; '.join(evidence)}"
         case ev.Completing():
             return "the last bytes of the upload go out"
+        case ev.Bound(_, bundle, _, binding):
+            parts = [f"{name} is {', '.join(found) or 'nothing here'}" for name, found in binding.parts.items()]
+            left = [f"{name} is not for it" for name in binding.left_out]
+            return f"on it {bundle} means: {'; '.join((*parts, *left))}"
         case ev.LogMarked(_, _, mark):
             return f"its event log stands at {mark}" if mark is not None else "its event log cannot be read"
         case ev.ByHand(_, what, by, result):

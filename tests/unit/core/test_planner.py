@@ -144,7 +144,7 @@ def test_a_host_that_is_off_is_switched_on_not_restarted() -> None:
         ),
         (
             bundle("A.2", evolve(image(NIC, "2"), component=None, selector=ComponentPattern("NIC.*"))),
-            "NIC.* is a pattern, and one element writes one component here: name each in its own",
+            "NIC.* is a pattern, and nobody has said which parts of this node it fits: deploy the bundle",
         ),
         (bundle("A.2", image(NIC, "2", executor="ansible")), "there is no executor 'ansible' here"),
         (

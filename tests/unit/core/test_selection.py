@@ -50,13 +50,6 @@ def test_a_bundle_that_is_not_for_a_node_is_refused_with_its_reason(node: Node, 
     assert why == refusal(node, of, SELECTORS)
 
 
-def test_an_element_that_is_not_for_a_node_keeps_the_bundle_from_it() -> None:
-    """Half a bundle is not applied: the refusal names the element."""
-    made = bundle("A.2", image(BIOS, "2"), image(NIC, "2", applies_to=AppliesTo("HPE")))
-
-    assert "nic of A.2 is for vendor HPE, r1n01 is Dell" == refusal(WEB, made, SELECTORS)
-
-
 def test_without_selectors_whoever_names_the_nodes_decides() -> None:
     """An inventory that has none leaves only the bundle's own word."""
     assert refusal(DISK, for_model("*", "*"), ()) is None

@@ -152,6 +152,19 @@ class RedfishBmc:
         self._is_away = away is not None
         return seen
 
+    async def list_components(self) -> frozenset[ComponentName] | Unknown:
+        """Return the names of all components that the BMC lists now; Unknown where it cannot be asked.
+
+        Raises:
+            BmcLoginError, BmcCertificateError: a person must act first.
+        """
+        try:
+            return await self.service.inventory.names()
+        except (BmcLoginError, BmcCertificateError):
+            raise
+        except NodeError as error:
+            return Unknown(str(error))
+
     def _parts(self, look: Look) -> Iterator[Part]:
         """What to read for *look*, what decides first."""
         if look.task is not None:

@@ -18,6 +18,7 @@ Name "System ROM", an XCC ``UEFI`` and, for what waits for a reset, ``UEFI-Pendi
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from typing import Protocol
 from urllib.parse import unquote
@@ -26,6 +27,7 @@ from attrs import frozen
 
 from ...core.identity import ComponentName
 from ...core.observation import NOT_ASKED, Component, Lack, Unknown
+from ...errors import UsageError
 from ..quirks import Naming, Quirks
 from .document import Document, segments, text
 from .session import Session
@@ -160,6 +162,24 @@ class FirmwareInventory:
         """Find out, while an image waits in *name*, whether this make shows that; only where nobody knows yet."""
         if self._shows_staged(name) is None and await self.staged(name) is NOT_ASKED:
             self._shows_staged(name, shown=False)
+
+    async def names(self) -> frozenset[ComponentName]:
+        """List the components anew, by the ends of their URIs; not what waits or what ran before.
+
+        Raises:
+            NodeError: they cannot be listed.
+        """
+        self._uris = await self._listing()
+        ends = {last(uri) for uri in self._uris}
+        installed = {end.removeprefix(_INSTALLED) for end in ends}
+        waiting = {pattern.replace("{name}", "*") for pattern in _PENDING}
+        found = set()
+        for end in installed:
+            is_twin = end.startswith((_CURRENT, _PREVIOUS)) or any(fnmatchcase(end, pattern) for pattern in waiting)
+            if not is_twin and (end in ends or _INSTALLED + end in ends):
+                with suppress(UsageError):  # a name that no bundle could name either
+                    found.add(ComponentName(end))
+        return frozenset(found)
 
     async def _find(self, name: ComponentName) -> tuple[str, Document] | Unknown:
         uris = await self._list()

@@ -60,6 +60,8 @@ KEEP = 8
 RENEW_AT = 0.5
 """A signature is made again once less than this part of its lifetime is left, where its key asks nobody."""
 
+_ROOT_FILE = f".{Root.type}.json"
+
 OFFLINE_RENEW = 30 * 86_400.0
 """Seconds before its expiry from which what holds for long is signed again, where its key asks nobody."""
 
@@ -232,14 +234,16 @@ class Author:
         root: tuple[Metadata[Root], Metadata[Root]] | None = None,
         files: Mapping[str, bytes] | None = None,
     ) -> None:
-        newest, documents = shelf.root, {}
+        newest, documents, old = shelf.root, {}, None
         if root is not None:
             newest, before = root
             newest.signed.version += 1
             newest.signed.expires = self._expiry(Root.type)
             self._sign(newest, Root.type, newest.signed, before.signed)
             documents[f"{newest.signed.version}.root.json"] = newest.to_bytes()
-        self._write(newest, documents, shelf.snapshot, shelf.timestamp, changed, files or {}, shelf=shelf)
+            tops = (*ONLINE, *(name for name in changed if name in TOP))
+            old = before.signed if all(self._can_sign(name, before.signed) for name in tops) else None
+        self._write(newest, documents, shelf.snapshot, shelf.timestamp, changed, files or {}, shelf=shelf, old=old)
 
     def _write(
         self,
@@ -251,37 +255,50 @@ class Author:
         files: Mapping[str, bytes],
         *,
         shelf: Shelf | None = None,
+        old: Root | None = None,
     ) -> None:
-        gone = []
+        """Sign and write.
+
+        Where the root changes, what is under it is signed for the *old* one, too, if its keys are here: then a run
+        that is killed leaves what both roots allow, and the new root is written last of all.
+        """
+        gone, tops = [], (root.signed,) if old is None else (root.signed, old)
         for name, metadata in changed.items():
             metadata.signed.version += 1
             metadata.signed.expires = self._expiry(name)
             parent = delegator_of(name)
-            delegator: Root | Targets = root.signed
+            delegators: tuple[Root | Targets, ...] = tops
             if name not in TOP:
                 assert shelf is not None  # noqa: S101 - for the type checker: only the first version has no shelf
-                delegator = changed[parent].signed if parent in changed else shelf.role(parent).signed
-            self._sign(metadata, name, delegator)
+                delegators = (changed[parent].signed if parent in changed else shelf.role(parent).signed,)
+            self._sign(metadata, name, *delegators)
             data = metadata.to_bytes()
             documents[f"{metadata.signed.version}.{name}.json"] = data
             snapshot.signed.meta[f"{name}.json"] = _meta(metadata.signed.version, data)
             gone.append(f"{metadata.signed.version - KEEP}.{name}.json")
         snapshot.signed.version += 1
         snapshot.signed.expires = self._expiry(Snapshot.type)
-        self._sign(snapshot, Snapshot.type, root.signed)
+        self._sign(snapshot, Snapshot.type, *tops)
         data = snapshot.to_bytes()
         documents[f"{snapshot.signed.version}.snapshot.json"] = data
         timestamp.signed.snapshot_meta = _meta(snapshot.signed.version, data)
         timestamp.signed.version += 1
         timestamp.signed.expires = self._expiry(Timestamp.type)
-        self._sign(timestamp, Timestamp.type, root.signed)
+        self._sign(timestamp, Timestamp.type, *tops)
         gone.append(f"{snapshot.signed.version - KEEP}.snapshot.json")
-        self._put(documents, timestamp.to_bytes(), files)
+        last = {name: documents.pop(name) for name in tuple(documents) if old is not None and name.endswith(_ROOT_FILE)}
+        self._put(documents, timestamp.to_bytes(), files, last)
         for name in gone:
             with suppress(OSError):
                 (self.folder / METADATA / name).unlink()
 
-    def _put(self, documents: Mapping[str, bytes], timestamp: bytes, files: Mapping[str, bytes]) -> None:
+    def _put(
+        self,
+        documents: Mapping[str, bytes],
+        timestamp: bytes,
+        files: Mapping[str, bytes],
+        last: Mapping[str, bytes],
+    ) -> None:
         with writing_to(self.folder):
             for path, data in files.items():
                 if path.startswith("bundles/"):
@@ -293,9 +310,8 @@ class Author:
                     _drop_old(place)
             folder = self.folder / METADATA
             folder.mkdir(parents=True, exist_ok=True)
-            for name, data in documents.items():
+            for name, data in (*documents.items(), ("timestamp.json", timestamp), *last.items()):
                 replace_file(folder / name, data, mode=0o644)
-            replace_file(folder / "timestamp.json", timestamp, mode=0o644)
 
     def _sign(self, metadata: Metadata[Any], name: str, *delegators: Root | Targets) -> None:
         """Sign with as many keys as each of *delegators* wants for *name*, and see that this is enough."""
@@ -314,6 +330,13 @@ class Author:
                 ) from error
         for delegator in delegators:
             check_delegate(delegator, name, metadata)
+
+    def _can_sign(self, name: str, delegator: Root | Targets) -> bool:
+        try:
+            self._able(name, delegator)
+        except TrustError:
+            return False
+        return True
 
     def _able(self, name: str, delegator: Root | Targets) -> list[str]:
         """Return as many keys as must sign *name*, first those that ask nobody."""

@@ -13,7 +13,7 @@ from tuf.api.metadata import Key, Root, Targets
 from ...core.canonical import canonical_json
 from ...core.channel import first_channel
 from ...core.identity import BundleId, Digest, Lineage
-from ...errors import TrustError, UsageError
+from ...errors import RackwaveError, TrustError, UsageError
 from ..keys import PublicKey, is_encrypted, load_signer
 from ..store import sync_folder, writing_to
 from .author import Author, Change, Keyring
@@ -181,20 +181,24 @@ def _rotate_publisher(trust: MetadataTrust, publisher: Path) -> list[PlacedKey]:
     author, box = trust.author, trust.box
     old = [key for key in box.keys if key.name == PUBLISHER]
     fresh = publisher.with_name(f"{publisher.name}.new")
-    fresh.unlink(missing_ok=True)  # left by a run that was killed; nothing was signed with it that counts
-    wants = publisher.exists() and is_encrypted(publisher)
-    new = box.generate(PUBLISHER, fresh, password=box.ask("new publisher's key") if wants else None)
+    there = _placed(box, publisher, "publisher's key")
+    # A run that was killed may have let the key in fresh sign already, or put it into its place: it is gone on with.
+    new = _placed(box, fresh, "new publisher's key")
+    if new is None:
+        fresh.unlink(missing_ok=True)  # torn: nothing can have been signed with it
+        wants = publisher.exists() and is_encrypted(publisher)
+        new = box.generate(PUBLISHER, fresh, password=box.ask("new publisher's key") if wants else None)
     with author.locked():
         shelf = author.shelf()
         delegations = shelf.role(Targets.type).signed.delegations
-        gone = {key.id for key in old}
+        gone = {key.id for key in (*old, *((there,) if there is not None else ()))}
         roles = (delegations.roles or {}) if delegations is not None else {}
-        held = {name: role for name, role in roles.items() if not gone.isdisjoint(role.keyids)}
+        held = {name: role for name, role in roles.items() if not {*gone, new.id}.isdisjoint(role.keyids)}
         author.keys = box.with_key(new)
         for name, role in held.items():
             lineage = lineage_of(name)
             assert delegations is not None and lineage is not None  # noqa: S101, PT018 - these are lineages' roles
-            kept = tuple(delegations.keys[keyid] for keyid in role.keyids if keyid not in gone)
+            kept = tuple(delegations.keys[keyid] for keyid in role.keyids if keyid not in (*gone, new.id))
             author.delegate([lineage], Keyring((*kept, new.key), role.threshold))
         if publisher.exists():
             retired = publisher.with_name(f"{publisher.stem}-{old[0].id[:8] if old else 'old'}.pem")
@@ -205,6 +209,15 @@ def _rotate_publisher(trust: MetadataTrust, publisher: Path) -> list[PlacedKey]:
         _forget(trust, old)
     trust.client.refresh()
     return old
+
+
+def _placed(box: KeyBox, path: Path, what: str) -> PlacedKey | None:
+    """Return the publisher's key in the file *path*; None where there is none, or none that can be read."""
+    try:
+        password = box.ask(what) if is_encrypted(path) else None
+        return box.place_file(PUBLISHER, path, load_signer(path, password=password).signer.public_key)
+    except (OSError, RackwaveError):
+        return None
 
 
 def _forget(trust: MetadataTrust, old: Sequence[PlacedKey]) -> None:

@@ -88,15 +88,7 @@ class Progress:
             case ev.NodeFinished(_, node, result):
                 self._done[node] = result
                 self._lines[node] = tell(event)
-            case (
-                ev.WaveStarted()
-                | ev.RolloutFinished()
-                | ev.RolloutPaused()
-                | ev.RolloutWaits()
-                | ev.RolloutContinued()
-                | ev.RolloutAborted()
-                | ev.WaveApproved()
-            ):
+            case ev.AboutRollouts():
                 self._title = f"{self._title.partition(' - ')[0]} - {tell(event)}"
             case AboutReleases():
                 pass

@@ -65,8 +65,14 @@ class NodeResult(StrEnum):
     NOT_STARTED = "not-started"
 
 
+class AboutRollouts:
+    """Every event of a rollout as a whole, and what became of a node in it."""
+
+    __slots__ = ()
+
+
 @frozen
-class RolloutStarted:
+class RolloutStarted(AboutRollouts):
     """A bundle is to go to these nodes, in these waves."""
 
     rollout: RolloutId
@@ -78,7 +84,7 @@ class RolloutStarted:
 
 
 @frozen
-class WaveStarted:
+class WaveStarted(AboutRollouts):
     """The nodes of wave *wave* (from 0) may begin."""
 
     rollout: RolloutId
@@ -86,7 +92,7 @@ class WaveStarted:
 
 
 @frozen
-class NodeFinished:
+class NodeFinished(AboutRollouts):
     """The rollout is done with this node."""
 
     rollout: RolloutId
@@ -96,7 +102,7 @@ class NodeFinished:
 
 
 @frozen
-class RolloutFinished:
+class RolloutFinished(AboutRollouts):
     """The rollout is over."""
 
     rollout: RolloutId
@@ -105,7 +111,7 @@ class RolloutFinished:
 
 
 @frozen
-class RolloutPaused:
+class RolloutPaused(AboutRollouts):
     """*by* wants nothing begun on further nodes for now; what runs goes on to its end."""
 
     rollout: RolloutId
@@ -114,7 +120,7 @@ class RolloutPaused:
 
 
 @frozen
-class RolloutWaits:
+class RolloutWaits(AboutRollouts):
     """The next wave does not begin yet, for this reason: an approval, or the watch over the last one."""
 
     rollout: RolloutId
@@ -122,7 +128,7 @@ class RolloutWaits:
 
 
 @frozen
-class RolloutContinued:
+class RolloutContinued(AboutRollouts):
     """The pause is over."""
 
     rollout: RolloutId
@@ -130,7 +136,7 @@ class RolloutContinued:
 
 
 @frozen
-class RolloutAborted:
+class RolloutAborted(AboutRollouts):
     """*by* wants the rollout ended: no further node begins, and nodes that have begun come to their end first.
 
     *now*: they do not; what was under way stays as it is, in doubt.
@@ -143,7 +149,7 @@ class RolloutAborted:
 
 
 @frozen
-class WaveApproved:
+class WaveApproved(AboutRollouts):
     """*by* lets wave *wave* begin."""
 
     rollout: RolloutId

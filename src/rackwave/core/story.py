@@ -14,17 +14,7 @@ from .step import describe
 def tell(event: ev.Event) -> str:
     """Say what *event* means, without the node's name and the time."""
     match event:
-        case (
-            ev.RolloutStarted()
-            | ev.WaveStarted()
-            | ev.NodeFinished()
-            | ev.RolloutFinished()
-            | ev.RolloutPaused()
-            | ev.RolloutWaits()
-            | ev.RolloutContinued()
-            | ev.RolloutAborted()
-            | ev.WaveApproved()
-        ):
+        case ev.AboutRollouts():
             return _tell_rollout(event)
         case rel.AboutReleases():
             return _tell_release(event)

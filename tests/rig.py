@@ -14,10 +14,10 @@ from rackwave.bmc.failover import FailoverBmc, Way
 from rackwave.bundle_orchestrator import BundleOrchestrator
 from rackwave.core.bundle import Activation, Bundle, Element, ElementKind, Manifest, Payload, PayloadRole, Reversibility
 from rackwave.core.event import Assigned, Event, Recorded, RolloutStarted
-from rackwave.core.history import RolloutState
 from rackwave.core.identity import AttemptId, BundleId, ComponentName, Digest, Lineage, NodeName, RolloutId
 from rackwave.core.policy import Policy
 from rackwave.core.receipt import Accepted, Receipt
+from rackwave.core.rollout import RolloutState
 from rackwave.core.waves import cut_waves
 from rackwave.engine.journal import concerned
 from rackwave.engine.leases import Holder, Lease

@@ -17,9 +17,10 @@ from rackwave.core.event import (
     RolloutFinished,
     WaveStarted,
 )
-from rackwave.core.history import NodeHistory, RolloutState
+from rackwave.core.history import NodeHistory
 from rackwave.core.identity import NodeName
 from rackwave.core.receipt import Refused
+from rackwave.core.rollout import RolloutState
 from rackwave.core.step import WriteImage
 from rig import Rig
 

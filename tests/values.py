@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from attrs import evolve
 
+from rackwave.core.attempt import Attempt, StepRecord
 from rackwave.core.bundle import (
     Activation,
     AttributeValue,
@@ -19,7 +20,6 @@ from rackwave.core.bundle import (
 )
 from rackwave.core.event import Outcome
 from rackwave.core.goal import Cause, Goal
-from rackwave.core.history import Attempt, StepRecord
 from rackwave.core.identity import AttemptId, BundleId, ComponentName, Digest, NodeName
 from rackwave.core.observation import Component, Health, Look, Observation, Post, Power, TaskPhase, TaskSeen, Unknown
 from rackwave.core.receipt import Accepted, Receipt

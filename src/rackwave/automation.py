@@ -33,7 +33,7 @@ from .bundle_orchestrator import BundleOrchestrator, not_ended
 from .clock import SystemClock
 from .core.bundle import Bundle
 from .core.event import Bound, Held, Readmitted, Recorded, RolloutStarted, Unheld
-from .core.history import NodeHistory, RolloutState
+from .core.history import NodeHistory
 from .core.identity import BundleId, Lineage, NodeName, RolloutId
 from .core.node import Node
 from .core.policy import Policy
@@ -41,6 +41,7 @@ from .core.receipt import Accepted
 from .core.recovery import POLICIES, way_back
 from .core.report import NodeStatus, RackPlan, RolloutReport
 from .core.reviewed import ReviewedPlan
+from .core.rollout import RolloutState
 from .core.selection import refusal
 from .core.way_back import Consent
 from .drain import DrainHook

@@ -17,11 +17,12 @@ from .core.bundle import Bundle
 from .core.deployment import Context
 from .core.event import Bound, HeldBack, RolloutFinished, RolloutResult, RolloutStarted, RolloutWaits, WaveStarted
 from .core.gate import Ill, judge
-from .core.history import NodeHistory, RolloutState
+from .core.history import NodeHistory
 from .core.identity import BundleId, Digest, Lineage, NodeName, RolloutId
 from .core.observation import Look
 from .core.pace import usual_steps
 from .core.policy import Policy
+from .core.rollout import RolloutState
 from .core.waves import Stop, Wait, judge_wave, may_begin
 from .engine.embedded import EmbeddedEngine, Turn
 from .engine.leases import Holder, Lease

@@ -13,10 +13,11 @@ from .core.binding import bound
 from .core.bundle import Bundle
 from .core.deployment import Context, begin, conclude, request_recovery
 from .core.event import AttemptResult
-from .core.history import NodeHistory, RolloutState
+from .core.history import NodeHistory
 from .core.identity import AttemptId, BundleId, Lineage, NodeName
 from .core.policy import Policy
 from .core.recovery import images_of
+from .core.rollout import RolloutState
 from .engine.logbook import Logbook
 from .ports import Clock
 

@@ -17,7 +17,8 @@ from .core.event import (
     RolloutResult,
     WaveApproved,
 )
-from .core.history import NodeHistory, RolloutState
+from .core.history import NodeHistory
+from .core.rollout import RolloutState
 from .core.step import describe
 from .engine.logbook import Logbook
 from .errors import UsageError

@@ -20,10 +20,10 @@ from attrs import evolve, frozen
 
 from rackwave.core.bundle import Bundle
 from rackwave.core.event import NodeFinished
-from rackwave.core.history import RolloutState
 from rackwave.core.identity import NodeName, RolloutId
 from rackwave.core.policy import Policy
 from rackwave.core.receipt import Receipt
+from rackwave.core.rollout import RolloutState
 from rackwave.errors import LeaseError
 from rackwave.permit import ask_permit
 from rackwave.ports import Bmc, Completing, Image

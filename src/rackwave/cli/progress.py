@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Self
 import click
 
 from ..core import event as ev
-from ..core.history import RolloutState
 from ..core.identity import NodeName
 from ..core.release_event import AboutReleases
+from ..core.rollout import RolloutState
 from ..core.story import tell
 
 if TYPE_CHECKING:

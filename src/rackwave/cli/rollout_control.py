@@ -9,8 +9,8 @@ from typing import TypeVar
 import click
 
 from ..automation import Automation
-from ..core.history import RolloutState
 from ..core.report import RolloutReport
+from ..core.rollout import RolloutState
 from ..errors import UsageError
 from ..rollout_control import Aborting
 from .app import Exit, Setting

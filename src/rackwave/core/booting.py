@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from .attempt import Attempt, StepRecord
 from .decision import Decision, Finish, Resolve, See, Situation, Wait
 from .event import AttemptResult, Outcome
-from .history import Attempt, StepRecord
 from .observation import NOT_ASKED, Look, Post, Power, Unknown
 from .pace import next_look
 from .patience import patience_with, revival_of

@@ -7,10 +7,10 @@ from typing import TypeAlias
 
 from attrs import frozen
 
+from .attempt import Attempt
 from .bundle import Bundle
 from .event import AttemptResult, Outcome
 from .finding import Holding
-from .history import Attempt
 from .identity import NodeName
 from .observation import Look, Observation
 from .pace import next_look

@@ -17,6 +17,7 @@ from typing import assert_never
 
 from attrs import frozen
 
+from .attempt import Attempt
 from .event import (
     Assigned,
     AttemptEnded,
@@ -30,10 +31,11 @@ from .event import (
     RecoveryRequested,
 )
 from .goal import Cause, Goal
-from .history import Attempt, NodeHistory, RolloutState, apply_to_node
+from .history import NodeHistory, apply_to_node
 from .identity import AttemptId, ComponentName, Lineage
 from .policy import Policy
 from .recovery import NextRung, Quarantine, Recover, Retry, after_failure, goes_on, next_rung
+from .rollout import RolloutState
 
 
 @frozen

@@ -27,6 +27,7 @@ An upload may be held by the BMC until StartUpdate. Then:
 
 from __future__ import annotations
 
+from .attempt import Attempt, StepRecord
 from .bundle import Activation
 from .event import Outcome
 from .finding import (
@@ -41,7 +42,6 @@ from .finding import (
     WantsReset,
     wide_look,
 )
-from .history import Attempt, StepRecord
 from .observation import NOT_ASKED, Look, Observation, TaskPhase, Unknown
 from .pace import next_look
 from .planner import was_effective

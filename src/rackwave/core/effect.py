@@ -14,10 +14,10 @@ waits was not applied by one that the BMC did not follow.
 
 from __future__ import annotations
 
+from .attempt import Attempt, StepRecord
 from .bundle import Activation
 from .event import Outcome
 from .finding import Ended, Finding, Open, WantsLook, wide_look
-from .history import Attempt, StepRecord
 from .observation import NOT_ASKED, Observation, Post, Power, TaskPhase, Unknown
 from .planner import is_mending
 from .step import Flash

@@ -1,4 +1,4 @@
-"""What happened, as the journal keeps it. State is a fold over these (core/history.py).
+"""What happened, as the journal keeps it. State is a fold over these (core/ledger.py).
 
 Intent before act, outcome after: ``Intended`` is durable before a request leaves, ``Acted`` holds
 its receipt. An intent without a receipt is in doubt.

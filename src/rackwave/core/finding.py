@@ -6,9 +6,9 @@ from typing import TypeAlias
 
 from attrs import frozen
 
+from .attempt import Attempt, StepRecord
 from .bundle import Activation
 from .event import Outcome
-from .history import Attempt, StepRecord
 from .observation import Component, Look, Observation
 from .pace import next_look
 from .policy import Policy

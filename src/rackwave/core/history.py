@@ -1,212 +1,32 @@
-"""The fold from events to where each node and rollout stands.
+"""The fold from events to where each node stands.
 
 Rules:
-- An intent without a receipt is open: it may or may not have happened.
-- A write stays open until it is resolved; an accepted one only says that the BMC took it.
 - *assigned* moves only by ``Assigned``; what was assigned before becomes *prior*.
-- *touched* are the components that may hold something else than the assigned bundle's image.
 - *revived* is when the BMC was restarted because it did not answer, in the last 24 hours.
 - *bmc_written* is when we last had news of a write of the BMC's own firmware, *bmc_write_began* when that was intended.
-- *staged* are the components in which an image of ours may wait for its reset, attempts later still.
-- *held* are those for which the BMC may keep an image of ours that it was never told to begin with.
+- *touched*, *staged* and *held* outlive the attempts that made them so; see attempt.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 from typing import assert_never
 
 from attrs import evolve, field, frozen
 
 from . import event as ev
+from .attempt import Attempt, EndedAttempt, StepRecord
 from .binding import Binding
 from .bundle import Activation, frozen_map
-from .goal import Goal
 from .hold import Hold
-from .identity import AttemptId, BundleId, ComponentName, Digest, Lineage, NodeName, RolloutId
-from .log import LogMark
+from .identity import BundleId, ComponentName, Digest, Lineage, NodeName
 from .login import RefusedLogin, with_refusal, without_way
-from .pace import Durations
 from .pin import Pin
-from .policy import Policy
-from .receipt import Accepted, Ambiguous, Receipt, Refused
-from .release_book import ReleaseBook
-from .release_event import AboutReleases
-from .step import ResetBmc, ResetHost, ResetKind, StageSettings, StartUpdate, Step, WriteImage
-
-_WRITTEN = (ev.Outcome.DONE, ev.Outcome.STAGED)
-"""How a flash ends whose image is written, as far as the BMC says."""
+from .receipt import Refused
+from .step import ResetBmc, WriteImage
 
 DAY = 86_400.0
 """Seconds over which restarts of a BMC are counted."""
-
-
-@frozen
-class StepRecord:
-    """One step of an attempt: intent, receipt and, for writes, how it really ended."""
-
-    attempt: AttemptId
-    number: int
-    at: float
-    step: Step
-    known_tasks: tuple[str, ...] = ()
-    completing: bool = False
-    begins_on_order: bool = False
-    """Whether its upload went a way by which nothing is programmed before the BMC is told to begin."""
-    receipt: Receipt | None = None
-    acted_at: float | None = None
-    outcome: ev.Outcome | None = None
-    evidence: str = ""
-    readings: tuple[tuple[float, str], ...] = ()
-
-    @property
-    def is_open(self) -> bool:
-        """Whether nobody can say yet how it ended."""
-        if self.outcome is not None or isinstance(self.receipt, Refused):
-            return False
-        if isinstance(self.step, (WriteImage, StartUpdate)):
-            return True
-        return self.receipt is None or isinstance(self.receipt, Ambiguous)
-
-    @property
-    def was_accepted(self) -> bool:
-        """Whether the BMC said that it took it."""
-        return isinstance(self.receipt, Accepted)
-
-    @property
-    def last_at(self) -> float:
-        """When we last knew something new of it (epoch seconds)."""
-        return self.acted_at if self.acted_at is not None else self.at
-
-
-@frozen
-class Attempt:
-    """A journalled try that has not ended."""
-
-    id: AttemptId
-    goal: Goal
-    started: float
-    rollout: RolloutId | None = None
-    rung: int | None = None
-    steps: tuple[StepRecord, ...] = ()
-    staged: Mapping[ComponentName, Activation] = field(factory=dict, converter=frozen_map)
-    held: frozenset[ComponentName] = frozenset()
-    is_marked: bool = False
-    """Whether the machine's event log was asked where it stands, before the first act."""
-    mark: LogMark | None = None
-
-    @property
-    def last_at(self) -> float:
-        """When its last step was sent or answered, or the attempt started (epoch seconds)."""
-        return max((self.started, *(record.last_at for record in self.steps)))
-
-    @property
-    def open_steps(self) -> tuple[StepRecord, ...]:
-        """Steps in doubt or under way, oldest first."""
-        return tuple(record for record in self.steps if record.is_open)
-
-    @property
-    def touched(self) -> frozenset[ComponentName]:
-        """Components that may hold another image than before: written, or not provably left alone.
-
-        One whose image is only held counts too: not every BMC that was asked to wait does.
-        """
-        return frozenset(
-            record.step.component
-            for record in self.steps
-            if isinstance(record.step, WriteImage)
-            and not isinstance(record.receipt, Refused)
-            and record.outcome is not ev.Outcome.NEVER_STARTED
-        )
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether anything was handed to the BMC that changes the node, or may have been."""
-        return any(
-            isinstance(record.step, (WriteImage, StartUpdate, StageSettings))
-            and not isinstance(record.receipt, Refused)
-            and record.outcome not in (ev.Outcome.NEVER_STARTED, ev.Outcome.HELD)
-            for record in self.steps
-        )
-
-    def activated(self, activation: Activation, after: int = 0) -> bool:
-        """Whether the reset that *activation* needs was seen to happen after step *after*."""
-        kind = ResetBmc if activation is Activation.BMC_RESET else ResetHost
-        return any(
-            isinstance(reset.step, kind)
-            and reset.outcome is ev.Outcome.DONE
-            and not (isinstance(reset.step, ResetHost) and reset.step.kind is ResetKind.FORCE_OFF)
-            for reset in self.resets_after(after)
-        )
-
-    @property
-    def left_staged(self) -> Mapping[ComponentName, Activation]:
-        """Components in which an image of ours waits for its reset, or may do so, and what it waits for."""
-        left = {name: waits for name, waits in self.staged.items() if not self.activated(waits)}
-        for record in self.steps:
-            if (
-                isinstance(record.step, (WriteImage, StartUpdate))
-                and (record.is_open or record.outcome in _WRITTEN)
-                and record.step.activation is not Activation.IMMEDIATE
-                and not self.activated(record.step.activation, record.number)
-            ):
-                left[record.step.component] = record.step.activation
-            if isinstance(record.step, (WriteImage, StartUpdate)) and record.outcome is ev.Outcome.UNSEEN:
-                left[record.step.component] = Activation.HOST_RESET
-        return left
-
-    @property
-    def left_held(self) -> frozenset[ComponentName]:
-        """Components for which the BMC may hold an image of ours that was never begun with."""
-        left = frozenset() if self.activated(Activation.BMC_RESET) else self.held
-        for record in self.steps:
-            # Where an answer was lost nobody knows whether the image would be held; to believe so costs a BMC restart.
-            asked = isinstance(record.receipt, Accepted) and record.receipt.held
-            if (
-                isinstance(record.step, WriteImage)
-                and (record.outcome is ev.Outcome.HELD or (record.is_open and asked))
-                and self.last_start(record) is None
-                and not self.activated(Activation.BMC_RESET, record.number)
-            ):
-                left |= {record.step.component}
-        return left
-
-    def last_start(self, write: StepRecord) -> StepRecord | None:
-        """Return the last StartUpdate for *write*, those aside that were refused or provably never began."""
-        for record in reversed(self.steps):
-            if (
-                isinstance(record.step, StartUpdate)
-                and isinstance(write.step, WriteImage)
-                and record.number > write.number
-                and record.step.component == write.step.component
-                and not isinstance(record.receipt, Refused)
-                and record.outcome is not ev.Outcome.NEVER_STARTED
-            ):
-                return record
-        return None
-
-    def last_write(self, component: ComponentName) -> StepRecord | None:
-        """Return the last write of *component* that the BMC did not refuse."""
-        for record in reversed(self.steps):
-            if (
-                isinstance(record.step, WriteImage)
-                and record.step.component == component
-                and not isinstance(record.receipt, Refused)
-            ):
-                return record
-        return None
-
-    def resets_after(self, number: int) -> tuple[StepRecord, ...]:
-        """Return the resets of the host or the BMC that were sent after step *number* and not refused."""
-        return tuple(
-            record
-            for record in self.steps
-            if record.number > number
-            and isinstance(record.step, (ResetHost, ResetBmc))
-            and not isinstance(record.receipt, Refused)
-            and record.outcome is not ev.Outcome.NEVER_STARTED
-        )
 
 
 @frozen
@@ -227,16 +47,6 @@ class Recovery:
     failed: BundleId | None
     evidence: tuple[str, ...]
     rung: int = 0
-
-
-@frozen
-class EndedAttempt:
-    """What is kept of an attempt that is over."""
-
-    goal: Goal
-    result: ev.AttemptResult
-    evidence: tuple[str, ...]
-    at: float
 
 
 @frozen
@@ -272,126 +82,6 @@ class NodeHistory:
         """Vendor and model; empty where the machine did not say both."""
         told = (self.identity.vendor, self.identity.model) if self.identity is not None else ()
         return told if all(told) else ()
-
-
-@frozen
-class RolloutState:
-    """All that the journal says of one rollout. *wave* is the one under way, -1 before the first.
-
-    *waits*: for what the next wave waits. *settled_at* is when a node was done last, in epoch seconds.
-    """
-
-    id: RolloutId
-    bundle: BundleId
-    digest: Digest
-    waves: tuple[tuple[NodeName, ...], ...]
-    policy: Policy
-    by: str
-    started: float
-    wave: int = -1
-    results: Mapping[NodeName, ev.NodeFinished] = field(factory=dict, converter=frozen_map)
-    finished: ev.RolloutFinished | None = None
-    finished_at: float | None = None
-    paused: ev.RolloutPaused | None = None
-    aborted: ev.RolloutAborted | None = None
-    approved: frozenset[int] = frozenset()
-    waits: str = ""
-    settled_at: float | None = None
-
-    # Asked at every turn of every node, and the same until the next event of this rollout: worked out once.
-
-    @cached_property
-    def nodes(self) -> tuple[NodeName, ...]:
-        """Every node of every wave, in order."""
-        return tuple(node for wave in self.waves for node in wave)
-
-    @cached_property
-    def failed(self) -> tuple[ev.NodeFinished, ...]:
-        """The nodes that are not on the new bundle at their end."""
-        return tuple(
-            result
-            for result in self.results.values()
-            if result.result in (ev.NodeResult.ROLLED_BACK, ev.NodeResult.QUARANTINED)
-        )
-
-    @cached_property
-    def is_wave_over(self) -> bool:
-        """Whether every node of the wave under way is done; not before the first has begun."""
-        return self.wave >= 0 and all(node in self.results for node in self.waves[self.wave])
-
-    @cached_property
-    def wave_of(self) -> Mapping[NodeName, int]:
-        """The wave of each node."""
-        return {node: index for index, wave in enumerate(self.waves) for node in wave}
-
-
-class Ledger:
-    """The journal folded: values for every node, rollout and release, kept up to date event by event."""
-
-    def __init__(self) -> None:
-        self.nodes: dict[NodeName, NodeHistory] = {}
-        self.rollouts: dict[RolloutId, RolloutState] = {}
-        self.releases = ReleaseBook()
-        self._durations = Durations()
-
-    def node(self, name: NodeName) -> NodeHistory:
-        """Return the history of *name*, empty where nothing was ever recorded."""
-        return self.nodes.get(name) or NodeHistory(name)
-
-    def usual(self, name: NodeName) -> float | None:
-        """Return what the last step of *name*'s open attempt usually takes, in seconds; None where nobody knows."""
-        history = self.node(name)
-        if history.attempt is None or not history.attempt.steps:
-            return None
-        return self._durations.usual(history.attempt.steps[-1].step, node=name, make=history.make)
-
-    def usual_of(self, step: Step, name: NodeName) -> float | None:
-        """Return what *step* usually takes on *name*, or on its like, in seconds; None where nobody knows."""
-        return self._durations.usual(step, node=name, make=self.node(name).make)
-
-    def _learn(self, node: NodeName, resolved: ev.Resolved, at: float) -> None:
-        history = self.node(node)
-        records = history.attempt.steps if history.attempt is not None else ()
-        for record in records:
-            # What ended otherwise, or was in doubt, tells nothing of how long it takes when it goes well.
-            if record.number == resolved.number and resolved.outcome in _WRITTEN and record.was_accepted:
-                self._durations.add(record.step, at - record.last_at, node=node, make=history.make)
-
-    def unfinished(self) -> tuple[RolloutState, ...]:
-        """Return the rollouts that have begun and not ended, oldest first."""
-        return tuple(rollout for rollout in self.rollouts.values() if rollout.finished is None)
-
-    def apply(self, recorded: ev.Recorded) -> None:
-        """Fold one event in."""
-        match recorded.event:
-            case ev.RolloutStarted() as e:
-                self.rollouts[e.rollout] = RolloutState(
-                    e.rollout, e.bundle, e.digest, e.waves, e.policy, e.by, recorded.at
-                )
-            case ev.WaveStarted(rollout, wave):
-                self.rollouts[rollout] = evolve(self.rollouts[rollout], wave=wave, waits="")
-            case ev.NodeFinished(rollout, node) as e:
-                state = self.rollouts[rollout]
-                self.rollouts[rollout] = evolve(state, results={**state.results, node: e}, settled_at=recorded.at)
-            case ev.RolloutPaused(rollout) as e:
-                self.rollouts[rollout] = evolve(self.rollouts[rollout], paused=e)
-            case ev.RolloutContinued(rollout):
-                self.rollouts[rollout] = evolve(self.rollouts[rollout], paused=None, waits="")
-            case ev.RolloutWaits(rollout, why):
-                self.rollouts[rollout] = evolve(self.rollouts[rollout], waits=why)
-            case ev.RolloutAborted(rollout) as e:
-                self.rollouts[rollout] = evolve(self.rollouts[rollout], aborted=e)
-            case ev.WaveApproved(rollout, wave):
-                state = self.rollouts[rollout]
-                self.rollouts[rollout] = evolve(state, approved=state.approved | {wave})
-            case ev.RolloutFinished(rollout) as e:
-                self.rollouts[rollout] = evolve(self.rollouts[rollout], finished=e, finished_at=recorded.at, waits="")
-            case AboutReleases() as e:
-                self.releases.apply(e, recorded.at)
-            case node_event:
-                if isinstance(node_event, ev.Resolved):
-                    self._learn(node_event.node, node_event, recorded.at)
-                self.nodes[node_event.node] = apply_to_node(self.node(node_event.node), node_event, recorded.at)
 
 
 def apply_to_node(history: NodeHistory, event: ev.NodeEvent, at: float) -> NodeHistory:

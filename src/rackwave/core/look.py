@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from .attempt import Attempt
 from .bundle import Activation, Bundle, ElementKind
 from .doubt import first_look
-from .history import Attempt
 from .observation import NOT_ASKED, Look, Observation
 from .step import ResetBmc, ResetHost, StartUpdate, WriteImage
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from attrs import evolve
 
+from .attempt import Attempt
 from .bundle import Bundle
-from .history import Attempt
 from .identity import ComponentName
 from .observation import Component, Observation, Unknown
 from .step import WriteImage

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from .attempt import Attempt
 from .decision import Act, Decision, Finish, Resolve, See, Situation, Wait
 from .event import AttemptResult, Outcome
-from .history import Attempt
 from .observation import NOT_ASKED, Look, Post
 from .pace import away
 from .receipt import Refused

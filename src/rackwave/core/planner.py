@@ -14,10 +14,10 @@ from typing import TypeAlias, assert_never
 
 from attrs import frozen
 
+from .attempt import Attempt, StepRecord
 from .bundle import Activation, Bundle, Element, ElementKind, Witness
 from .event import Outcome
 from .goal import Cause, Goal
-from .history import Attempt, StepRecord
 from .identity import NodeName
 from .notation import in_words_of
 from .observation import NOT_ASKED, Observation, Power, Unknown

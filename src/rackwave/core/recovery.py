@@ -25,10 +25,11 @@ from typing import TypeAlias
 
 from attrs import frozen
 
+from .attempt import EndedAttempt
 from .bundle import Bundle
 from .event import AttemptResult
 from .goal import Cause, Goal
-from .history import Assignment, EndedAttempt, NodeHistory, Recovery
+from .history import Assignment, NodeHistory, Recovery
 from .identity import BundleId, ComponentName, Lineage
 from .policy import Policy
 

@@ -18,7 +18,8 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from .history import NodeHistory, StepRecord
+from .attempt import StepRecord
+from .history import NodeHistory
 from .step import WriteImage
 
 Repin: TypeAlias = Literal["after-our-write", "never"]

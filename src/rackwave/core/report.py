@@ -14,11 +14,12 @@ from attrs import asdict, field, frozen
 from .binding import Binding
 from .bundle import frozen_map
 from .event import NodeResult
-from .history import NodeHistory, RolloutState
+from .history import NodeHistory
 from .identity import BundleId, Digest, Lineage, NodeName
 from .observation import Observation, Unknown
 from .planner import NodePlan
 from .policy import Policy
+from .rollout import RolloutState
 from .step import StartUpdate, WriteImage, describe
 from .way_back import Consent, Lack
 

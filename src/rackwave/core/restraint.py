@@ -8,11 +8,11 @@ from typing import assert_never
 
 from attrs import evolve
 
+from .attempt import StepRecord
 from .bundle import Activation
 from .decision import Act, Decision, Finish, Read, Resolve, See, Situation, Wait
 from .event import AttemptResult, Outcome
 from .finding import Ended, Finding, GiveUp, Open, StillOpen, WantsLook, WantsReading, WantsReset
-from .history import StepRecord
 from .observation import NOT_ASKED, Look, TaskPhase, Unknown
 from .pace import away, refused
 from .patience import end_unharmed, patience_with, revival_of, until_started

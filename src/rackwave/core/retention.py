@@ -21,8 +21,9 @@ from attrs import field, frozen, validators
 
 from .bundle import BUNDLE_STONE, Manifest
 from .channel import Channel
-from .history import DAY, NodeHistory, RolloutState
+from .history import DAY, NodeHistory
 from .identity import BundleId
+from .rollout import RolloutState
 
 
 @frozen

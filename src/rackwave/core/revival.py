@@ -21,9 +21,10 @@ from typing import TypeAlias
 
 from attrs import frozen
 
+from .attempt import Attempt, StepRecord
 from .event import Outcome
 from .finding import time_limit
-from .history import DAY, Attempt, StepRecord
+from .history import DAY
 from .observation import NOT_ASKED, Observation, Post, Unknown
 from .policy import Policy
 from .receipt import Ground, Refused

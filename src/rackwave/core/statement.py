@@ -10,9 +10,9 @@ from typing import Any
 
 from .bundle import Bundle
 from .event import NodeResult
-from .history import RolloutState
 from .identity import BundleId, Digest, NodeName
 from .node import Node
+from .rollout import RolloutState
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 VALIDATED = "urn:rackwave:validated-on:1"

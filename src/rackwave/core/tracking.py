@@ -19,10 +19,10 @@ Rules:
 
 from __future__ import annotations
 
+from .attempt import StepRecord
 from .bundle import Activation
 from .event import Outcome
 from .finding import Ended, Finding, GiveUp, Open, StillOpen, WantsLook, WantsReset, wide_look
-from .history import StepRecord
 from .observation import NOT_ASKED, Health, Observation, Post, TaskPhase, TaskSeen, Unknown
 from .pace import away, next_look
 from .planner import is_unmarked, was_effective

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from .attempt import StepRecord
 from .booting import planned_resets
 from .bundle import Activation
 from .decision import Decision, Finish, Resolve, See, Situation, Wait
 from .doubt import resolve
 from .event import AttemptResult, Outcome
-from .history import StepRecord
 from .look import full_look
 from .observation import NOT_ASKED, Look, Post, Unknown
 from .patience import end_unharmed, patience_with

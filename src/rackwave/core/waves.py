@@ -14,9 +14,9 @@ from typing import TypeAlias
 
 from attrs import frozen
 
-from .history import RolloutState
 from .identity import NodeName
 from .policy import Policy
+from .rollout import RolloutState
 from .window import read_windows
 
 Labels: TypeAlias = Mapping[NodeName, Mapping[str, str]]

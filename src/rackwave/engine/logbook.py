@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..core.event import Event, Recorded
-from ..core.history import Ledger, NodeHistory
+from ..core.history import NodeHistory
 from ..core.identity import NodeName
+from ..core.ledger import Ledger
 from ..ports import Journal
 
 

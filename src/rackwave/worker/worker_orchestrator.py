@@ -14,12 +14,12 @@ from typing import TypeAlias, assert_never
 
 from attrs import evolve, frozen
 
+from ..core.attempt import Attempt, StepRecord
 from ..core.bundle import Bundle
 from ..core.decision import Act, Finish, Read, Resolve, See, Situation, Wait
 from ..core.event import Acted, AttemptResult, Completing, HeldBack, Identified, Intended, LogMarked, Reading, Resolved
 from ..core.finding import Holding
 from ..core.gate import NotKnown, Verdict, judge, log_counts
-from ..core.history import Attempt, StepRecord
 from ..core.identity import AttemptId, NodeName
 from ..core.look import opening_look
 from ..core.observation import NOT_ASKED, Look, Observation, Unknown

@@ -14,9 +14,9 @@ from rackwave.bmc.ipmi.endpoint import Endpoint
 from rackwave.bmc.ipmi.threads import Threads
 from rackwave.core.bundle import Bundle
 from rackwave.core.event import NodeResult
-from rackwave.core.history import RolloutState
 from rackwave.core.identity import NodeName
 from rackwave.core.policy import Policy
+from rackwave.core.rollout import RolloutState
 from rackwave.ports import Bmc, Credentials
 from rackwave_emulators.clock import ScaledClock
 from rackwave_emulators.faults import parse_fault

@@ -10,8 +10,8 @@ import pytest
 from emulated.crash.drill import drill
 from emulated.table.stage import Workshop
 from rackwave.core.event import Acted, Intended
-from rackwave.core.history import Ledger
 from rackwave.core.identity import NodeName
+from rackwave.core.ledger import Ledger
 from rackwave.engine.database import Database
 from rackwave.engine.journal import SqliteJournal
 from rackwave.records import JOURNAL

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from rackwave.core.event import LoginRefused, Readmitted, Recorded, SessionOpened
-from rackwave.core.history import Ledger
 from rackwave.core.identity import NodeName
+from rackwave.core.ledger import Ledger
 from rackwave.core.login import BUDGET, WINDOW, RefusedLogin, why_not_log_in
 
 NODE = NodeName("n1")

@@ -7,12 +7,12 @@ import math
 import pytest
 from attrs import evolve
 
+from rackwave.core.attempt import Attempt, StepRecord
 from rackwave.core.bundle import Bundle
 from rackwave.core.decision import Act, Decision, Finish, Resolve, Situation, Wait
 from rackwave.core.event import AttemptResult, Outcome
 from rackwave.core.finding import Holding
 from rackwave.core.goal import Cause
-from rackwave.core.history import Attempt, StepRecord
 from rackwave.core.look import full_look
 from rackwave.core.observation import Health, Lack, Observation, Post, Power, Unknown
 from rackwave.core.policy import Policy

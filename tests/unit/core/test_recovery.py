@@ -11,8 +11,9 @@ from rackwave.core import event as ev
 from rackwave.core.deployment import Context, begin, conclude, request_recovery
 from rackwave.core.event import AttemptResult, NodeResult
 from rackwave.core.goal import Cause
-from rackwave.core.history import Ledger, NodeHistory, apply_to_node
+from rackwave.core.history import NodeHistory, apply_to_node
 from rackwave.core.identity import AttemptId, ComponentName, Lineage, RolloutId
+from rackwave.core.ledger import Ledger
 from rackwave.core.policy import Policy
 from rackwave.core.recovery import POLICIES, Quarantine, Recover, Retry, after_failure, images_of, way_back
 from values import BIOS, NODE, bundle, digest, image, record, taken, write

@@ -8,8 +8,8 @@ from attrs import evolve
 from rackwave.core.bundle import Activation, ElementKind
 from rackwave.core.event import Acted, AttemptStarted, Identified, Intended, Outcome, Pinned, Recorded, Resolved
 from rackwave.core.goal import Cause, Goal
-from rackwave.core.history import Ledger
 from rackwave.core.identity import AttemptId, BundleId, ComponentName, Digest, NodeName
+from rackwave.core.ledger import Ledger
 from rackwave.core.observation import Unknown
 from rackwave.core.pin import PinGround
 from rackwave.core.receipt import Accepted, Ambiguous, Refused

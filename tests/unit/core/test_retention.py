@@ -6,13 +6,15 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from rackwave.core.attempt import Attempt
 from rackwave.core.channel import Channel
 from rackwave.core.goal import Cause, Goal
-from rackwave.core.history import DAY, Assignment, Attempt, NodeHistory, Recovery, RolloutState
+from rackwave.core.history import DAY, Assignment, NodeHistory, Recovery
 from rackwave.core.identity import AttemptId, BundleId, Digest, Lineage, NodeName, RolloutId
 from rackwave.core.manifest import manifest_from_document
 from rackwave.core.policy import Policy
 from rackwave.core.retention import Need, Retention, Shelved, decide, needs, shelve, ways_back
+from rackwave.core.rollout import RolloutState
 
 NOW = 1_000 * DAY
 DIGEST = Digest("sha256:" + "0" * 64)

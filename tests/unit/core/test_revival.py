@@ -6,11 +6,12 @@ import pytest
 from attrs import evolve
 
 from rackwave.core import event as ev
+from rackwave.core.attempt import Attempt
 from rackwave.core.decision import Act, Decision, Finish, Resolve, Situation, Wait
 from rackwave.core.doubt import Holding
 from rackwave.core.event import AttemptResult, Outcome
 from rackwave.core.goal import Cause
-from rackwave.core.history import DAY, Attempt, NodeHistory, apply_to_node
+from rackwave.core.history import DAY, NodeHistory, apply_to_node
 from rackwave.core.look import full_look
 from rackwave.core.observation import Lack, Observation, Unknown
 from rackwave.core.policy import Policy

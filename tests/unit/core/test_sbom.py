@@ -18,11 +18,11 @@ from rackwave.core.bundle import (
     Reversibility,
 )
 from rackwave.core.event import NodeFinished, NodeResult
-from rackwave.core.history import RolloutState
 from rackwave.core.identity import BundleId, ComponentName, Digest, NodeName, RolloutId
 from rackwave.core.manifest import manifest_from_document
 from rackwave.core.node import Node
 from rackwave.core.policy import Policy
+from rackwave.core.rollout import RolloutState
 from rackwave.core.sbom import bundle_sbom, rack_sbom
 from rackwave.core.statement import proven_on, validated_on
 

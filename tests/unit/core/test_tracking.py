@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
+from rackwave.core.attempt import Attempt, StepRecord
 from rackwave.core.decision import Act, Decision, Finish, Resolve, Situation
 from rackwave.core.effect import of_missing
 from rackwave.core.event import AttemptResult, Outcome
 from rackwave.core.finding import Ended, Finding, Holding, Open
-from rackwave.core.history import Attempt, StepRecord
 from rackwave.core.observation import NOT_ASKED, Component, Health, Observation, Post, TaskPhase, TaskSeen, Unknown
 from rackwave.core.policy import Policy
 from rackwave.core.receipt import Accepted, Ambiguous, Receipt, Refused

@@ -7,11 +7,11 @@ import itertools
 import pytest
 from attrs import evolve
 
+from rackwave.core.attempt import Attempt
 from rackwave.core.decision import Act, Decision, Finish, Resolve, Situation, Wait
 from rackwave.core.event import AttemptResult, Outcome
 from rackwave.core.finding import Holding
 from rackwave.core.goal import Cause
-from rackwave.core.history import Attempt
 from rackwave.core.look import full_look
 from rackwave.core.observation import NOT_ASKED, Health, Lack, Observation, Post, Power, TaskPhase, TaskSeen, Unknown
 from rackwave.core.policy import Policy

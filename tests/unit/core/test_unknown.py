@@ -12,12 +12,12 @@ from attrs import evolve, fields, frozen
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from rackwave.core.attempt import Attempt, StepRecord
 from rackwave.core.bundle import Activation, Bundle
 from rackwave.core.decision import Act, Decision, Finish, Resolve, See, Situation, Wait
 from rackwave.core.event import AttemptResult, Outcome
 from rackwave.core.finding import Holding
 from rackwave.core.goal import Cause, Goal
-from rackwave.core.history import Attempt, StepRecord
 from rackwave.core.look import opening_look
 from rackwave.core.observation import Component, Health, Observation, Post, Power, TaskPhase, TaskSeen, Unknown
 from rackwave.core.policy import Policy

@@ -7,9 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rackwave.core.event import NodeFinished, NodeResult
-from rackwave.core.history import RolloutState
 from rackwave.core.identity import NodeName, RolloutId
 from rackwave.core.policy import Policy
+from rackwave.core.rollout import RolloutState
 from rackwave.core.waves import GoOn, Stop, Wait, cut_waves, judge_wave
 from values import bundle
 

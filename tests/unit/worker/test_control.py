@@ -23,9 +23,9 @@ from rackwave.core.event import (
     WaveApproved,
     WaveStarted,
 )
-from rackwave.core.history import RolloutState
 from rackwave.core.identity import Lineage, RolloutId
 from rackwave.core.policy import Policy
+from rackwave.core.rollout import RolloutState
 from rackwave_emulators.faults import HostDead
 from rig import BIOS, Rig, Shelf, nodes
 from truths import assert_settled, results, writes

@@ -103,6 +103,13 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def makespan(session: nox.Session) -> None:
+    """Compare a rollout to 1,000 emulated nodes with what its machines must take; takes a quarter of an hour."""
+    install(session, *PACKAGES)
+    session.run("python", "tests/bench/makespan.py", *session.posargs)
+
+
+@nox.session
 def changelog(session: nox.Session) -> None:
     """Show what the next release's part of the changelog will say; writes nothing."""
     install(session, "towncrier>=24.8")

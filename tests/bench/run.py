@@ -20,35 +20,22 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
-from typing import Any
 
-import requests
 from attrs import asdict, frozen
+from rollouts import NEW, Spent, Workshop, check, lab, race, spend
 
-from rackwave.automation import REPOSITORY, TRUST
-from rackwave.bundle_manager import BundleManager
 from rackwave.clock import SystemClock
 from rackwave.core.event import NodeFinished, RolloutStarted
-from rackwave.core.identity import AttemptId, BundleId, NodeName
-from rackwave.loop_thread import LoopThread
 from rackwave.records import Records
-from rackwave.repository.examples import prepare_example
-from rackwave.repository.keys import generate_key
-from rackwave.repository.repository import BundleRepository
-from rackwave.repository.trust import KeyringTrust
-from rackwave.serving.config import ServingConfig
-from rackwave.serving.images import ImageServerProcess
 
 OURS, FLOOR, SUSHY = "rackwave", "floor_asyncio", "sushy_threads"
-LAB = ("--update", "10", "--reset", "3", "--latency", "0.05", "--version", "BIOS=1.0.0")
+LAB = ("--update", "10", "--reset", "3", "--latency", "0.05")
 SLOW = "1.0"
 ONE_WAVE = ("--canary", "0", "--waves", "1")
-NEW = "2.0.0"
 MOST_OF_A_CORE = 0.5
 TRIES = 3
 IMPORTS = {OURS: "rackwave.cli.rollouts", FLOOR: "aiohttp, asyncio, json", SUSHY: "sushy"}
@@ -64,16 +51,6 @@ RATIOS = {
     "mixed: plan with slow / all quick": "",
 }
 """What is compared, and what we aim at."""
-
-
-@frozen
-class Spent:
-    """A process that ended: seconds of wall, seconds of CPU (its children's too), peak memory of its own."""
-
-    code: int
-    wall: float
-    cpu: float
-    peak_mib: float
 
 
 @frozen
@@ -164,62 +141,6 @@ def _rivals(given: Path | None) -> dict[str, Path]:
     return found
 
 
-class Workshop:
-    """Builds A.1 and A.2 once, and state directories that have A.1 for everybody who runs."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._number = 0
-        self._signer = generate_key(folder / "publisher.pem")
-        self._trust = KeyringTrust(()).with_key(self._signer.public_key, lineages=("*",), note="bench")
-        self._old, self._new = (
-            self._manager(folder).build(source, folder / "built" / source.name)
-            for source in prepare_example("lab-bios", folder / "source")[:2]
-        )
-
-    def state(self) -> Path:
-        """Make a state directory with A.1."""
-        self._number += 1
-        state = self._folder / f"state-{self._number}"
-        state.mkdir()
-        self._trust.save(state / TRUST)
-        self._manager(state).publish(self._old, "bench")
-        return state
-
-    def publish_new(self, state: Path) -> None:
-        """Add A.2 to *state*."""
-        self._manager(state).publish(self._new, "bench")
-
-    @contextmanager
-    def image(self, state: Path) -> Iterator[tuple[str, Callable[[], float]]]:
-        """Serve A.2's image as it is served to our nodes; yield its URL and what tells the server's CPU so far."""
-        repository = BundleRepository(state / REPOSITORY, self._trust)
-        bundle = repository.get(BundleId.parse("A.2"))
-        (payload,) = bundle.manifest.payloads
-        path = repository.payload_path(bundle, payload.name)
-        server = ImageServerProcess(state / "images", ServingConfig(), clock=SystemClock(), bmc_hosts={})
-        loop = LoopThread()
-        try:
-            url = loop.run(
-                server.grant(
-                    node=NodeName("any"),
-                    attempt=AttemptId("bench"),
-                    digest=payload.digest,
-                    path=path,
-                    file_name=payload.name,
-                )
-            )
-            assert server._child is not None
-            pid = server._child.pid
-            yield url, lambda: _cpu_of(pid)
-            loop.run(server.stop())
-        finally:
-            loop.stop()
-
-    def _manager(self, state: Path) -> BundleManager:
-        return BundleManager(BundleRepository(state / REPOSITORY, self._trust), self._signer)
-
-
 def measure(name: str, rival: Path | None, workshop: Workshop, nodes: int, *, slow: int = 0) -> Measured:
     """Measure one contender, *slow* of its nodes being slow; where the lab was too busy, again."""
     for left in reversed(range(TRIES)):
@@ -237,7 +158,7 @@ def _measure_once(name: str, rival: Path | None, workshop: Workshop, nodes: int,
     state = workshop.state()
     files, output = state / "lab", state / "output.txt"
     planned = quick = 0.0
-    with lab(nodes, files, slow) as control:
+    with lab(nodes, files, *LAB, "--slow", str(slow), SLOW) as control:
         rackwave = ["-i", str(files / "inventory.toml"), "-s", str(state), "deploy", *ONE_WAVE]
         if rival is None:
             subprocess.run([sys.executable, "-m", "rackwave", *rackwave, "A.1"], check=True, capture_output=True)
@@ -256,7 +177,7 @@ def _measure_once(name: str, rival: Path | None, workshop: Workshop, nodes: int,
                 program = [sys.executable, str(rival), str(files / "nodes.json"), url, NEW]
                 run, truth, busy = race([*program, str(nodes)] if name == SUSHY else program, control, output)
                 images_cpu, cpu = images() - before, run.cpu
-    _check(name, run, truth, nodes, output)
+    check(name, run, truth, nodes, output, sessions=name == OURS)  # sushy leaves its sessions to the BMC
     lab_cpu = truth["lab"]["cpu_seconds"]
     return Measured(
         contender=name,
@@ -285,82 +206,6 @@ def _times(state: Path, began: float, nodes: list[str]) -> tuple[float, float]:
     started = max(e.at for e in events if isinstance(e.event, RolloutStarted))
     ended = [e.at for e in events if isinstance(e.event, NodeFinished) and e.at >= started and e.event.node in nodes]
     return started - began, max(ended) - started
-
-
-@contextmanager
-def lab(nodes: int, directory: Path, slow: int = 0) -> Iterator[str]:
-    """Start a rack in a process of its own, *slow* of it slow; yield the URL of its control interface."""
-    command = [sys.executable, "-m", "rackwave", "lab", "up", "--with-parent", "--nodes", str(nodes), *LAB]
-    command += ["--directory", str(directory), "--slow", str(slow), SLOW]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        if not any(line.startswith("ready") for line in process.stdout):
-            raise SystemExit("the lab did not start")
-        yield json.loads((directory / "lab.json").read_text())["control"]
-        process.stdin.close()
-
-
-def race(program: list[str], control: str, output: Path) -> tuple[Spent, dict[str, Any], float]:
-    """Run *program* against a lab whose counters are at zero; return its cost, the truth, and all CPU spent here."""
-    requests.post(f"{control}/reset-counters", timeout=30).raise_for_status()
-    before = _machine_cpu()
-    run = spend(program, output)
-    busy = _machine_cpu() - before
-    return run, requests.get(f"{control}/truth", timeout=30).json(), busy
-
-
-def spend(program: list[str], output: Path) -> Spent:
-    """Run *program* to its end and return what it cost."""
-    peak = [0]
-    started = time.monotonic()
-    with output.open("wb") as file, subprocess.Popen(program, stdout=file, stderr=subprocess.STDOUT) as process:
-        ended = threading.Event()
-        watch = threading.Thread(target=_watch_memory, args=(process.pid, peak, ended))
-        watch.start()
-        _, status, usage = os.wait4(process.pid, 0)
-        wall = time.monotonic() - started
-        ended.set()
-        watch.join()
-        process.returncode = os.waitstatus_to_exitcode(status)
-    return Spent(process.returncode, wall, usage.ru_utime + usage.ru_stime, peak[0] / 1024)
-
-
-def _watch_memory(pid: int, peak: list[int], ended: threading.Event) -> None:
-    """Keep the peak memory of *pid* in KiB. What wait4 tells of it includes ours from before the exec."""
-    while not ended.wait(0.05):
-        with suppress(OSError, StopIteration):
-            lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-            peak[0] = int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
-
-
-def _check(name: str, run: Spent, truth: dict[str, Any], nodes: int, output: Path) -> None:
-    """End the benchmark where a contender did not do all of the work, or flashed anything twice."""
-    totals = truth["totals"]
-    found = {
-        "exit code": run.code,
-        "nodes on the new version": sum(n["installed"]["BIOS"]["version"] == NEW for n in truth["nodes"].values()),
-        "flashes": totals["flashes"],
-        "double flashes": totals["double_flashes"],
-    }
-    expected = {"exit code": 0, "nodes on the new version": nodes, "flashes": nodes, "double flashes": 0}
-    if name == OURS:  # sushy leaves its sessions to the BMC
-        found["sessions open"], expected["sessions open"] = totals["sessions_open"], 0
-    if expected != found:
-        raise SystemExit(f"{name}: expected {expected}, found {found}\n{output.read_text()[-2000:]}")
-
-
-def _cpu_of(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _machine_cpu() -> float:
-    """CPU seconds that all of the machine has worked since it was started."""
-    user, nice, system, _, _, irq, softirq, *_ = (
-        int(n) for n in Path("/proc/stat").read_text().split("\n")[0].split()[1:]
-    )
-    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
 
 
 def _median(several: list[Measured]) -> Measured:

@@ -92,15 +92,19 @@ class ReleaseDesk:
         trust = self._stock.repository.trust
         if feed.floor is None or not isinstance(trust, MetadataTrust):
             return
-        nodes = self._logbook.ledger.nodes.values()
-        carried = [held.bundle.seq for node in nodes for line, held in node.assigned.items() if line == feed.lineage]
-        for record in self._logbook.ledger.releases.of(feed.lineage):
-            is_ours = record.feed == feed.name and record.stage is Stage.PUBLISHED
-            if not is_ours or record.bundle is None or not _is_security(record, feed.floor):
-                continue
-            if carried and min(carried) >= record.bundle.seq:
-                reason = f"{record.bundle} fixes {', '.join(record.announced.cves)}"
-                await asyncio.to_thread(trust.raise_floor, feed.lineage, record.bundle.seq, reason=reason)
+        ledger = self._logbook.ledger
+        assigned = (node.assigned.get(feed.lineage) for node in ledger.nodes.values())
+        lowest = min((held.bundle.seq for held in assigned if held is not None), default=0)
+        passed = [
+            (record.bundle.seq, record)
+            for record in ledger.releases.of(feed.lineage)
+            if record.feed == feed.name and record.stage is Stage.PUBLISHED and record.bundle is not None
+            if record.bundle.seq <= lowest and _is_security(record, feed.floor)
+        ]
+        if passed:  # the highest: each is a signature of its own
+            seq, record = max(passed, key=lambda each: each[0])
+            reason = f"{record.bundle} fixes {', '.join(record.announced.cves)}"
+            await asyncio.to_thread(trust.raise_floor, feed.lineage, seq, reason=reason)
 
     def current(self, lineage: Lineage) -> Bundle | None:
         """Return the current bundle of *lineage*; None where nothing was published in it."""

@@ -170,13 +170,12 @@ class FirmwareInventory:
             NodeError: they cannot be listed.
         """
         self._uris = await self._listing()
-        ends = {last(uri) for uri in self._uris}
-        installed = {end.removeprefix(_INSTALLED) for end in ends}
+        installed = {last(uri).removeprefix(_INSTALLED) for uri in self._uris}
         waiting = {pattern.replace("{name}", "*") for pattern in _PENDING}
         found = set()
         for end in installed:
             is_twin = end.startswith((_CURRENT, _PREVIOUS)) or any(fnmatchcase(end, pattern) for pattern in waiting)
-            if not is_twin and (end in ends or _INSTALLED + end in ends):
+            if not is_twin:
                 with suppress(UsageError):  # a name that no bundle could name either
                     found.add(ComponentName(end))
         return frozenset(found)

@@ -18,7 +18,7 @@ from rackwave.core.identity import AttemptId, BundleId, ComponentName, Digest, L
 from rackwave.core.policy import Policy
 from rackwave.core.receipt import Accepted, Receipt
 from rackwave.core.rollout import RolloutState
-from rackwave.core.waves import cut_waves
+from rackwave.core.waves import GoOn, Stop, Wait, cut_waves
 from rackwave.engine.journal import concerned
 from rackwave.engine.leases import Holder, Lease
 from rackwave.engine.logbook import Logbook
@@ -197,6 +197,10 @@ def _nothing(bmc: Bmc) -> Bmc:
     return bmc
 
 
+def _always(_: BundleId) -> GoOn:
+    return GoOn()
+
+
 @define
 class Rig:
     """A rack and all that outlives a killed orchestrator: journal, image server log, clock."""
@@ -214,6 +218,8 @@ class Rig:
     """Puts something between the orchestrator and a BMC."""
     ipmi: Wire | None = None
     """The wire of a second way to every BMC; None: there is none."""
+    forward: Callable[[BundleId], GoOn | Wait | Stop] = _always
+    """Whether a bundle may be given to further machines."""
     outlet: Callable[[NodeName], None] | None = None
     """What cuts a node's mains and gives them back."""
     rack: SimRack = field(init=False)
@@ -289,10 +295,14 @@ class Rig:
             recovery=RecoveryManager(logbook=logbook, load=self.shelf.bundles.__getitem__, clock=self.clock),
             bmcs=self,
             load=self.shelf.bundles.__getitem__,
+            forward=self._forward,
             leases=leases,
             holder=Holder("sim", "sim", "", "", 0, ""),
             clock=self.clock,
         )
+
+    async def _forward(self, bundle: BundleId, _: Digest) -> GoOn | Wait | Stop:
+        return self.forward(bundle)
 
     async def assign(self, bundle: Bundle) -> None:
         """Journal *bundle* as committed on every node, as an earlier rollout would have."""

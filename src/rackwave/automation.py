@@ -61,7 +61,7 @@ from .hands_on import HandsOn
 from .inventory import Inventory, load_inventory
 from .leave import NodeLeave, words
 from .pins import Pins
-from .planning import RackPlanner, each, unsendable
+from .planning import RackPlanner, each
 from .ports import Clock, Secrets
 from .records import IMAGES, Records
 from .recovery_manager import RecoveryManager
@@ -346,7 +346,7 @@ class Automation:
         lacking = []
         for name in names:
             prior = self.logbook.node(name).prior.get(line)
-            problem = "it has no prior bundle" if prior is None else unsendable(self.repository, prior.bundle)
+            problem = "it has no prior bundle" if prior is None else self.repository.why_not_sendable(prior.bundle)
             if problem is not None:
                 lacking.append(f"{name}: {problem}")
         if lacking:
@@ -573,6 +573,7 @@ class Automation:
             recovery=RecoveryManager(logbook=self.logbook, load=self.bundle, clock=self._clock),
             bmcs=self.fleet,
             load=self.bundle,
+            forward=self.stock.forward,
             leases=leases,
             holder=Holder.here(),
             clock=self._clock,

@@ -50,7 +50,10 @@ class Backing:
         """
         try:
             with path.open("rb") as file:
-                table = tomllib.loads(file.read(_MAX_FILE).decode())
+                data = file.read(_MAX_FILE + 1)
+            if len(data) > _MAX_FILE:
+                raise UsageError(f"{path} is larger than {_MAX_FILE // 1024} KiB", advice="It holds five fields.")
+            table = tomllib.loads(data.decode())
         except FileNotFoundError:
             return None
         except (OSError, ValueError, RecursionError) as error:  # TOML and UTF-8 that are none are ValueErrors
@@ -65,8 +68,11 @@ class Backing:
         address, credentials, ca = (_text(table, key, path) for key in ("registry", "credentials", "ca"))
         if address is None:
             raise UsageError(f"{path} names no registry", advice='Write registry = "oci://host:port/name".')
+        plain = table.get("plain_http", False)
+        if not isinstance(plain, bool):
+            raise UsageError(f"{path}: plain_http must be true or false")
         return cls(
-            RegistryAddress.parse(address, plain=table.get("plain_http") is True),
+            RegistryAddress.parse(address, plain=plain),
             absolute_reference(credentials, path.parent.absolute()) if credentials is not None else None,
             path.parent / ca if ca is not None else None,
             _text(table, "token_server", path),

@@ -9,7 +9,7 @@ All that counts is in the journal: the same rollout run again goes on where the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from .core.binding import bound
@@ -23,7 +23,7 @@ from .core.observation import Look
 from .core.pace import usual_steps
 from .core.policy import Policy
 from .core.rollout import RolloutState
-from .core.waves import Stop, Wait, judge_wave, may_begin
+from .core.waves import GoOn, Stop, Wait, judge_wave, may_begin
 from .engine.embedded import EmbeddedEngine, Turn
 from .engine.leases import Holder, Lease
 from .engine.logbook import Logbook
@@ -83,15 +83,18 @@ class BundleOrchestrator:
         recovery: RecoveryManager,
         bmcs: BmcPool,
         load: Callable[[BundleId], Bundle],
+        forward: Callable[[BundleId, Digest], Awaitable[GoOn | Wait | Stop]],
         leases: LeaseTable,
         holder: Holder,
         clock: Clock,
     ) -> None:
+        """Compose it of its parts; *forward* says, before each wave, whether its bundle may still be deployed."""
         self._logbook = logbook
         self._worker = worker
         self._recovery = recovery
         self._bmcs = bmcs
         self._load = load
+        self._forward = forward
         self._leases = leases
         self._holder = holder
         self._clock = clock
@@ -329,6 +332,9 @@ class BundleOrchestrator:
         if state.finished is not None:
             return False
         verdict = judge_wave(state, self._clock.now())
+        is_next = (state.wave < 0 or state.is_wave_over) and state.wave + 1 < len(state.waves)
+        if isinstance(verdict, GoOn) and is_next:
+            verdict = await self._forward(state.bundle, state.digest)
         if isinstance(verdict, Stop):
             # A node of a later wave may be on a ladder: a rollout that is over would not be resumed for it.
             histories = [self._logbook.node(node) for node in state.nodes]

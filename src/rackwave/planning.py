@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from functools import cache, partial
+from functools import cache
 from typing import TypeVar
 
 from attrs import evolve
@@ -28,7 +28,7 @@ from .core.step import StageSettings, WriteImage, describe
 from .core.waves import cut_waves
 from .core.way_back import Consent, Lack, lacking, unconsented
 from .engine.logbook import Logbook
-from .errors import BmcCertificateError, BmcLoginError, BundleError, NodeError, SecretError
+from .errors import BmcCertificateError, BmcLoginError, NodeError, SecretError
 from .leave import words
 from .ports import Bmc, Clock, Leave, Lists
 from .repository.repository import BundleRepository
@@ -59,7 +59,7 @@ class RackPlanner:
         """*validation* gives the signed record on which machines a bundle was proven; None: there is none."""
         self._logbook = logbook
         # A rack has few ways back and many nodes. A planner makes one plan, so nothing grows stale.
-        self._unsendable = cache(partial(unsendable, repository))
+        self._unsendable = cache(repository.why_not_sendable)
         self._load = load
         self._bmcs = bmcs
         self._selectors = selectors
@@ -232,15 +232,6 @@ def _drift(node: NodeName, bundle: Bundle, seen: Observation) -> tuple[str, ...]
     plan = plan_node(node, Goal(bundle.id, bundle.digest, Cause.ROLLOUT), bundle, seen)
     changes = [describe(step) for step in plan.steps if isinstance(step, WriteImage | StageSettings)]
     return (*changes, *(note.text for note in plan.notes if note.blocks))
-
-
-def unsendable(repository: BundleRepository, bundle: BundleId) -> str | None:
-    """Say why *bundle* could not be sent if it had to be; None where all of it is in the repository."""
-    try:
-        repository.check_sendable(bundle)
-    except BundleError as error:
-        return str(error)
-    return None
 
 
 async def each(work: Callable[[T], Awaitable[R]], items: Sequence[T]) -> list[R]:

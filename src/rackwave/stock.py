@@ -11,12 +11,13 @@ from typing import Any
 from .backing import Backing
 from .bundle_manager import BundleManager
 from .core.bundle import Bundle
-from .core.identity import BundleId
+from .core.identity import BundleId, Digest
 from .core.node import Node
 from .core.report import timestamp
 from .core.retention import Need, Retention, Shelved, Verdict, decide, needs, ways_back
 from .core.sbom import rack_sbom
 from .core.statement import proven_on, validated_on
+from .core.waves import GoOn, Stop, Wait
 from .engine.logbook import Logbook
 from .errors import BundleError, BundleNotFoundError, RackwaveError, TrustError, UsageError
 from .ports import Clock, Secrets
@@ -27,7 +28,7 @@ from .repository.metadata.key_box import AskSecret
 from .repository.metadata.registry_source import RegistrySource
 from .repository.metadata.shelf import FOLDER
 from .repository.metadata.trust import MetadataTrust
-from .repository.open_trust import PUBLISHER_KEY, TRUST, open_trust
+from .repository.open_trust import PUBLISHER_KEY, open_trust, retire_list
 from .repository.pruning import Pruned, prune
 from .repository.registry import Registry
 from .repository.repository import BundleRepository
@@ -77,19 +78,38 @@ class Stock:
             backing = Backing.load(self.state / REGISTRY)
             if backing is None:
                 raise
-        with self.open_registry(backing) as registry:
-            await asyncio.to_thread(self.repository.pull, bundle, registry, reason=f"pulled from {backing.address}")
+        await self._pull(bundle, backing)
         return self.bundle(bundle)
 
+    async def forward(self, bundle: BundleId, digest: Digest) -> GoOn | Wait | Stop:
+        """Say whether more machines may be given *bundle* now.
+
+        One that was withdrawn, or fell below its lineage's floor, goes to none; where nobody can say so afresh (the
+        registry is away, the metadata has expired), that is waited for.
+        """
+        trust = self.repository.trust
+        try:
+            await asyncio.to_thread(trust.check_forward, bundle, digest)
+        except TrustError as unsure:
+            try:
+                trust.check_sendable(bundle)
+            except TrustError as barred:
+                return Stop(str(barred))
+            return Wait(f"whether {bundle} may be deployed is not known: {unsure}")
+        return GoOn()
+
     async def bring(self, bundles: Iterable[BundleId]) -> None:
-        """Bring those of *bundles* here that are not, from the registry behind the repository, as far as it has them.
+        """Bring those of *bundles* here that are not, or not whole, from the registry behind, as far as it has them.
 
         For the way back: what stays away is told by whoever needs it.
         """
-        here = {entry.id for entry in self.repository.list()}
-        for bundle in sorted(set(bundles) - here):
+        backing = Backing.load(self.state / REGISTRY)
+        if backing is None:
+            return
+        for bundle in sorted(set(bundles)):
             try:
-                await self.obtain(bundle)
+                if await asyncio.to_thread(self.repository.why_not_sendable, bundle) is not None:
+                    await self._pull(bundle, backing)
             except RackwaveError as error:
                 _log.warning("%s could not be brought here: %s", bundle, error.whole)
 
@@ -132,8 +152,7 @@ class Stock:
             published=published,
             now=self._clock.now,
         )
-        if (self.state / TRUST).exists():
-            (self.state / TRUST).rename(self.state / f"{TRUST}.retired")
+        retire_list(self.state)
         self.repository = self._open_repository()
         self.metadata.client.refresh()
         return tuple(left)
@@ -216,6 +235,10 @@ class Stock:
         ]
         bundles = {each: self.bundle(each) for _, ids in carried for each in ids}
         return rack_sbom(carried, bundles, timestamp(self._clock.now()))
+
+    async def _pull(self, bundle: BundleId, backing: Backing) -> None:
+        with self.open_registry(backing) as registry:
+            await asyncio.to_thread(self.repository.pull, bundle, registry, reason=f"pulled from {backing.address}")
 
     def _open_repository(self) -> BundleRepository:
         directory = self.state / REPOSITORY

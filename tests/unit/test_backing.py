@@ -113,6 +113,8 @@ def test_no_registry_is_named(tmp_path: Path) -> None:
         ('registry = "https://host/x"', "not the address"),
         ('registry = "oci://host/x"\nca = 1', "ca must be text"),
         ("registry = ", "cannot be read"),
+        ('registry = "oci://host/x"\nplain_http = "yes"', "plain_http must be true or false"),
+        ('registry = "oci://host/x"\n' + "#" * 65_536, "larger than 64 KiB"),
         ('registry = "oci://ann:hunter2@host/x"', "not shown"),
     ],
 )
@@ -148,3 +150,16 @@ def test_a_whole_file(tmp_path: Path) -> None:
         found.ca,
         found.token_server,
     )
+
+
+def test_a_bundle_that_lost_its_image_is_brought_whole_again(station: Path) -> None:
+    """It is listed, so that nobody would look for it elsewhere; a roll-back would fail for it."""
+    automation = Automation(None, station)
+    bundle = asyncio.run(automation.stock.obtain(A1))
+    image = automation.repository.payload_path(bundle, bundle.manifest.payloads[0].name)
+    image.unlink()
+    assert "no blob" in (Automation(None, station).repository.why_not_sendable(A1) or "")
+
+    asyncio.run(Automation(None, station).stock.bring([A1]))
+
+    assert Automation(None, station).repository.why_not_sendable(A1) is None

@@ -18,6 +18,7 @@ from ..repository.metadata.memory import HOME, ROOT
 from ..repository.metadata.registry_source import push_metadata
 from ..repository.metadata.roles import PROFILES
 from ..repository.metadata.status import RoleStatus, TrustStatus
+from ..repository.open_trust import retire_list
 from ..repository.trust import KeyringTrust
 from .app import Setting
 from .registries import backing_of, registry_options
@@ -104,7 +105,9 @@ def init(
 @click.pass_obj
 def adopt_root(setting: Setting, root: Path) -> None:
     """Believe the publisher whose root is in the file ROOT: on a machine that only deploys."""
-    click.echo(f"the root is trusted, in {adopt(setting.state, root)}")
+    pinned = adopt(setting.state, root)
+    retire_list(setting.state)
+    click.echo(f"the root is trusted, in {pinned}")
 
 
 @trust.command(name="delegate")

@@ -42,3 +42,10 @@ def open_trust(
         return MetadataTrust(repository, home, box, source=source, now=now)
     path = state / TRUST
     return KeyringTrust.load(path) if path.exists() else KeyringTrust(())
+
+
+def retire_list(state: Path) -> None:
+    """Move the list of keys of *state* away, once a root is pinned there: nobody should think that it still counts."""
+    path = state / TRUST
+    if path.exists():
+        path.rename(state / f"{TRUST}.retired")

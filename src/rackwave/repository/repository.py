@@ -299,6 +299,14 @@ class BundleRepository:
             self.payload_path(bundle, payload.name)
         return bundle
 
+    def why_not_sendable(self, bundle_id: BundleId) -> str | None:
+        """Say why a bundle could not be sent if it had to be; None where all of it is here."""
+        try:
+            self.check_sendable(bundle_id)
+        except BundleError as error:
+            return str(error)
+        return None
+
     def _take_in(self, opened: OpenedBundle, take_in: Callable[[Descriptor], None], wish: _Wish) -> Publication:
         self._layout.index()  # refuses a folder that is no repository before anything is written to it
         with self._layout.in_use():

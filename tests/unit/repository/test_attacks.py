@@ -5,6 +5,7 @@ Each attack is tried on a machine that deployed A.1 and A.2 before, and each lea
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import ssl
@@ -22,6 +23,7 @@ from bastion import A1, A2, A3, DAY, PASSPHRASE, START, Bastion, ask, drip
 from tuf.api.metadata import MetaFile, Root, Timestamp
 
 from rackwave.core.identity import BundleId
+from rackwave.core.waves import GoOn, Stop, Wait
 from rackwave.errors import BundleNotFoundError, StateError, TrustError
 from rackwave.repository.keys import generate_key
 from rackwave.repository.metadata.ceremony import Setup, adopt, delegate, rotate
@@ -29,7 +31,10 @@ from rackwave.repository.metadata.key_box import KeyBox
 from rackwave.repository.metadata.source import LocalSource
 from rackwave.repository.open_trust import open_trust
 from rackwave.repository.repository import BundleRepository
+from rackwave.secrets import ReferencedSecrets
 from rackwave.serving.certificate import own_certificate
+from rackwave.stock import Stock
+from rackwave_emulators.clock import VirtualClock
 
 
 @pytest.fixture(scope="module")
@@ -576,6 +581,26 @@ def test_withdrawn(bastion: Bastion) -> None:
         bastion.publish(2)
 
     assert A2 == BundleRepository(bastion.offered, bastion.node()).get(A2).id
+
+
+def test_what_a_rollout_under_way_is_told(bastion: Bastion) -> None:
+    """A withdrawn bundle goes to no further machine; metadata that cannot be had is waited for."""
+    digest = bastion.repository.get(A2).digest
+
+    def told() -> GoOn | Wait | Stop:
+        clock = VirtualClock(start=bastion.time)
+        stock = Stock(bastion.state, clock=clock, secret_store=ReferencedSecrets(), passphrases=ask, by="test")
+        return asyncio.run(stock.forward(A2, digest))
+
+    assert GoOn() == told()
+    timestamp = bastion.state / "repository" / "tuf" / "metadata" / "timestamp.json"
+    data = timestamp.read_bytes()
+    timestamp.write_text("{")
+    assert isinstance(told(), Wait)
+    timestamp.write_bytes(data)
+    bastion.publish(3)
+    bastion.repository.withdraw(A2, "bricks R1b")
+    assert Stop("A.2 was withdrawn by its publisher") == told()
 
 
 def test_withdrawal_taken_back(bastion: Bastion) -> None:

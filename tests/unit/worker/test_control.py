@@ -26,6 +26,7 @@ from rackwave.core.event import (
 from rackwave.core.identity import Lineage, RolloutId
 from rackwave.core.policy import Policy
 from rackwave.core.rollout import RolloutState
+from rackwave.core.waves import GoOn, Stop, Wait
 from rackwave_emulators.faults import HostDead
 from rig import BIOS, Rig, Shelf, nodes
 from truths import assert_settled, results, writes
@@ -169,3 +170,24 @@ def test_an_abort_at_once_leaves_a_write_that_is_finished_later_and_never_done_t
     assert rig.clock.now() > ended
     assert rig.logbook().node(rig.nodes[0]).attempt is None
     assert 1 == len(writes(rig, rig.nodes[0]))
+
+
+def test_a_bundle_that_is_withdrawn_goes_to_no_further_wave(rig: Rig) -> None:
+    """The canary keeps it; nobody else is given it, and the rollout says why it ended."""
+    rig.forward = lambda each: Stop(f"{each} was withdrawn by its publisher") if rig.clock.monotonic() > 60 else GoOn()
+    state = play(rig, {})
+
+    assert RolloutResult.STOPPED is state.finished.result  # type: ignore[union-attr]  # it is over
+    assert "A.2 was withdrawn by its publisher" == state.finished.reason  # type: ignore[union-attr]  # as above
+    assert ["A.2", "A.1", "A.1"] == [rig.assigned(node) for node in rig.nodes]
+    assert not writes(rig, rig.nodes[1])
+
+
+def test_a_wave_waits_until_it_is_known_whether_its_bundle_may_still_go_out(rig: Rig) -> None:
+    """Nobody answers for an hour who could say so."""
+    ago = rig.clock.monotonic()
+    rig.forward = lambda _: Wait("the registry is away") if 60 < rig.clock.monotonic() - ago < 3600 else GoOn()
+    state = play(rig, {})
+
+    assert 3600.0 <= when(rig, WaveStarted, wave=1) <= 3600.0 + CANARY.watch
+    assert {NodeResult.ON_NEW} == set(results(state).values())

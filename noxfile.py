@@ -102,6 +102,13 @@ def bench(session: nox.Session) -> None:
     session.run("python", "tests/bench/run.py", *session.posargs)
 
 
+@nox.session(name="bench-scale")
+def bench_scale(session: nox.Session) -> None:
+    """Plan 100,000 simulated nodes and roll out to 10,000, on virtual time; tells what a node costs at each size."""
+    install(session, *PACKAGES)
+    session.run("python", "tests/bench/scale.py", *session.posargs)
+
+
 @nox.session
 def makespan(session: nox.Session) -> None:
     """Compare a rollout to 1,000 emulated nodes with what its machines must take; takes a quarter of an hour."""

@@ -203,7 +203,7 @@ class BundleOrchestrator:
         self._logbook.refresh()  # another process may have paused, approved or aborted it
         state, history = self._logbook.ledger.rollouts[rollout], self._logbook.node(node)
         context = self._recovery.context(node, state.bundle.lineage, state.policy, state)
-        if history.attempt is not None or history.recovery is not None:
+        if history.is_open:
             if state.finished is not None and state.aborted is not None and state.aborted.now:
                 await self._bmcs.release(node)
                 return None
@@ -337,9 +337,8 @@ class BundleOrchestrator:
             verdict = await self._forward(state.bundle, state.digest)
         if isinstance(verdict, Stop):
             # A node of a later wave may be on a ladder: a rollout that is over would not be resumed for it.
-            histories = [self._logbook.node(node) for node in state.nodes]
             at_once = state.aborted is not None and state.aborted.now
-            if not at_once and any(h.attempt is not None or h.recovery is not None for h in histories):
+            if not at_once and self._logbook.ledger.works_on(state):
                 return False
             result = RolloutResult.ABORTED if verdict.aborted else RolloutResult.STOPPED
             await self._logbook.record(RolloutFinished(rollout, result, verdict.why))

@@ -59,8 +59,9 @@ class Progress:
         )
         if rollout.wave >= 0:
             self._note(ev.WaveStarted(rollout.id, rollout.wave))
-        for result in rollout.results.values():
-            self._note(result)
+        for node in rollout.nodes:
+            if node in rollout.results:
+                self._note(rollout.results[node])
         if self._live is not None:
             self._live.update(self._table())
         elif not self._quiet:

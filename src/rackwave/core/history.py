@@ -78,6 +78,11 @@ class NodeHistory:
     """What bundles, by their digests, mean on this node."""
 
     @property
+    def is_open(self) -> bool:
+        """Whether an attempt or a recovery has begun and not ended."""
+        return self.attempt is not None or self.recovery is not None
+
+    @property
     def make(self) -> tuple[str, ...]:
         """Vendor and model; empty where the machine did not say both."""
         told = (self.identity.vendor, self.identity.model) if self.identity is not None else ()

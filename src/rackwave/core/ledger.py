@@ -21,6 +21,7 @@ class Ledger:
         self.rollouts: dict[RolloutId, RolloutState] = {}
         self.releases = ReleaseBook()
         self._durations = Durations()
+        self._open: set[NodeName] = set()
 
     def node(self, name: NodeName) -> NodeHistory:
         """Return the history of *name*, empty where nothing was ever recorded."""
@@ -49,6 +50,10 @@ class Ledger:
         """Return the rollouts that have begun and not ended, oldest first."""
         return tuple(rollout for rollout in self.rollouts.values() if rollout.finished is None)
 
+    def works_on(self, rollout: RolloutState) -> bool:
+        """Whether an attempt or a recovery is open on any node of *rollout*."""
+        return any(node in rollout.wave_of for node in self._open)
+
     def apply(self, recorded: ev.Recorded) -> None:
         """Fold one event in."""
         event, at = recorded.event, recorded.at
@@ -61,4 +66,5 @@ class Ledger:
         else:
             if isinstance(event, ev.Resolved):
                 self._learn(event.node, event, at)
-            self.nodes[event.node] = apply_to_node(self.node(event.node), event, at)
+            history = self.nodes[event.node] = apply_to_node(self.node(event.node), event, at)
+            (self._open.add if history.is_open else self._open.discard)(event.node)

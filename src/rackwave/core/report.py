@@ -174,7 +174,8 @@ class RolloutReport:
         lines = [f"Rollout {state.id} of {state.bundle}: {end}; {counts}, {len(self.quarantined)} quarantined"]
         if state.finished is not None and state.finished.reason:
             lines.append(f"  {state.finished.reason}")
-        lines.extend(f"  {node}: {end.result}: {end.reason}" for node, end in state.results.items())
+        ends = [state.results[node] for node in state.nodes if node in state.results]
+        lines.extend(f"  {end.node}: {end.result}: {end.reason}" for end in ends)
         return "\n".join(lines)
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from functools import cached_property
+from types import MappingProxyType
 from typing import TypeAlias, assert_never
 
-from attrs import evolve, field, frozen
+from attrs import Factory, evolve, field, frozen
+from immutables import Map
 
 from . import event as ev
-from .bundle import frozen_map
 from .identity import BundleId, Digest, NodeName, RolloutId
 from .policy import Policy
 
@@ -26,11 +27,39 @@ AfterItsStart: TypeAlias = (
 """What is told of a rollout that has begun."""
 
 
+_FAILURES = (ev.NodeResult.ROLLED_BACK, ev.NodeResult.QUARANTINED)
+"""Ends of nodes that are not on the new bundle."""
+
+
+def _map(results: Mapping[NodeName, ev.NodeFinished]) -> Map[NodeName, ev.NodeFinished]:
+    return results if isinstance(results, Map) else Map(results)
+
+
+def _nodes(state: RolloutState) -> tuple[NodeName, ...]:
+    return tuple(node for wave in state.waves for node in wave)
+
+
+def _wave_of(state: RolloutState) -> Mapping[NodeName, int]:
+    return MappingProxyType({node: index for index, wave in enumerate(state.waves) for node in wave})
+
+
+def _failed(state: RolloutState) -> tuple[ev.NodeFinished, ...]:
+    return tuple(state.results[n] for n in state.nodes if n in state.results and state.results[n].result in _FAILURES)
+
+
+def _settled(state: RolloutState) -> Map[int, int]:
+    return Map(Counter(state.wave_of[node] for node in state.results if node in state.wave_of))
+
+
 @frozen
 class RolloutState:
     """All that the journal says of one rollout. *wave* is the one under way, -1 before the first.
 
-    *waits*: for what the next wave waits. *settled_at* is when a node was done last, in epoch seconds.
+    *waits*: for what the next wave waits. *settled_at* is when a node was done last, in epoch seconds. *failed* are
+    the ends of the nodes that are not on the new bundle, *settled* says how many of each wave are done.
+
+    One event costs the same however many nodes there are: what follows from the other fields is handed on from
+    state to state, and *results* shares what it has in common with those of the state before.
     """
 
     id: RolloutId
@@ -41,7 +70,7 @@ class RolloutState:
     by: str
     started: float
     wave: int = -1
-    results: Mapping[NodeName, ev.NodeFinished] = field(factory=dict, converter=frozen_map)
+    results: Map[NodeName, ev.NodeFinished] = field(factory=Map, converter=_map)
     finished: ev.RolloutFinished | None = None
     finished_at: float | None = None
     paused: ev.RolloutPaused | None = None
@@ -49,32 +78,17 @@ class RolloutState:
     approved: frozenset[int] = frozenset()
     waits: str = ""
     settled_at: float | None = None
+    nodes: tuple[NodeName, ...] = field(default=Factory(_nodes, takes_self=True), eq=False, repr=False)
+    """Every node of every wave, in order."""
+    wave_of: Mapping[NodeName, int] = field(default=Factory(_wave_of, takes_self=True), eq=False, repr=False)
+    """The wave of each node."""
+    failed: tuple[ev.NodeFinished, ...] = field(default=Factory(_failed, takes_self=True), eq=False, repr=False)
+    settled: Map[int, int] = field(default=Factory(_settled, takes_self=True), eq=False, repr=False)
 
-    # Asked at every turn of every node, and the same until the next event of this rollout: worked out once.
-
-    @cached_property
-    def nodes(self) -> tuple[NodeName, ...]:
-        """Every node of every wave, in order."""
-        return tuple(node for wave in self.waves for node in wave)
-
-    @cached_property
-    def failed(self) -> tuple[ev.NodeFinished, ...]:
-        """The nodes that are not on the new bundle at their end."""
-        return tuple(
-            result
-            for result in self.results.values()
-            if result.result in (ev.NodeResult.ROLLED_BACK, ev.NodeResult.QUARANTINED)
-        )
-
-    @cached_property
+    @property
     def is_wave_over(self) -> bool:
         """Whether every node of the wave under way is done; not before the first has begun."""
-        return self.wave >= 0 and all(node in self.results for node in self.waves[self.wave])
-
-    @cached_property
-    def wave_of(self) -> Mapping[NodeName, int]:
-        """The wave of each node."""
-        return {node: index for index, wave in enumerate(self.waves) for node in wave}
+        return self.wave >= 0 and self.settled.get(self.wave, 0) == len(self.waves[self.wave])
 
 
 def begin_rollout(e: ev.RolloutStarted, at: float) -> RolloutState:
@@ -87,8 +101,8 @@ def apply_to_rollout(state: RolloutState, event: AfterItsStart, at: float) -> Ro
     match event:
         case ev.WaveStarted(_, wave):
             return evolve(state, wave=wave, waits="")
-        case ev.NodeFinished(_, node):
-            return evolve(state, results={**state.results, node: event}, settled_at=at)
+        case ev.NodeFinished():
+            return _with_result(state, event, at)
         case ev.RolloutPaused():
             return evolve(state, paused=event)
         case ev.RolloutContinued():
@@ -103,3 +117,17 @@ def apply_to_rollout(state: RolloutState, event: AfterItsStart, at: float) -> Ro
             return evolve(state, finished=event, finished_at=at, waits="")
         case _:
             assert_never(event)
+
+
+def _with_result(state: RolloutState, end: ev.NodeFinished, at: float) -> RolloutState:
+    """Return *state* with the end of one node, or with another end of it: its wave may still have been watched."""
+    is_new = end.node not in state.results
+    others = state.failed if is_new else tuple(each for each in state.failed if each.node != end.node)
+    wave = state.wave_of.get(end.node) if is_new else None
+    return evolve(
+        state,
+        results=state.results.set(end.node, end),
+        settled_at=at,
+        failed=(*others, end) if end.result in _FAILURES else others,
+        settled=state.settled if wave is None else state.settled.set(wave, state.settled.get(wave, 0) + 1),
+    )

@@ -10,6 +10,7 @@ import asyncio
 import heapq
 import itertools
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 
 from ..core.identity import NodeName
 from ..ports import Clock
@@ -32,8 +33,11 @@ class EmbeddedEngine:
         self._clock = clock
         self._at_once = at_once
         self._order = itertools.count()
+        self._due: dict[NodeName, tuple[float, int]] = {}
         self._waiting: list[tuple[float, int, NodeName]] = []
-        self._running: dict[asyncio.Task[float | None], NodeName] = {}
+        """A heap. An entry counts as long as ``_due`` says the same of its node: a wake only adds to it."""
+        self._running: dict[NodeName, asyncio.Task[float | None]] = {}
+        self._ended: list[NodeName] = []
         self._called: set[NodeName] = set()
         self._failures: list[Exception] = []
         self._stopping = False
@@ -44,10 +48,12 @@ class EmbeddedEngine:
 
         A node whose turn is in flight gets it right after: it may have looked before there was news.
         """
-        called, now = set(nodes), self._clock.monotonic()
-        self._called |= called.intersection(self._running.values())
-        self._waiting = [(min(due, now) if node in called else due, n, node) for due, n, node in self._waiting]
-        heapq.heapify(self._waiting)
+        now = self._clock.monotonic()
+        for node in nodes:
+            if node in self._running:
+                self._called.add(node)
+            elif node in self._due and self._due[node][0] > now:
+                self._wait(node, now, self._due[node][1])
         self._changed.set()
 
     def stop(self) -> None:
@@ -64,43 +70,61 @@ class EmbeddedEngine:
         Raises:
             ExceptionGroup: what the turns raised.
         """
-        self._waiting, self._failures, self._called = [], [], set()
+        self._due, self._waiting, self._ended, self._failures, self._called = {}, [], [], [], set()
         for node in nodes:
-            self._push(node, 0.0)
+            self._rest(node, 0.0)
         try:
-            while self._running or (self._waiting and self._may_begin):
+            while self._running or (self._due and self._may_begin):
                 self._begin_due(turn)
                 await self._until_change()
                 self._collect()
         finally:
-            for task in self._running:
+            for task in self._running.values():
                 task.cancel()
-            await asyncio.gather(*self._running, return_exceptions=True)
+            await asyncio.gather(*self._running.values(), return_exceptions=True)
             self._running.clear()
         if self._failures:
             raise ExceptionGroup("turns failed", self._failures)
-        return not self._waiting
+        return not self._due
 
     @property
     def _may_begin(self) -> bool:
         return not self._stopping and not self._failures
 
-    def _push(self, node: NodeName, seconds: float) -> None:
-        heapq.heappush(self._waiting, (self._clock.monotonic() + seconds, next(self._order), node))
+    def _rest(self, node: NodeName, seconds: float) -> None:
+        self._wait(node, self._clock.monotonic() + seconds, next(self._order))
+
+    def _wait(self, node: NodeName, due: float, order: int) -> None:
+        self._due[node] = due, order
+        heapq.heappush(self._waiting, (due, order, node))
+
+    def _next_due(self) -> float | None:
+        """When the next turn is due; None: no node waits."""
+        while self._waiting and self._due.get(self._waiting[0][2]) != self._waiting[0][:2]:
+            heapq.heappop(self._waiting)
+        return self._waiting[0][0] if self._waiting else None
 
     def _begin_due(self, turn: Turn) -> None:
         now = self._clock.monotonic()
-        while self._waiting and self._may_begin and self._waiting[0][0] <= now and len(self._running) < self._at_once:
+        while self._may_begin and len(self._running) < self._at_once:
+            due = self._next_due()
+            if due is None or due > now:
+                return
             _, _, node = heapq.heappop(self._waiting)
-            task = asyncio.ensure_future(turn(node))
-            task.add_done_callback(lambda _: self._changed.set())
-            self._running[task] = node
+            del self._due[node]
+            task = self._running[node] = asyncio.ensure_future(turn(node))
+            task.add_done_callback(partial(self._end, node))
+
+    def _end(self, node: NodeName, _: asyncio.Task[float | None]) -> None:
+        self._ended.append(node)
+        self._changed.set()
 
     async def _until_change(self) -> None:
         """Wait for the end of a turn, a signal, or the next wake."""
         timer: asyncio.Task[None] | None = None
-        if self._waiting and self._may_begin and len(self._running) < self._at_once:
-            timer = asyncio.ensure_future(self._ring(self._waiting[0][0] - self._clock.monotonic()))
+        due = self._next_due()
+        if due is not None and self._may_begin and len(self._running) < self._at_once:
+            timer = asyncio.ensure_future(self._ring(due - self._clock.monotonic()))
         try:
             await self._changed.wait()
             self._changed.clear()
@@ -113,13 +137,15 @@ class EmbeddedEngine:
         self._changed.set()
 
     def _collect(self) -> None:
-        for task in [task for task in self._running if task.done()]:
-            node = self._running.pop(task)
+        """Look at the turns that ended since we last did, and at no others: there may be thousands in flight."""
+        ended, self._ended = self._ended, []
+        for node in ended:
+            task = self._running.pop(node)
             error = task.exception()
             if isinstance(error, Exception):
                 self._failures.append(error)
             elif error is not None:
                 raise error
             elif (seconds := task.result()) is not None:
-                self._push(node, 0.0 if node in self._called else seconds)
+                self._rest(node, 0.0 if node in self._called else seconds)
             self._called.discard(node)

@@ -1,0 +1,217 @@
+"""What a large rack costs: planning it, and rolling out to it on virtual time.
+
+    python tests/bench/scale.py --plan 1000 10000 100000 --rollout 1000 10000
+
+The machines and the wire are simulated, everything else is what a real rollout runs: planner, gates, bundle
+orchestrator, worker, recovery manager, engine and the fold of the journal. Each size is measured in a process of its
+own, for peak memory is a process's. docs/benchmarks.md says what the numbers mean.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from attrs import asdict, frozen
+
+from rackwave.bundle_manager import BundleManager
+from rackwave.bundle_orchestrator import BundleOrchestrator
+from rackwave.core.bundle import Bundle
+from rackwave.core.event import Assigned, RolloutResult, RolloutStarted
+from rackwave.core.identity import AttemptId, BundleId, NodeName, RolloutId
+from rackwave.core.node import Node
+from rackwave.core.policy import Policy
+from rackwave.core.waves import cut_waves
+from rackwave.engine.leases import Holder
+from rackwave.engine.logbook import Logbook
+from rackwave.engine.memory import MemoryJournal, MemoryLeases
+from rackwave.leave import NodeLeave
+from rackwave.planning import RackPlanner
+from rackwave.ports import Bmc
+from rackwave.recovery_manager import RecoveryManager
+from rackwave.repository.examples import prepare_example
+from rackwave.repository.keys import generate_key
+from rackwave.repository.repository import BundleRepository
+from rackwave.repository.trust import KeyringTrust
+from rackwave.worker.worker_orchestrator import WorkerOrchestrator
+from rackwave_emulators.clock import VirtualClock
+from rackwave_emulators.sim import SimRack
+
+PLAN_AIM, ROLLOUT_AIM = 10.0, 60.0
+"""Seconds in which 100,000 nodes are to be planned, and a rollout to 10,000 simulated."""
+
+
+@frozen
+class Spent:
+    """One size, measured. *seconds* of CPU; *virtual* is how long the rollout would have taken."""
+
+    what: str
+    nodes: int
+    seconds: float
+    peak_kib: int
+    """Beyond what the process held before its rack was made."""
+    virtual: float = 0.0
+
+    @property
+    def per_node(self) -> float:
+        """Milliseconds a node."""
+        return 1000 * self.seconds / self.nodes
+
+    @property
+    def kib(self) -> float:
+        """KiB a node."""
+        return self.peak_kib / self.nodes
+
+
+class Stage:
+    """A repository with A.1 and A.2, and a rack in memory that carries A.1."""
+
+    def __init__(self, folder: Path, count: int) -> None:
+        signer = generate_key(folder / "publisher.pem")
+        trust = KeyringTrust(()).with_key(signer.public_key, lineages=("*",), note="bench")
+        self.repository = BundleRepository(folder / "repository", trust)
+        manager = BundleManager(self.repository, signer)
+        for source in prepare_example("lab-bios", folder / "source")[:2]:
+            built = manager.build(source, folder / "built" / source.name)
+            manager.publish(built, "bench")
+        self._bundles = {name: self.repository.get(name) for name in map(BundleId.parse, ("A.1", "A.2"))}
+        self.old, self.new = self._bundles.values()
+        self.base = peak_kib()
+        self.clock = VirtualClock()
+        self.names = tuple(NodeName(f"n{number:06d}") for number in range(count))
+        self.rack = SimRack(self.names, self.clock, installed={"BIOS": "1.0.0"})
+        self.logbook = Logbook(MemoryJournal(self.clock))
+
+    def load(self, bundle: BundleId) -> Bundle:
+        """Return *bundle*, which was verified once."""
+        return self._bundles[bundle]
+
+    async def get(self, node: NodeName) -> Bmc:
+        """Return a client; the stage is its own pool."""
+        return self.rack.bmc(node)
+
+    async def release(self, node: NodeName) -> None:
+        """Let go of nothing."""
+
+    async def assign(self) -> None:
+        """Put A.1 on record on every node."""
+        for node in self.names:
+            await self.logbook.record(Assigned(node, self.old.id, self.old.digest, AttemptId("earlier")))
+
+    async def plan(self) -> None:
+        """Look at every node, plan it, and tell the plan as it is told to others."""
+        planner = RackPlanner(
+            logbook=self.logbook,
+            repository=self.repository,
+            load=self.load,
+            bmcs=self,
+            selectors=(),
+            clock=self.clock,
+            leave=NodeLeave(self.logbook, clock=self.clock),
+            validation=lambda _: None,
+        )
+        nodes = [Node(name) for name in self.names]
+        plan = await planner.plan(self.new, nodes, Policy(), no_way_back=())
+        rows = plan.document()["nodes"]
+        if plan.refusals or len(rows) != len(nodes) or not all(each.steps for each in plan.nodes):
+            raise SystemExit("the plan is not what it should be")
+
+    async def roll_out(self) -> None:
+        """Roll A.2 out to the end."""
+        orchestrator = BundleOrchestrator(
+            logbook=self.logbook,
+            worker=WorkerOrchestrator(
+                logbook=self.logbook,
+                images=self.rack.images,
+                payload_path=self.repository.payload_path,
+                clock=self.clock,
+                leave=NodeLeave(self.logbook, clock=self.clock),
+            ),
+            recovery=RecoveryManager(logbook=self.logbook, load=self.load, clock=self.clock),
+            bmcs=self,
+            load=self.load,
+            leases=MemoryLeases(),
+            holder=Holder("bench", "bench", "", "", 0, ""),
+            clock=self.clock,
+        )
+        policy = Policy()
+        waves = cut_waves(self.names, policy)
+        started = RolloutStarted(RolloutId("bench"), self.new.id, self.new.digest, waves, policy, "bench")
+        state = await orchestrator.begin_rollout(started)
+        if state.finished is None or state.finished.result is not RolloutResult.DONE:
+            raise SystemExit("the rollout did not come to its end")
+
+
+def peak_kib() -> int:
+    """Return the most memory that this process has held so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def measure(what: str, count: int) -> Spent:
+    """Measure one size in this process."""
+    with tempfile.TemporaryDirectory(prefix="rackwave-scale-") as folder:
+        stage = Stage(Path(folder), count)
+        asyncio.run(stage.assign())
+        began = time.process_time()
+        if what == "plan":
+            asyncio.run(stage.plan())
+        else:
+            stage.clock.run(stage.roll_out())
+        return Spent(what, count, time.process_time() - began, peak_kib() - stage.base, stage.clock.monotonic())
+
+
+def measured_apart(what: str, count: int) -> Spent:
+    """Measure one size in a process of its own."""
+    command = [sys.executable, __file__, "--only", what, str(count)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    spent = Spent(**json.loads(done.stdout))
+    sys.stderr.write(f"-- {what}, {count} nodes: {spent.seconds:.2f} s of CPU\n")
+    return spent
+
+
+def table(found: list[Spent]) -> str:
+    """Tell what was found, and how a node's share changes from one size to the next."""
+    lines = [
+        "| | nodes | CPU s | ms a node | KiB a node | ms a node, to the size before | virtual h |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    before: dict[str, Spent] = {}
+    for spent in found:
+        smaller = before.get(spent.what)
+        ratio = f"{spent.per_node / smaller.per_node:.2f}" if smaller is not None else ""
+        hours = f"{spent.virtual / 3600:.1f}" if spent.virtual else ""
+        lines.append(
+            f"| {spent.what} | {spent.nodes:,} | {spent.seconds:.2f} | {spent.per_node:.3f} | {spent.kib:.1f} "
+            f"| {ratio} | {hours} |"
+        )
+        before[spent.what] = spent
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Measure and print; nothing is asserted of times."""
+    parser = argparse.ArgumentParser(description="Measure what a large rack costs.")
+    parser.add_argument("--plan", type=int, nargs="*", default=[1_000, 10_000, 100_000], help="nodes to plan")
+    parser.add_argument("--rollout", type=int, nargs="*", default=[1_000, 10_000], help="nodes to roll out to")
+    parser.add_argument("--json", action="store_true", help="print every size as JSON")
+    parser.add_argument("--only", nargs=2, metavar=("WHAT", "NODES"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.only:
+        what, count = options.only
+        sys.stdout.write(json.dumps(asdict(measure(what, int(count)))) + "\n")
+        return 0
+    found = [measured_apart("plan", count) for count in options.plan]
+    found += [measured_apart("rollout", count) for count in options.rollout]
+    sys.stdout.write((json.dumps([asdict(each) for each in found], indent=2) if options.json else table(found)) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

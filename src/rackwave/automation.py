@@ -23,23 +23,24 @@ import asyncio
 import getpass
 import secrets
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
-from weakref import WeakSet
+
+from attrs import evolve
 
 from .bundle_manager import BundleManager
 from .bundle_orchestrator import BundleOrchestrator, not_ended
 from .clock import SystemClock
 from .core.bundle import Bundle
-from .core.event import Bound, Held, Readmitted, Recorded, RolloutStarted, Unheld
+from .core.event import Bound, Held, Recorded, RolloutStarted, Unheld
 from .core.history import NodeHistory
-from .core.identity import BundleId, Lineage, NodeName, RolloutId
+from .core.identity import BundleId, ComponentName, Lineage, NodeName, RolloutId
 from .core.node import Node
 from .core.policy import Policy
 from .core.receipt import Accepted
-from .core.recovery import POLICIES, way_back
+from .core.recovery import way_back
 from .core.report import NodeStatus, RackPlan, RolloutReport
 from .core.reviewed import ReviewedPlan
 from .core.rollout import RolloutState
@@ -60,7 +61,8 @@ from .errors import (
 from .fleet import Fleet
 from .hands_on import HandsOn
 from .inventory import Inventory, load_inventory
-from .leave import NodeLeave, words
+from .leave import NodeLeave
+from .operator_recovery import OperatorRecovery
 from .pins import Pins
 from .planning import RackPlanner, each
 from .ports import Clock, Secrets
@@ -70,11 +72,10 @@ from .releases import Releases
 from .repository.metadata.key_box import AskSecret
 from .repository.open_trust import PUBLISHER_KEY, TRUST
 from .repository.repository import BundleRepository
-from .rollout_control import RolloutControl
+from .rollout_control import Aborting, RolloutControl
 from .secrets import Passphrases, ReferencedSecrets
 from .serving.images import ImageServerProcess
 from .stock import REPOSITORY, Stock
-from .together import RunReport, deploy_together
 from .worker.worker_orchestrator import WorkerOrchestrator
 
 __all__ = ["PUBLISHER_KEY", "REPOSITORY", "TRUST", "Automation"]
@@ -121,7 +122,7 @@ class Automation:
         self.records = Records(state, clock=self._clock, read_only=read_only)
         self._images: ImageServerProcess | None = None
         self._fleet: Fleet | None = None
-        self._running: WeakSet[BundleOrchestrator] = WeakSet()
+        self._running: BundleOrchestrator | None = None
         self._leave: NodeLeave | None = None
         self._releases: Releases | None = None
         self.stock = Stock(
@@ -256,33 +257,6 @@ class Automation:
             )
         return await self._begin(plan, plan.waves)
 
-    async def deploy_together(
-        self,
-        bundles: Sequence[str | BundleId],
-        nodes: str | None = None,
-        *,
-        policy: Policy | None = None,
-        no_way_back: Consent = (),
-    ) -> RunReport:
-        """Roll several bundles out in one run; see ``together.deploy_together``."""
-        wanted = [(await self.stock.obtain(_bundle_id(bundle))).id for bundle in bundles]
-        return await deploy_together(self, wanted, nodes, policy=policy, no_way_back=no_way_back)
-
-    def narrowed(self, bundle: BundleId, nodes: str | None) -> str:
-        """Name those of *nodes* (None: of all) that *bundle* is for.
-
-        Raises:
-            UsageError: it is for none of them.
-        """
-        wanted = self.bundle(bundle)
-        fitting = [n.name for n in self.fleet.select(nodes) if refusal(n, wanted, self.inventory.selectors) is None]
-        if not fitting:
-            raise UsageError(
-                f"no node{'' if nodes is None else ' of those named'} is for {bundle}",
-                advice=f"Look at [lineages.{bundle.lineage}] in the inventory and applies_to in the bundle.",
-            )
-        return ",".join(fitting)
-
     async def apply(self, reviewed: ReviewedPlan) -> RolloutReport:
         """Roll out what was planned and read, as it was read; a rollout of it that was interrupted is gone on with.
 
@@ -327,7 +301,21 @@ class Automation:
     @property
     def control(self) -> RolloutControl:
         """What pauses, approves and aborts rollouts, also those that another process runs."""
-        return RolloutControl(self.records, by=self._by)
+        return RolloutControl(
+            self.records, by=self._by, why_not_sendable=lambda bundle: self.repository.why_not_sendable(bundle)
+        )
+
+    async def abort(self, rollout: str, reason: str, *, now: bool = False, roll_back: bool = False) -> Aborting:
+        """End a rollout as ``RolloutControl.abort`` does; where nodes go back and no process runs it, bring them back.
+
+        Raises:
+            UsageError, PlanRefusedError: as ``RolloutControl.abort``.
+        """
+        found = await self.control.abort(rollout, reason, now=now, roll_back=roll_back)
+        if roll_back and not found.runs and found.rollout.finished is None:
+            report = await self._go_on(found.rollout)
+            return evolve(found, rollout=report.state)
+        return found
 
     async def resume(self, rollout: str | None = None) -> tuple[RolloutReport, ...]:
         """Go on with every rollout and recovery that an earlier process left unfinished, and end its sessions.
@@ -357,63 +345,96 @@ class Automation:
 
     def stop(self) -> None:
         """Ask a running rollout to stop at its next safe point; it can be gone on with later."""
-        for running in self._running:
-            running.stop()
+        if self._running is not None:
+            self._running.stop()
 
     # -- recovery ------------------------------------------------------------------------------------
 
-    async def rollback(self, nodes: str | None, lineage: str) -> tuple[NodeStatus, ...]:
-        """Bring nodes back to the bundle that each had before its assigned one.
+    async def rollback(
+        self,
+        nodes: str | None,
+        lineage: str,
+        *,
+        component: str | None = None,
+        reason: str = "",
+        at_once: bool = False,
+    ) -> tuple[NodeStatus, ...]:
+        """Bring nodes back to the bundle that each had before its assigned one, or one component of them.
+
+        Args:
+            nodes: Which nodes; all where None.
+            lineage: Of which lineage.
+            component: Only this one; the rest, and what is assigned, stays. It keeps what the prior bundle has for
+                it, which status and plans tell, until the next bundle comes or ``bring_forward``.
+            reason: Why a component is set back, for whoever finds it so.
+            at_once: All nodes, however many the inventory's policy lets be away at once.
 
         Raises:
             PlanRefusedError: a node has no prior bundle, or its payloads are gone; nothing was touched.
         """
-        line = Lineage(lineage)
-        names = self._carrying(nodes, line)
-        held = [self.logbook.node(name).prior.get(line) for name in names]
-        await self.stock.bring(prior.bundle for prior in held if prior is not None)
-        lacking = []
-        for name in names:
-            prior = self.logbook.node(name).prior.get(line)
-            problem = "it has no prior bundle" if prior is None else self.repository.why_not_sendable(prior.bundle)
-            if problem is not None:
-                lacking.append(f"{name}: {problem}")
-        if lacking:
-            raise PlanRefusedError(
-                f"{len(lacking)} of {len(names)} nodes cannot be rolled back",
-                reasons=tuple(lacking),
-                advice="Leave them out with --nodes, or deploy an archived bundle by its id.",
-            )
-        await self._recover(names, line, "rollback", failed=True, evidence=("asked for by an operator",))
+        back = self.operator_recovery
+        return await self._back(back.named(nodes), Lineage(lineage), component, reason, at_once=at_once)
+
+    async def rollback_rollout(
+        self,
+        rollout: str,
+        *,
+        wave: int | None = None,
+        nodes: str | None = None,
+        component: str | None = None,
+        reason: str = "",
+        at_once: bool = False,
+    ) -> tuple[NodeStatus, ...]:
+        """Bring back, as ``rollback`` does, the nodes that a rollout, or one wave of it, brought to its bundle.
+
+        Nodes that it never began with, or that carry another bundle by now, are left as they are.
+
+        Raises:
+            UsageError: the rollout has not ended, or there is nothing to bring back.
+            PlanRefusedError: as ``rollback``.
+        """
+        state = self.control.find(rollout)
+        names = self.operator_recovery.of_rollout(state, wave, nodes)
+        return await self._back(names, state.bundle.lineage, component, reason, at_once=at_once)
+
+    async def bring_forward(
+        self, nodes: str | None, lineage: str, component: str, *, at_once: bool = False
+    ) -> tuple[NodeStatus, ...]:
+        """Bring a component that was set back to what the assigned bundle has for it.
+
+        Raises:
+            PlanRefusedError: on one of the nodes it is not set back; nothing was touched.
+        """
+        back = self.operator_recovery
+        names = back.named(nodes)
+        await back.bring_forward(names, Lineage(lineage), ComponentName(component), at_once=at_once)
+        return await self.status(",".join(names))
+
+    async def _back(
+        self, names: tuple[NodeName, ...], lineage: Lineage, component: str | None, reason: str, *, at_once: bool
+    ) -> tuple[NodeStatus, ...]:
+        back = self.operator_recovery
+        if component is None:
+            await back.rollback(names, lineage, at_once=at_once)
+        else:
+            await back.set_back(names, lineage, ComponentName(component), reason, at_once=at_once)
         return await self.status(",".join(names))
 
     async def recover(self, nodes: str | None, lineage: str, *, ladder: str | None = None) -> tuple[NodeStatus, ...]:
         """Bring dead nodes back on their assigned bundle, as the recovery policy *ladder* says.
 
         Raises:
-            UsageError: no such policy, or the nodes carry no bundle of *lineage*.
+            UsageError: no such policy.
+            PlanRefusedError: a node carries no bundle of *lineage*, or is not to be touched; nothing was.
         """
-        name = ladder or self.policy().recovery
-        if name not in POLICIES:
-            raise UsageError(f"there is no recovery policy {name!r}", advice=f"There are: {', '.join(POLICIES)}.")
-        line = Lineage(lineage)
-        names = self._carrying(nodes, line)
-        histories = [self.logbook.node(each) for each in names]
-        held = [each for history in histories for each in (history.assigned.get(line), history.prior.get(line))]
-        await self.stock.bring(each.bundle for each in held if each is not None)
-        await self._recover(names, line, name, failed=False, evidence=("asked for by an operator",))
+        back = self.operator_recovery
+        names = back.named(nodes)
+        await back.recover(names, Lineage(lineage), ladder or self.policy().recovery)
         return await self.status(",".join(names))
 
     async def readmit(self, nodes: str, reason: str) -> tuple[NodeName, ...]:
-        """Take nodes out of quarantine, and forget the logins that they refused: a person has looked at them.
-
-        Return those that were concerned.
-        """
-        self.logbook.refresh()
-        chosen = [self.logbook.node(node.name) for node in self.fleet.select(nodes)]
-        readmitted = tuple(each.node for each in chosen if each.quarantined is not None or each.refused_logins)
-        await self.logbook.record(*(Readmitted(name, reason, self._by) for name in readmitted))
-        return readmitted
+        """Take nodes out of quarantine, and forget the logins that they refused; return those concerned."""
+        return await self.operator_recovery.readmit(nodes, reason)
 
     async def locate(self, nodes: str, *, on: bool) -> list[tuple[NodeName, str]]:
         """Switch the locator light of nodes; for each, why it could not be, or nothing.
@@ -473,28 +494,6 @@ class Automation:
             self._leave = NodeLeave(self.logbook, clock=self._clock, hook=hook)
         return self._leave
 
-    async def _recover(
-        self, names: tuple[NodeName, ...], lineage: Lineage, ladder: str, *, failed: bool, evidence: Sequence[str]
-    ) -> None:
-        orchestrator = self._orchestrator()
-        await orchestrator.run_recovery(
-            names, lineage, self.policy(), ladder=ladder, failed=failed, evidence=tuple(evidence), by=self._by
-        )
-
-    def _carrying(self, nodes: str | None, lineage: Lineage) -> tuple[NodeName, ...]:
-        self.logbook.refresh()
-        names = tuple(node.name for node in self.fleet.select(nodes))
-        for name in names:
-            self.fleet.credentials(name)  # what does not resolve is said before anything is journalled
-            history = self.logbook.node(name)
-            if history.quarantined is not None:
-                raise UsageError(f"{name} is in quarantine", advice=f"'rackwave readmit {name}' once you have looked.")
-            if history.hold is not None and history.hold.stands(self._clock.now()):
-                raise UsageError(f"{name} is {words(history.hold)}", advice=f"'rackwave unhold {name}' lifts that.")
-            if lineage not in history.assigned:
-                raise UsageError(f"{name} carries no bundle of lineage {lineage}", advice="See 'rackwave status'.")
-        return names
-
     def hands_on(self, *, meant: bool = False) -> HandsOn:
         """Return what works machines by hand; *meant*: also those that are held or have work on them."""
         leases = self.records.leases()
@@ -523,6 +522,19 @@ class Automation:
         return chosen[0].name
 
     # -- the parts -----------------------------------------------------------------------------------
+
+    @property
+    def operator_recovery(self) -> OperatorRecovery:
+        """Roll-back and recovery where a person asks for them."""
+        return OperatorRecovery(
+            logbook=self.logbook,
+            fleet=self.fleet,
+            stock=self.stock,
+            policy=self.policy(),
+            orchestrator=self._orchestrator,
+            clock=self._clock,
+            by=self._by,
+        )
 
     @property
     def pins(self) -> Pins:
@@ -572,7 +584,13 @@ class Automation:
         """The nodes that were named or, where none were, those that the bundle is for."""
         if nodes is not None:
             return self.fleet.select(nodes)
-        return self.fleet.select(self.narrowed(bundle.id, None))
+        fitting = tuple(n for n in self.fleet.select(None) if refusal(n, bundle, self.inventory.selectors) is None)
+        if not fitting:
+            raise UsageError(
+                f"no node of the inventory is for {bundle.id}",
+                advice=f"Look at [lineages.{bundle.id.lineage}] in the inventory and applies_to in the bundle.",
+            )
+        return fitting
 
     async def _go_on(self, rollout: RolloutState) -> RolloutReport:
         for tell in self._going_on:
@@ -590,7 +608,7 @@ class Automation:
             clock=self._clock,
             leave=self.leave,
         )
-        orchestrator = BundleOrchestrator(
+        self._running = BundleOrchestrator(
             logbook=self.logbook,
             worker=worker,
             recovery=RecoveryManager(logbook=self.logbook, load=self.bundle, clock=self._clock),
@@ -601,8 +619,7 @@ class Automation:
             holder=Holder.here(),
             clock=self._clock,
         )
-        self._running.add(orchestrator)
-        return orchestrator
+        return self._running
 
     def _planner(self) -> RackPlanner:
         return RackPlanner(

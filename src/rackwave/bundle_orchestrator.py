@@ -9,11 +9,13 @@ All that counts is in the journal: the same rollout run again goes on where the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Protocol
 
-from .core.binding import bound
+from .core.binding import meant
 from .core.bundle import Bundle
+from .core.closing import close, goes_back_next
 from .core.deployment import Context
 from .core.event import Bound, HeldBack, RolloutFinished, RolloutResult, RolloutStarted, RolloutWaits, WaveStarted
 from .core.gate import Ill, judge
@@ -150,10 +152,12 @@ class BundleOrchestrator:
         failed: bool,
         evidence: tuple[str, ...],
         by: str,
+        bindings: Mapping[NodeName, Bound] = MappingProxyType({}),
     ) -> None:
         """Put *nodes* on the ladder named *ladder* and drive them to its end (claims 1 to 4).
 
-        A node that an earlier run left on that ladder goes on there; what else is open is finished first.
+        *bindings* say what the bundle that is assigned to each means on it from then on. A node that an earlier run
+        left on that ladder goes on there; what else is open is finished first.
         """
         await self._hold(nodes)
         try:
@@ -164,7 +168,15 @@ class BundleOrchestrator:
                 context = self._recovery.context(node, lineage, policy, None)
                 if history.attempt is None and history.recovery is None and node not in asked:
                     asked.add(node)
-                    await self._recovery.request(node, context, ladder=ladder, failed=failed, evidence=evidence, by=by)
+                    await self._recovery.request(
+                        node,
+                        context,
+                        ladder=ladder,
+                        failed=failed,
+                        evidence=evidence,
+                        by=by,
+                        bindings=[bindings[node]] if node in bindings else [],
+                    )
                     return 0.0
                 return await self._turn(node, context)
 
@@ -340,8 +352,11 @@ class BundleOrchestrator:
             at_once = state.aborted is not None and state.aborted.now
             if not at_once and self._logbook.ledger.works_on(state):
                 return False
+            if back := goes_back_next(state, self._logbook.node):
+                await self._bring_back(back, state, verdict.why)
+                return False
             result = RolloutResult.ABORTED if verdict.aborted else RolloutResult.STOPPED
-            await self._logbook.record(RolloutFinished(rollout, result, verdict.why))
+            await self._logbook.record(*close(state, self._logbook.node, result, verdict.why))
             self._engine.wake(state.nodes)
             return True
         if state.wave >= 0 and not state.is_wave_over:
@@ -358,6 +373,14 @@ class BundleOrchestrator:
             self._engine.wake(state.nodes)
         return True
 
+    async def _bring_back(self, nodes: tuple[NodeName, ...], state: RolloutState, why: str) -> None:
+        """Roll *nodes* back, which are done, in a rollout that was aborted."""
+        by = state.aborted.by if state.aborted is not None else ""
+        for node in nodes:
+            context = self._recovery.context(node, state.bundle.lineage, state.policy, state)
+            await self._recovery.request(node, context, ladder="rollback", failed=True, evidence=(why,), by=by)
+        self._engine.call_back(nodes)
+
     # -- what a turn needs -----------------------------------------------------------------------
 
     def _bundle(self, bundle_id: BundleId, digest: Digest, node: NodeName) -> Bundle:
@@ -368,7 +391,7 @@ class BundleOrchestrator:
                 f"{bundle_id} in the repository is {bundle.digest}, but {digest} was planned.",
                 advice="Somebody replaced the bundle. Plan again after 'rackwave bundle verify'.",
             )
-        return bound(bundle, self._logbook.node(node).bindings.get(digest))
+        return meant(bundle, self._logbook.node(node).bindings, self._load)
 
     # -- leases ----------------------------------------------------------------------------------
 

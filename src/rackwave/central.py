@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -30,7 +30,6 @@ from .loop_thread import LoopThread
 from .ports import Panel
 from .repository.entry import Entry
 from .repository.repository import Publication
-from .together import RunReport
 
 if TYPE_CHECKING:
     from sushy import Sushy
@@ -100,17 +99,6 @@ class CentralAutomationSystem:
         """See ``Automation.deploy``."""
         return self._run(self.aio.deploy(bundle, nodes, policy=policy, no_way_back=no_way_back))
 
-    def deploy_together(
-        self,
-        bundles: Sequence[str],
-        nodes: str | None = None,
-        *,
-        policy: Policy | None = None,
-        no_way_back: Consent = (),
-    ) -> RunReport:
-        """See ``Automation.deploy_together``."""
-        return self._run(self.aio.deploy_together(bundles, nodes, policy=policy, no_way_back=no_way_back))
-
     def apply(self, reviewed: ReviewedPlan) -> RolloutReport:
         """See ``Automation.apply``."""
         return self._run(self.aio.apply(reviewed))
@@ -127,9 +115,9 @@ class CentralAutomationSystem:
         """See ``RolloutControl.approve``."""
         return RolloutReport(self._run(self.aio.control.approve(rollout, wave)))
 
-    def abort(self, rollout: str, reason: str, *, now: bool = False) -> RolloutReport:
-        """See ``RolloutControl.abort``."""
-        return RolloutReport(self._run(self.aio.control.abort(rollout, reason, now=now)).rollout)
+    def abort(self, rollout: str, reason: str, *, now: bool = False, roll_back: bool = False) -> RolloutReport:
+        """See ``Automation.abort``."""
+        return RolloutReport(self._run(self.aio.abort(rollout, reason, now=now, roll_back=roll_back)).rollout)
 
     def stop(self) -> None:
         """Ask what runs to stop at its next safe point."""
@@ -138,9 +126,40 @@ class CentralAutomationSystem:
     async def _stop(self) -> None:
         self.aio.stop()
 
-    def rollback(self, nodes: str | None, lineage: str) -> tuple[NodeStatus, ...]:
+    def rollback(
+        self,
+        nodes: str | None,
+        lineage: str,
+        *,
+        component: str | None = None,
+        reason: str = "",
+        at_once: bool = False,
+    ) -> tuple[NodeStatus, ...]:
         """See ``Automation.rollback``."""
-        return self._run(self.aio.rollback(nodes, lineage))
+        return self._run(self.aio.rollback(nodes, lineage, component=component, reason=reason, at_once=at_once))
+
+    def rollback_rollout(
+        self,
+        rollout: str,
+        *,
+        wave: int | None = None,
+        nodes: str | None = None,
+        component: str | None = None,
+        reason: str = "",
+        at_once: bool = False,
+    ) -> tuple[NodeStatus, ...]:
+        """See ``Automation.rollback_rollout``."""
+        return self._run(
+            self.aio.rollback_rollout(
+                rollout, wave=wave, nodes=nodes, component=component, reason=reason, at_once=at_once
+            )
+        )
+
+    def bring_forward(
+        self, nodes: str | None, lineage: str, component: str, *, at_once: bool = False
+    ) -> tuple[NodeStatus, ...]:
+        """See ``Automation.bring_forward``."""
+        return self._run(self.aio.bring_forward(nodes, lineage, component, at_once=at_once))
 
     def recover(self, nodes: str | None, lineage: str, *, ladder: str | None = None) -> tuple[NodeStatus, ...]:
         """See ``Automation.recover``."""

@@ -10,7 +10,7 @@ from typing import TypeVar
 from attrs import evolve
 
 from .bundle_orchestrator import BmcPool
-from .core.binding import Binding, bind, bound, has_patterns, needs_binding, why_not
+from .core.binding import Binding, bind, has_patterns, meant, needs_binding, why_not
 from .core.bundle import Activation, Bundle
 from .core.goal import Cause, Goal
 from .core.history import NodeHistory
@@ -73,12 +73,12 @@ class RackPlanner:
         record = self._validation(bundle) if policy.validated else None
         self._bindings = {}
         planned = await each(lambda node: self._plan_node(node, bundle), nodes)
-        meant = {node.name: bound(bundle, self._bindings.get(node.name)) for node in nodes}
+        wanted = {node.name: self._as_planned(bundle, node.name) for node in nodes}
         refusals: list[tuple[NodeName, str]] = []
         lacks: dict[NodeName, tuple[Lack, ...]] = {}
         for node, plan in zip(nodes, planned, strict=True):
-            lacks[node.name] = self._lacks(node, meant[node.name], plan)
-            reason = self._refusal(node, meant[node.name], plan) or unconsented(lacks[node.name], no_way_back)
+            lacks[node.name] = self._lacks(node, wanted[node.name], plan)
+            reason = self._refusal(node, wanted[node.name], plan) or unconsented(lacks[node.name], no_way_back)
             if reason is None and policy.validated and plan.steps:
                 reason = unproven(record, node)
             if reason is not None:
@@ -116,8 +116,13 @@ class RackPlanner:
         return evolve(status, seen=seen, drift=drift)
 
     def _meant(self, bundle_id: BundleId, history: NodeHistory) -> Bundle:
-        bundle = self._load(bundle_id)
-        return bound(bundle, history.bindings.get(bundle.digest))
+        return meant(self._load(bundle_id), history.bindings, self._load)
+
+    def _as_planned(self, bundle: Bundle, node: NodeName) -> Bundle:
+        """Return *bundle* as it is to be meant on *node* once the rollout begins."""
+        known = self._logbook.node(node).bindings
+        planned = {bundle.digest: self._bindings[node]} if node in self._bindings else {}
+        return meant(bundle, {**known, **planned}, self._load)
 
     def _carries(self, node: Node, bundle: Bundle) -> bool:
         held = self._logbook.node(node.name).assigned.get(bundle.id.lineage)
@@ -125,6 +130,7 @@ class RackPlanner:
 
     async def _plan_node(self, node: Node, bundle: Bundle) -> NodePlan:
         goal = Goal(bundle.id, bundle.digest, Cause.ROLLOUT)
+        before = self._logbook.node(node.name).bindings.get(bundle.digest, Binding())
         try:
             bmc = await self._bmcs.get(node.name)
             if needs_binding(bundle):
@@ -132,11 +138,11 @@ class RackPlanner:
                 if isinstance(binding, Unknown):
                     why = f"its components cannot be listed: {binding}"
                     return NodePlan(node.name, goal, (), (Note("parts", why, blocks=True, refused=True),))
-                self._bindings[node.name] = binding
-                bundle = bound(bundle, binding)
+                self._bindings[node.name] = evolve(binding, set_back=before.set_back)
+            bundle = self._as_planned(bundle, node.name)
             seen = await bmc.observe(full_look(bundle))
             plan = plan_node(node.name, goal, bundle, seen)
-            told = _told(self._bindings.get(node.name))
+            told = _told(self._bindings.get(node.name, before))
             return evolve(
                 plan, notes=(*told, *plan.notes, *await _checked(bmc, bundle, plan), *await self._waits(plan))
             )
@@ -202,11 +208,10 @@ async def _binding(bmc: Bmc, bundle: Bundle, node: Node) -> Binding | Unknown:
     return listed if isinstance(listed, Unknown) else bind(bundle, node, listed)
 
 
-def _told(binding: Binding | None) -> tuple[Note, ...]:
-    if binding is None:
-        return ()
+def _told(binding: Binding) -> tuple[Note, ...]:
     nothing = [Note(name, "no part of this machine is called so") for name, parts in binding.parts.items() if not parts]
-    return (*nothing, *(Note(name, "not for a machine of its make and model") for name in binding.left_out))
+    left_out = [Note(name, "not for a machine of its make and model") for name in binding.left_out]
+    return (*nothing, *left_out, *(Note(str(back.component), str(back)) for back in binding.set_back))
 
 
 async def _checked(bmc: Bmc, bundle: Bundle, plan: NodePlan) -> tuple[Note, ...]:

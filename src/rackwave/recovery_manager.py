@@ -9,10 +9,10 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Sequence
 
-from .core.binding import bound
+from .core.binding import meant
 from .core.bundle import Bundle
 from .core.deployment import Context, begin, conclude, request_recovery
-from .core.event import AttemptResult
+from .core.event import AttemptResult, Bound
 from .core.history import NodeHistory
 from .core.identity import AttemptId, BundleId, Lineage, NodeName
 from .core.policy import Policy
@@ -54,8 +54,7 @@ class RecoveryManager:
         )
 
     def _meant(self, bundle_id: BundleId, history: NodeHistory) -> Bundle:
-        bundle = self._load(bundle_id)
-        return bound(bundle, history.bindings.get(bundle.digest))
+        return meant(self._load(bundle_id), history.bindings, self._load)
 
     async def open_attempt(self, node: NodeName, context: Context) -> bool:
         """Journal the start of the node's next attempt, or its end in this rollout; False: nothing is to do."""
@@ -70,9 +69,21 @@ class RecoveryManager:
         await self._logbook.record(*conclude(self._logbook.node(node), result, evidence, context))
 
     async def request(
-        self, node: NodeName, context: Context, *, ladder: str, failed: bool, evidence: Sequence[str], by: str
+        self,
+        node: NodeName,
+        context: Context,
+        *,
+        ladder: str,
+        failed: bool,
+        evidence: Sequence[str],
+        by: str,
+        bindings: Sequence[Bound] = (),
     ) -> None:
-        """Put *node* on the ladder named *ladder*; *failed* blames the bundle that is assigned to it now."""
-        await self._logbook.record(
-            *request_recovery(self._logbook.node(node), context, policy=ladder, failed=failed, evidence=evidence, by=by)
+        """Put *node* on the ladder named *ladder*; *failed* blames the bundle that is assigned to it now.
+
+        *bindings* say what bundles mean on it from now on.
+        """
+        asked = request_recovery(
+            self._logbook.node(node), context, policy=ladder, failed=failed, evidence=evidence, by=by
         )
+        await self._logbook.record(*bindings, *asked)

@@ -5,23 +5,24 @@ The process that runs a rollout looks into the journal at each turn of a node; t
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from attrs import frozen
 
+from .core.closing import close, goes_back_next, is_on_new
 from .core.event import (
-    NodeFinished,
-    NodeResult,
     RolloutAborted,
     RolloutContinued,
-    RolloutFinished,
     RolloutPaused,
     RolloutResult,
     WaveApproved,
 )
 from .core.history import NodeHistory
+from .core.identity import BundleId
 from .core.rollout import RolloutState
 from .core.step import describe
 from .engine.logbook import Logbook
-from .errors import UsageError
+from .errors import PlanRefusedError, UsageError
 from .records import Records
 
 
@@ -37,8 +38,10 @@ class Aborting:
 class RolloutControl:
     """Puts wishes on the record."""
 
-    def __init__(self, records: Records, *, by: str) -> None:
+    def __init__(self, records: Records, *, by: str, why_not_sendable: Callable[[BundleId], str | None]) -> None:
+        """*why_not_sendable* says of a bundle why it cannot be sent, None where it can."""
         self._records = records
+        self._why_not_sendable = why_not_sendable
         self._by = by
 
     def find(self, rollout: str) -> RolloutState:
@@ -102,32 +105,48 @@ class RolloutControl:
         histories = [self._logbook.node(node) for node in state.nodes]
         return tuple(told for history in histories if (told := _left(history)))
 
-    async def abort(self, rollout: str, reason: str, *, now: bool = False) -> Aborting:
+    async def abort(self, rollout: str, reason: str, *, now: bool = False, roll_back: bool = False) -> Aborting:
         """End a rollout: no further node begins, and those that have begun come to their end first.
 
-        Where no process runs it and nothing is under way it is over at once.
+        Where no process runs it and nothing is under way or goes back it is over at once.
 
         Args:
             rollout: Its id, or the beginning of one.
             reason: Why, for whoever asks later.
             now: What is under way is left as it is: a write that runs goes on in its BMC, and is in doubt.
+            roll_back: What it brought to its bundle goes back to what each node had before, the last wave first.
 
         Raises:
-            UsageError: it is over.
+            UsageError: it is over; it is to end at once and to bring nodes back.
+            PlanRefusedError: it is to bring nodes back, and one has no way back; it was not aborted.
         """
+        if now and roll_back:
+            raise UsageError("it ends at once, or brings nodes back, not both")
         state = self._open(rollout)
+        if roll_back:
+            self._check_way_back(state)
         left = self.under_way(rollout)
-        await self._logbook.record(RolloutAborted(state.id, reason, self._by, now))
+        await self._logbook.record(RolloutAborted(state.id, reason, self._by, now, roll_back))
         runs = any(node in self._records.holders() for node in state.nodes)
-        if not runs and (now or not left):
-            state = self.find(state.id)
+        state = self.find(state.id)
+        if not runs and (now or not left) and not goes_back_next(state, self._logbook.node):
             why = f"aborted by {self._by}: {reason}"
-            idle = [node for node in state.nodes if node not in state.results]
-            await self._logbook.record(
-                *(NodeFinished(state.id, node, NodeResult.NOT_STARTED, why) for node in idle if not left),
-                RolloutFinished(state.id, RolloutResult.ABORTED, why),
-            )
+            await self._logbook.record(*close(state, self._logbook.node, RolloutResult.ABORTED, why))
         return Aborting(self.find(state.id), left, runs)
+
+    def _check_way_back(self, state: RolloutState) -> None:
+        reasons = []
+        for history in map(self._logbook.node, state.nodes):
+            prior = history.prior.get(state.bundle.lineage)
+            why = "it has no prior bundle" if prior is None else self._why_not_sendable(prior.bundle)
+            if is_on_new(state, history) and why is not None:
+                reasons.append(f"{history.node}: {why}")
+        if reasons:
+            raise PlanRefusedError(
+                f"{len(reasons)} nodes of rollout {state.id} cannot be brought back",
+                reasons=tuple(reasons),
+                advice="It goes on. Abort it without --roll-back, then 'rackwave rollback --rollout' with --nodes.",
+            )
 
     @property
     def _logbook(self) -> Logbook:

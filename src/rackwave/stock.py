@@ -204,12 +204,12 @@ class Stock:
 
         Raises:
             TrustError: signed metadata is not set up, or a key is missing.
-            UsageError: the journal knows of no node that it succeeded on.
+            UsageError: the journal knows of no node that it succeeded on, those aside on which a component is set back.
         """
         found = self.bundle(bundle)
         logbook.refresh()
         names = set(proven_on(found, logbook.ledger.rollouts.values()))
-        proven = [node for node in nodes if node.name in names]
+        proven = [node for node in nodes if node.name in names and not logbook.node(node.name).set_back]
         if not proven:
             raise UsageError(
                 f"no rollout of {bundle} succeeded on a node of the inventory",

@@ -73,7 +73,7 @@ def _of_end(over: Season, node: NodeName, history: NodeHistory) -> Iterator[str]
     finished = over.state.results.get(node)
     if history.attempt is not None or history.recovery is not None:
         yield "something is still open"
-    if finished is None:
+    if finished is None or finished.result is NodeResult.NOT_STARTED:
         if over.state.finished is None or over.state.finished.result is not RolloutResult.STOPPED:
             yield "it has no result"
         return

@@ -44,6 +44,10 @@ def the_whole_job() -> int:
 def mending(cas: CentralAutomationSystem) -> tuple[NodeStatus, ...]:
     """Go back, recover, go on."""
     cas.rollback("r1n01", "A")
+    cas.rollback("r1n01", "A", component="BIOS", reason="it hangs")
+    cas.bring_forward("r1n01", "A", "BIOS")
+    cas.rollback_rollout("7c1f", wave=1, at_once=True)
+    cas.abort("7c1f", "it hangs", roll_back=True)
     cas.resume()
     return cas.recover(None, "A", ladder="prior-at-once")
 

@@ -93,6 +93,9 @@ def printed(tmp_path: Path) -> Iterator[dict[str, list[Any]]]:
             rackwave("bundle-pull", "bundle", "pull", "A.1", *where)
         rackwave("status", "status", "--look")
         rackwave("status", "rollback", "A", "--nodes", "r1n02")
+        back = ("rollback", "A", "--nodes", "r1n01", "--component", "BIOS")
+        rackwave("status", *back, "--reason", "hangs")
+        rackwave("status", *back, "--forward")
         rackwave("status", "recover", "A", "--nodes", "r1n02")
         rackwave("rollouts", "rollout", "list")
         rackwave("rollouts", "rollout", "resume")
@@ -177,6 +180,7 @@ def test_what_is_printed_is_what_the_schemas_describe(printed: dict[str, list[An
     assert ["on-new", "on-new"] == [node["result"] for node in printed["rollout"][1]["nodes"]]
     assert {"A": []} == printed["status"][1][0]["drift"]
     assert "A.1" == printed["status"][2][0]["assigned"]["A"]
+    assert [["BIOS"], []] == [[b["component"] for b in s[0]["set_back"]] for s in printed["status"][3:5]]
     assert [0, 2, 0] == [len(rollouts) for rollouts in printed["rollouts"]]
     assert [] == printed["demo"][0]["complaints"]
 

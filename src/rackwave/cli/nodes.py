@@ -65,6 +65,7 @@ def _note(status: NodeStatus) -> str:
     if history.quarantined is not None:
         return "; ".join(history.quarantined)
     told = [words(history.hold)] if history.hold is not None else []
+    told += map(str, history.set_back)
     if history.held_back:
         told.append(f"waits: {history.held_back}")
     seen = status.seen

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import click
 
+from ..automation import Automation
 from ..core import event as ev
-from ..core.identity import NodeName, RolloutId
+from ..core.identity import NodeName
 from ..core.release_event import AboutReleases
 from ..core.rollout import RolloutState
 from ..core.story import tell
+from .app import Setting
 
 if TYPE_CHECKING:
     from rich.live import Live
     from rich.table import Table
+
+T = TypeVar("T")
 
 _QUIET = (ev.SessionOpened, ev.SessionClosed, ev.Identified, ev.ImageFetched, ev.Completing, ev.Acted, ev.Reading)
 """Events that are for the history, not for someone who watches."""
@@ -34,7 +41,7 @@ class Progress:
         self._wave: dict[NodeName, int] = {}
         self._lines: dict[NodeName, str] = {}
         self._done: dict[NodeName, ev.NodeResult] = {}
-        self._titles: dict[RolloutId, str] = {}
+        self._title = ""
 
     def __enter__(self) -> Self:
         if not self._quiet and sys.stderr.isatty():
@@ -84,16 +91,13 @@ class Progress:
     def _note(self, event: ev.Event) -> None:
         match event:
             case ev.RolloutStarted(rollout, bundle, _, waves):
-                self._titles[rollout] = f"Rollout {rollout} of {bundle}"
-                self._wave |= {node: index for index, wave in enumerate(waves) for node in wave}
-                for node in (node for wave in waves for node in wave):  # it may be done in an earlier one
-                    self._done.pop(node, None)
+                self._title = f"Rollout {rollout} of {bundle}"
+                self._wave = {node: index for index, wave in enumerate(waves) for node in wave}
             case ev.NodeFinished(_, node, result):
                 self._done[node] = result
                 self._lines[node] = tell(event)
             case ev.AboutRollouts():
-                title = self._titles.get(event.rollout, f"Rollout {event.rollout}").partition(" - ")[0]
-                self._titles[event.rollout] = f"{title} - {tell(event)}"
+                self._title = f"{self._title.partition(' - ')[0]} - {tell(event)}"
             case AboutReleases():
                 pass
             case _ if not isinstance(event, _QUIET):
@@ -105,12 +109,7 @@ class Progress:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(
-            title="\n".join(self._titles.values()) or "Looking at the nodes",
-            box=None,
-            title_justify="left",
-            expand=True,
-        )
+        table = Table(title=self._title or "Looking at the nodes", box=None, title_justify="left", expand=True)
         for heading, width in (("NODE", 14), ("WAVE", 4), ("STATE", 12)):
             table.add_column(heading, width=width, no_wrap=True)
         table.add_column("LATEST", no_wrap=True, overflow="ellipsis", ratio=1)
@@ -126,3 +125,25 @@ class Progress:
         if len(names) > len(shown):
             table.add_row("…", "", "", Text(f"{len(names) - len(shown)} more; {len(self._done)} of {len(names)} done"))
         return table
+
+
+def run_watched(setting: Setting, work: Callable[[Automation], Awaitable[T]], *, quiet: bool) -> T:
+    """Do *work* with live progress; the first Ctrl-C (or SIGTERM) asks it to stop at a safe point."""
+
+    async def whole() -> T:
+        async with setting.automation() as automation:
+            with Progress(quiet=quiet) as progress:
+                automation.subscribe(progress, going_on=progress.go_on)
+                loop = asyncio.get_running_loop()
+
+                def interrupted() -> None:
+                    click.echo("Stopping at the next safe point; the same command goes on later.", err=True)
+                    automation.stop()
+                    for number in (signal.SIGINT, signal.SIGTERM):
+                        loop.remove_signal_handler(number)  # the second one ends the process
+
+                for number in (signal.SIGINT, signal.SIGTERM):
+                    loop.add_signal_handler(number, interrupted)
+                return await work(automation)
+
+    return asyncio.run(whole())

@@ -14,6 +14,7 @@ from ..core.rollout import RolloutState
 from ..errors import UsageError
 from ..rollout_control import Aborting
 from .app import Exit, Setting
+from .progress import run_watched
 from .render import json_option, print_json
 
 T = TypeVar("T")
@@ -47,12 +48,14 @@ def approve(setting: Setting, rollout_id: str, wave: int | None, as_json: bool) 
 @click.option("--reason", required=True, help="Why, for whoever asks later.")
 @click.option("--now", is_flag=True, help="Leave what is under way as it is: its writes go on in their BMCs.")
 @click.option("--yes", is_flag=True, help="With --now: do not ask.")
+@click.option("--roll-back", is_flag=True, help="Bring the nodes that are done back to what they had, last wave first.")
 @json_option
 @click.pass_obj
-def abort(setting: Setting, rollout_id: str, reason: str, now: bool, yes: bool, as_json: bool) -> int:
+def abort(setting: Setting, rollout_id: str, reason: str, now: bool, yes: bool, roll_back: bool, as_json: bool) -> int:
     """End ROLLOUT: no further node begins, and nodes that have begun come to their end first.
 
-    With --now they do not: what that would leave behind is said, and asked about.
+    With --now they do not: what that would leave behind is said, and asked about. With --roll-back the nodes that are
+    done go back to what each had before; refused where one of them cannot.
     """
 
     async def ask(automation: Automation) -> tuple[str, ...]:
@@ -64,13 +67,20 @@ def abort(setting: Setting, rollout_id: str, reason: str, now: bool, yes: bool, 
             click.echo(f"left behind: {line}", err=True)
         if left and not click.confirm("Abort at once all the same?", err=True):
             raise UsageError("nothing was done", advice="Without --now it ends once these have come to their end.")
-    found: Aborting = _with(setting, lambda automation: automation.control.abort(rollout_id, reason, now=now))
+    if now and roll_back:
+        raise click.UsageError("--now leaves everything as it is, and --roll-back brings it back: one of them")
+    found: Aborting = (
+        run_watched(setting, lambda automation: automation.abort(rollout_id, reason, roll_back=True), quiet=as_json)
+        if roll_back
+        else _with(setting, lambda automation: automation.control.abort(rollout_id, reason, now=now))
+    )
     if as_json:
         print_json(RolloutReport(found.rollout).document())
     elif found.rollout.finished is not None:
         click.echo(f"Rollout {found.rollout.id} is aborted.")
     elif found.runs:
-        click.echo(f"Rollout {found.rollout.id} ends {'at once' if now else 'once what is under way has ended'}.")
+        when = "at once" if now else "once what is done is back" if roll_back else "once what is under way has ended"
+        click.echo(f"Rollout {found.rollout.id} ends {when}.")
     else:
         click.echo("Nothing runs it. What is under way is brought to its end, and the rollout with it, by:")
         click.echo(f"rackwave rollout resume {found.rollout.id}")

@@ -1,11 +1,9 @@
-"""``rackwave plan``, ``deploy``, ``rollout``, ``rollback`` and ``recover``."""
+"""``rackwave plan``, ``deploy`` and ``rollout``."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-import signal
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,20 +12,16 @@ from attrs import frozen
 
 from ..automation import Automation
 from ..core.policy import APPROVALS
-from ..core.recovery import POLICIES
-from ..core.report import NodeStatus, RackPlan, RolloutReport
+from ..core.report import RackPlan, RolloutReport
 from ..core.reviewed import ADVICE, ReviewedPlan
 from ..core.step import describe
 from ..core.way_back import Consent
 from ..errors import UsageError
-from ..together import RunReport
 from .app import Exit, Setting
-from .nodes import print_statuses
-from .progress import Progress
-from .render import json_option, named_option, nodes_option, print_json, print_table
+from .progress import run_watched
+from .render import json_option, nodes_option, print_json, print_table
 from .rollout_control import abort, approve, pause
 
-T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -80,11 +74,6 @@ class _Asked:
         policy = automation.policy(**self.overrides)
         return await automation.deploy(bundle, nodes, policy=policy, no_way_back=self.no_way_back)
 
-    async def deploy_together(self, automation: Automation, bundles: Sequence[str], nodes: str | None) -> RunReport:
-        """Deploy several as they say."""
-        policy = automation.policy(**self.overrides)
-        return await automation.deploy_together(bundles, nodes, policy=policy, no_way_back=self.no_way_back)
-
 
 @click.command()
 @click.argument("bundle")
@@ -109,7 +98,7 @@ def plan(setting: Setting, /, bundle: str, nodes: str | None, as_json: bool, **o
 
 
 @click.command()
-@click.argument("bundles", nargs=-1, metavar="BUNDLE...")
+@click.argument("bundle", required=False)
 @nodes_option
 @click.option(
     "--plan",
@@ -121,35 +110,23 @@ def plan(setting: Setting, /, bundle: str, nodes: str | None, as_json: bool, **o
 @json_option
 @click.pass_obj
 def deploy(
-    setting: Setting,
-    /,
-    bundles: tuple[str, ...],
-    nodes: str | None,
-    plan_file: Path | None,
-    as_json: bool,
-    **options: Any,
+    setting: Setting, /, bundle: str | None, nodes: str | None, plan_file: Path | None, as_json: bool, **options: Any
 ) -> int:
-    """Roll each BUNDLE out in waves; roll back and recover what fails on the way.
-
-    Several, of different lineages, are rollouts of their own in one run: one after the other where they go to some of
-    the same nodes, else at the same time.
+    """Roll BUNDLE out in waves; roll back and recover what fails on the way.
 
     The same command goes on with a rollout that was interrupted or killed. Ctrl-C stops at the next
     safe point.
     """
     asked = _Asked.of(options)
     if plan_file is not None:
-        if bundles or nodes or asked.no_way_back or any(value is not None for value in asked.overrides.values()):
+        if bundle or nodes or asked.no_way_back or any(value is not None for value in asked.overrides.values()):
             raise click.UsageError("a plan that was read says all of that: --plan goes alone")
         reviewed = _reviewed(plan_file)
         report = run_watched(setting, lambda automation: automation.apply(reviewed), quiet=as_json)
         _show_reports([report], as_json=as_json, single=True)
         return report_exit(report)
-    if not bundles:
+    if bundle is None:
         raise click.UsageError("it takes a bundle, or --plan FILE")
-    if len(bundles) > 1:
-        return _deploy_together(setting, bundles, nodes, asked, as_json=as_json)
-    (bundle,) = bundles
 
     async def work(automation: Automation) -> tuple[RackPlan | None, RolloutReport]:
         before = await asked.plan(automation, bundle, nodes) if asked.detailed_exit_code else None
@@ -160,18 +137,6 @@ def deploy(
     if report.succeeded and before is not None and before.nothing_to_do:
         return Exit.NOTHING_TO_DO
     return report_exit(report)
-
-
-def _deploy_together(
-    setting: Setting, bundles: tuple[str, ...], nodes: str | None, asked: _Asked, *, as_json: bool
-) -> int:
-    if asked.detailed_exit_code:
-        raise click.UsageError("--detailed-exit-code goes with one bundle")
-    run = run_watched(setting, lambda automation: asked.deploy_together(automation, bundles, nodes), quiet=as_json)
-    _show_reports(list(run.reports), as_json=as_json)
-    for bundle, why in run.left_out.items():
-        click.echo(f"{bundle} was not begun: {why}", err=True)
-    return max(report_exit(report) for report in run.reports)
 
 
 def _reviewed(path: Path) -> ReviewedPlan:
@@ -234,61 +199,6 @@ def resume(setting: Setting, rollout_id: str | None, as_json: bool) -> int:
     return max((report_exit(report) for report in reports), default=Exit.DONE)
 
 
-@click.command()
-@click.argument("lineage")
-@named_option
-@json_option
-@click.pass_obj
-def rollback(setting: Setting, lineage: str, nodes: str, as_json: bool) -> int:
-    """Bring nodes back to the bundle of LINEAGE that each carried before, all at once: there are no waves."""
-    statuses = run_watched(setting, lambda automation: automation.rollback(nodes, lineage), quiet=as_json)
-    return _show_statuses(statuses, as_json=as_json)
-
-
-@click.command()
-@click.argument("lineage")
-@named_option
-@click.option("--policy", "ladder", type=click.Choice(list(POLICIES)), help="Which ladder; default: the inventory's.")
-@json_option
-@click.pass_obj
-def recover(setting: Setting, lineage: str, nodes: str, ladder: str | None, as_json: bool) -> int:
-    """Bring dead nodes back on the bundle of LINEAGE that is assigned to them, all at once.
-
-    It restarts the hosts that are named, also those that are well.
-    """
-
-    async def work(automation: Automation) -> tuple[set[str], tuple[NodeStatus, ...]]:
-        before = await automation.status(nodes)
-        return _carried(before), await automation.recover(nodes, lineage, ladder=ladder)
-
-    before, statuses = run_watched(setting, work, quiet=as_json)
-    code = _show_statuses(statuses, as_json=as_json)
-    is_elsewhere = _carried(statuses) != before  # recovered, but on another bundle than the assigned one
-    return Exit.SOME_FAILED if code == Exit.DONE and is_elsewhere else code
-
-
-def run_watched(setting: Setting, work: Callable[[Automation], Awaitable[T]], *, quiet: bool) -> T:
-    """Do *work* with live progress; the first Ctrl-C (or SIGTERM) asks it to stop at a safe point."""
-
-    async def whole() -> T:
-        async with setting.automation() as automation:
-            with Progress(quiet=quiet) as progress:
-                automation.subscribe(progress, going_on=progress.go_on)
-                loop = asyncio.get_running_loop()
-
-                def interrupted() -> None:
-                    click.echo("Stopping at the next safe point; the same command goes on later.", err=True)
-                    automation.stop()
-                    for number in (signal.SIGINT, signal.SIGTERM):
-                        loop.remove_signal_handler(number)  # the second one ends the process
-
-                for number in (signal.SIGINT, signal.SIGTERM):
-                    loop.add_signal_handler(number, interrupted)
-                return await work(automation)
-
-    return asyncio.run(whole())
-
-
 def report_exit(report: RolloutReport) -> Exit:
     """Return the exit code that a rollout ends with."""
     if report.succeeded:
@@ -324,20 +234,6 @@ def _show_reports(reports: list[RolloutReport], *, as_json: bool, single: bool =
             click.echo(report.state.finished.reason)
         if report.waits:
             click.echo(report.waits)
-
-
-def _show_statuses(statuses: tuple[NodeStatus, ...], *, as_json: bool) -> int:
-    if as_json:
-        print_json([status.document() for status in statuses])
-    else:
-        print_statuses(statuses)
-    if any(status.state == "quarantined" for status in statuses):
-        return Exit.SOME_FAILED
-    return Exit.DONE if all(status.state == "assigned" for status in statuses) else Exit.WAITING
-
-
-def _carried(statuses: tuple[NodeStatus, ...]) -> set[str]:
-    return {f"{s.history.node} {held.bundle}" for s in statuses for held in s.history.assigned.values()}
 
 
 def _print_plan(found: RackPlan) -> None:

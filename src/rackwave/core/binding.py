@@ -4,17 +4,22 @@ An element's ``component = "NIC.*"`` is for every part of a machine whose name i
 is for machines of a make and model. Both are worked out once, when a rollout is planned, from what the BMC lists and
 what the inventory says; the journal keeps the answer, so that a killed run, a roll-back and a recovery mean the same
 parts, also while the BMC lists less than it did (NICs come with the host, P45).
+
+A part that a person has set back keeps what another bundle has for it, until the next bundle comes: what the node is
+assigned is then still true, with that one exception, which names who made it and why.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from fnmatch import fnmatchcase
+from typing import TypeAlias
 
 from attrs import evolve, field, frozen
 
+from ..errors import TrustError
 from .bundle import AppliesTo, Bundle, Element, frozen_map
-from .identity import ComponentName
+from .identity import BundleId, ComponentName, Digest
 from .node import Node
 
 PART = "@"
@@ -22,11 +27,34 @@ PART = "@"
 
 
 @frozen
+class SetBack:
+    """*component* has the image of *bundle*, which is *version*, because *by* wants it so."""
+
+    component: ComponentName
+    version: str
+    bundle: BundleId
+    digest: Digest
+    reason: str
+    by: str
+
+    def __str__(self) -> str:
+        return f"{self.component} is set back to {self.version} of {self.bundle} by {self.by}: {self.reason}"
+
+
+@frozen
 class Binding:
-    """*parts* are those that each pattern fits, by its element's name; *left_out* the elements not for this machine."""
+    """*parts* are those that each pattern fits, by its element's name; *left_out* the elements not for this machine.
+
+    *set_back* are components that keep another bundle's image.
+    """
 
     parts: Mapping[str, tuple[ComponentName, ...]] = field(factory=dict, converter=frozen_map)
     left_out: tuple[str, ...] = ()
+    set_back: tuple[SetBack, ...] = ()
+
+
+Bindings: TypeAlias = Mapping[Digest, Binding]
+"""What bundles, by their digests, mean on one node."""
 
 
 def needs_binding(bundle: Bundle) -> bool:
@@ -96,6 +124,47 @@ def bound(bundle: Bundle, binding: Binding | None) -> Bundle:
         for name, component in names[element.name]
     ]
     return evolve(bundle, manifest=evolve(bundle.manifest, elements=tuple(elements)))
+
+
+def meant(bundle: Bundle, bindings: Bindings, load: Callable[[BundleId], Bundle]) -> Bundle:
+    """Return *bundle* as it is meant on a node: bound, and with other bundles' images where parts were set back.
+
+    Raises:
+        TrustError: such another bundle is not any more what it was.
+    """
+    binding = bindings.get(bundle.digest, Binding())
+    found = bound(bundle, bindings.get(bundle.digest))
+    for back in binding.set_back:
+        source = load(back.bundle)
+        if source.digest != back.digest:
+            raise TrustError(
+                f"{back.component} was set back to what {back.bundle} had for it, and that bundle is another one now.",
+                advice="Somebody replaced the bundle. See 'rackwave bundle verify'.",
+            )
+        found = _with_image(found, bound(source, bindings.get(source.digest)), back.component)
+    return found
+
+
+def image_for(bundle: Bundle, component: ComponentName) -> Element | None:
+    """Return what *bundle* writes to *component*; None where it has nothing for it."""
+    elements = bundle.manifest.elements
+    return next((each for each in elements if each.kind.is_image and each.component == component), None)
+
+
+def _with_image(bundle: Bundle, source: Bundle, component: ComponentName) -> Bundle:
+    """Return *bundle* with the image that *source* has for *component*, in the place of its own."""
+    own, other = image_for(bundle, component), image_for(source, component)
+    if own is None or other is None or other.payload is None:
+        return bundle
+    payload = source.manifest.payload(other.payload)
+    brought = evolve(payload, name=f"{source.id}-{payload.name}")  # its own may be called the same
+    element = evolve(other, name=own.name, after=own.after, payload=brought.name)
+    manifest = evolve(
+        bundle.manifest,
+        elements=tuple(element if each is own else each for each in bundle.manifest.elements),
+        payloads=(*bundle.manifest.payloads, brought),
+    )
+    return evolve(bundle, manifest=manifest)
 
 
 def _names(element: Element, binding: Binding) -> tuple[tuple[str, ComponentName | None], ...]:

@@ -139,13 +139,15 @@ class RolloutContinued(AboutRollouts):
 class RolloutAborted(AboutRollouts):
     """*by* wants the rollout ended: no further node begins, and nodes that have begun come to their end first.
 
-    *now*: they do not; what was under way stays as it is, in doubt.
+    *now*: they do not; what was under way stays as it is, in doubt. *roll_back*: what it brought to the new bundle
+    goes back before it is over.
     """
 
     rollout: RolloutId
     reason: str
     by: str
     now: bool = False
+    roll_back: bool = False
 
 
 @frozen

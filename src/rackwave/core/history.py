@@ -5,6 +5,7 @@ Rules:
 - *revived* is when the BMC was restarted because it did not answer, in the last 24 hours.
 - *bmc_written* is when we last had news of a write of the BMC's own firmware, *bmc_write_began* when that was intended.
 - *touched*, *staged* and *held* outlive the attempts that made them so; see attempt.py.
+- That a component was set back is forgotten once its bundle is neither *assigned* nor *prior*.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from attrs import evolve, field, frozen
 
 from . import event as ev
 from .attempt import Attempt, EndedAttempt, StepRecord
-from .binding import Binding
+from .binding import Bindings, SetBack
 from .bundle import Activation, frozen_map
 from .hold import Hold
 from .identity import BundleId, ComponentName, Digest, Lineage, NodeName
@@ -74,7 +75,7 @@ class NodeHistory:
     identity: ev.Identified | None = None
     hold: Hold | None = None
     held_back: str = ""
-    bindings: Mapping[Digest, Binding] = field(factory=dict, converter=frozen_map)
+    bindings: Bindings = field(factory=dict, converter=frozen_map)
     """What bundles, by their digests, mean on this node."""
 
     @property
@@ -87,6 +88,12 @@ class NodeHistory:
         """Vendor and model; empty where the machine did not say both."""
         told = (self.identity.vendor, self.identity.model) if self.identity is not None else ()
         return told if all(told) else ()
+
+    @property
+    def set_back(self) -> tuple[SetBack, ...]:
+        """Components that keep another bundle's image than that of the bundle that is assigned."""
+        bound = (self.bindings.get(held.digest) for held in self.assigned.values())
+        return tuple(back for binding in bound if binding is not None for back in binding.set_back)
 
 
 def apply_to_node(history: NodeHistory, event: ev.NodeEvent, at: float) -> NodeHistory:
@@ -184,9 +191,22 @@ def _assign(history: NodeHistory, bundle: BundleId, digest: Digest, at: float) -
     if before is not None and before.bundle != bundle:
         prior = {**prior, bundle.lineage: before}
     assigned = {**history.assigned, bundle.lineage: Assignment(bundle, digest, at)}
+    needed = {held.digest for held in (*assigned.values(), *prior.values())}
+    bindings = {
+        digest: binding if digest in needed else evolve(binding, set_back=())
+        for digest, binding in history.bindings.items()
+    }
     # The same bundle again, after a recovery, forgives nothing: a host that keeps dying would wear its flash out.
     recoveries = history.recoveries if before is not None and before.bundle == bundle else 0
-    return evolve(history, assigned=assigned, prior=prior, touched=frozenset(), retries=0, recoveries=recoveries)
+    return evolve(
+        history,
+        assigned=assigned,
+        prior=prior,
+        bindings=bindings,
+        touched=frozenset(),
+        retries=0,
+        recoveries=recoveries,
+    )
 
 
 def _apply_to_attempt(

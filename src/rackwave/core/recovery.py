@@ -8,6 +8,8 @@ attempt leaves the node level and well, and in quarantine when the rungs are use
     prior-at-once       as above, known-good first                               restart and prior
     prior-then-resend   as above, the claims read literally                      restart and prior, and assigned, prior
 
+    converge            nothing failed: a part was set back, or forward again    assigned, only what differs
+
 What stands before an "and" is not the end, even where it did it: a machine that runs again after a
 restart still gets the prior bundle where policy wants known-good first.
 
@@ -39,12 +41,16 @@ class Send(StrEnum):
 
     NOTHING = "nothing"
     ASSIGNED = "assigned"
+    DIFFERENCE = "difference"
     PRIOR = "prior"
 
 
 @frozen
 class Rung:
-    """One step of a ladder. NOTHING is a restart. *goes_on*: the next rung is taken even where this one did it."""
+    """One step of a ladder. *goes_on*: the next rung is taken even where this one did it.
+
+    NOTHING is a restart, DIFFERENCE the assigned bundle as far as the node differs from it.
+    """
 
     send: Send
     goes_on: bool = False
@@ -66,6 +72,12 @@ POLICIES: Mapping[str, tuple[Rung, ...]] = MappingProxyType(
         ),
     }
 )
+"""What a policy may name."""
+
+CONVERGE = "converge"
+
+LADDERS: Mapping[str, tuple[Rung, ...]] = MappingProxyType({**POLICIES, CONVERGE: (Rung(Send.DIFFERENCE),)})
+"""Every ladder that a node can be on."""
 
 
 @frozen
@@ -135,7 +147,7 @@ def next_rung(
     taken = history.last if recovery.rung else None  # what ended before this ladder says nothing about it
     if taken is not None and taken.result is AttemptResult.LOST:
         return Quarantine((*recovery.evidence, *taken.evidence))
-    ladder = POLICIES[recovery.policy]
+    ladder = LADDERS[recovery.policy]
     first = recovery.rung
     if taken is not None and taken.result is AttemptResult.NOTHING_WRITTEN and taken.goal.writes:
         first -= history.retries <= retries
@@ -158,7 +170,7 @@ def way_back(history: NodeHistory, bundle: BundleId) -> Assignment | None:
 
 def goes_on(recovery: Recovery) -> bool:
     """Whether the ladder goes on although the rung that was taken last left the node level."""
-    ladder = POLICIES[recovery.policy]
+    ladder = LADDERS[recovery.policy]
     return 0 < recovery.rung <= len(ladder) and ladder[recovery.rung - 1].goes_on
 
 
@@ -178,6 +190,10 @@ def _goal(
             if target is None:
                 return None
             return Goal(target.bundle, target.digest, Cause.RESEND, reassert=images)
+        case Send.DIFFERENCE:
+            if assigned is None:
+                return None
+            return Goal(assigned.bundle, assigned.digest, Cause.RESEND, reassert=history.touched)
         case Send.PRIOR:
             target = way_back(history, recovery.failed or recovery.bundle)
             if target is None:

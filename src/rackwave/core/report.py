@@ -218,6 +218,16 @@ class NodeStatus:
                 "until": timestamp(history.hold.until) if history.hold.until is not None else None,
             },
             "waits": history.held_back or None,
+            "set_back": [
+                {
+                    "component": str(back.component),
+                    "version": back.version,
+                    "bundle": str(back.bundle),
+                    "reason": back.reason,
+                    "by": back.by,
+                }
+                for back in history.set_back
+            ],
             "seen": None
             if seen is None
             else {

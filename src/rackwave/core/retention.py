@@ -96,6 +96,9 @@ def needs(nodes: Iterable[NodeHistory], rollouts: Iterable[RolloutState]) -> tup
         for why, held in (("assigned to", node.assigned), ("prior of", node.prior)):
             for assignment in held.values():
                 found[assignment.bundle, why].append(node.node)
+        for binding in node.bindings.values():
+            for back in binding.set_back:
+                found[back.bundle, f"{back.component} is set back to it on"].append(node.node)
         if node.attempt is not None:
             found[node.attempt.goal.bundle, "being sent to"].append(node.node)
         if node.recovery is not None:

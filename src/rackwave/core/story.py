@@ -78,8 +78,8 @@ def _tell_course(
             return "the last bytes of the upload go out"
         case ev.Bound(_, bundle, _, binding):
             parts = [f"{name} is {', '.join(found) or 'nothing here'}" for name, found in binding.parts.items()]
-            left = [f"{name} is not for it" for name in binding.left_out]
-            return f"on it {bundle} means: {'; '.join((*parts, *left))}"
+            left = [*(f"{name} is not for it" for name in binding.left_out), *map(str, binding.set_back)]
+            return f"on it {bundle} means: {'; '.join((*parts, *left)) or 'what it says'}"
         case ev.LogMarked(_, _, mark):
             return f"its event log stands at {mark}" if mark is not None else "its event log cannot be read"
         case ev.ByHand(_, what, by, result):
@@ -120,8 +120,9 @@ def _tell_rollout(event: ev.RolloutEvent) -> str:
             return f"rollout {rollout}: {why}"
         case ev.RolloutContinued(rollout, by):
             return f"rollout {rollout} goes on, says {by}"
-        case ev.RolloutAborted(rollout, reason, by, now):
-            return f"rollout {rollout} aborted{' at once' if now else ''} by {by}: {reason}"
+        case ev.RolloutAborted(rollout, reason, by, now, roll_back):
+            how = " at once" if now else ", what is done goes back," if roll_back else ""
+            return f"rollout {rollout} aborted{how} by {by}: {reason}"
         case ev.WaveApproved(_, wave, by):
             return f"wave {wave} approved by {by}"
         case _:

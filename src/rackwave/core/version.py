@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import lru_cache
 from types import MappingProxyType
 
 from attrs import frozen
@@ -103,13 +102,11 @@ def compare(scheme: str | None, one: str, other: str) -> int | None:
     return -1 if _pre_key(left.get("pre")) < _pre_key(right.get("pre")) else 1
 
 
-@lru_cache(1024)
-def _parts(scheme: str | None, version: str) -> Mapping[str, str | None] | None:
-    """Take *version* apart. A rack of many nodes runs few versions, and each is looked at again and again."""
+def _parts(scheme: str | None, version: str) -> dict[str, str | None] | None:
     found = SCHEMES[scheme].pattern.fullmatch(version) if scheme is not None and scheme in SCHEMES else None
     if found is None or found.groupdict().get("core") is None:
         return None
-    return MappingProxyType(found.groupdict())
+    return found.groupdict()
 
 
 def _agree(left: Mapping[str, str | None], right: Mapping[str, str | None]) -> bool:
@@ -121,7 +118,6 @@ def _agree(left: Mapping[str, str | None], right: Mapping[str, str | None]) -> b
     return True
 
 
-@lru_cache(1024)
 def _key(core: str) -> tuple[tuple[int, str], ...]:
     """Return the numbers and letters in *core* so that they compare; noughts at its end say nothing."""
     key = [(int(part), "") if part.isdigit() else (-1, part) for part in re.findall(r"\d+|[a-z]+", core)]

@@ -39,6 +39,7 @@ class EmbeddedEngine:
         self._running: dict[NodeName, asyncio.Task[float | None]] = {}
         self._ended: list[NodeName] = []
         self._called: set[NodeName] = set()
+        self._called_back: set[NodeName] = set()
         self._failures: list[Exception] = []
         self._stopping = False
         self._changed = asyncio.Event()
@@ -56,6 +57,15 @@ class EmbeddedEngine:
                 self._wait(node, now, self._due[node][1])
         self._changed.set()
 
+    def call_back(self, nodes: Iterable[NodeName]) -> None:
+        """Give *nodes* their next turn now, also those that were done."""
+        self.wake(nodes)
+        for node in nodes:
+            if node in self._running:
+                self._called_back.add(node)
+            elif node not in self._due:
+                self._rest(node, 0.0)
+
     def stop(self) -> None:
         """Begin no further turn; turns in flight end by themselves."""
         self._stopping = True
@@ -70,7 +80,8 @@ class EmbeddedEngine:
         Raises:
             ExceptionGroup: what the turns raised.
         """
-        self._due, self._waiting, self._ended, self._failures, self._called = {}, [], [], [], set()
+        self._due, self._waiting, self._ended, self._failures = {}, [], [], []
+        self._called, self._called_back = set(), set()
         for node in nodes:
             self._rest(node, 0.0)
         try:
@@ -148,4 +159,7 @@ class EmbeddedEngine:
                 raise error
             elif (seconds := task.result()) is not None:
                 self._rest(node, 0.0 if node in self._called else seconds)
+            elif node in self._called_back:
+                self._rest(node, 0.0)
             self._called.discard(node)
+            self._called_back.discard(node)

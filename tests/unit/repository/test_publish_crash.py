@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -10,7 +11,6 @@ from pathlib import Path
 
 from workshop import Workshop
 
-from dying import run_apart
 from rackwave.core.identity import BundleId
 from rackwave.repository.repository import BundleRepository
 
@@ -26,9 +26,8 @@ for layout in sys.stdin:
     print(repository.list()[-1].id.seq, flush=True)
 """
 EVERY_STEP = """
-import json, shutil, sys
+import json, os, shutil, signal, sys
 from pathlib import Path
-from dying import dies_at
 from rackwave.repository.repository import BundleRepository
 from rackwave.repository.trust import KeyringTrust
 
@@ -37,11 +36,27 @@ repository, trust, layout, work = (Path(each) for each in sys.argv[1:])
 def opened(folder):
     return BundleRepository(folder, KeyringTrust.load(trust))
 
-outcomes, died = [], True
-while died:
+def die_at(step):
+    left = step
+    def hook(event, _):
+        nonlocal left
+        if event == "open" or event.startswith("os.") or event.startswith("fcntl."):
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+    sys.addaudithook(hook)
+
+outcomes = []
+status = -1
+while status:
     shutil.copytree(repository, work)
-    target = opened(work)
-    died = dies_at(len(outcomes) + 1, lambda: target.publish(layout))
+    child = os.fork()
+    if not child:
+        target = opened(work)
+        die_at(len(outcomes) + 1)
+        target.publish(layout)
+        os._exit(0)
+    status = os.waitpid(child, 0)[1]
     found = opened(work)
     sound = all(check.is_sound for check in found.verify())
     outcomes.append([sound, {str(entry.id): entry.state.value for entry in found.list()}])
@@ -80,7 +95,11 @@ def test_kill_at_every_step(workshop: Workshop, trust_file: Path) -> None:
     """Killed just before any single operation on files, publishing A.2 has done nothing yet or is done."""
     workshop.publish(1)
     layout = workshop.build(2).directory
-    outcomes = run_apart(EVERY_STEP, workshop.repository.directory, trust_file, layout, workshop.fresh("work"))
+    arguments = [workshop.repository.directory, trust_file, layout, workshop.fresh("work")]
+    done = subprocess.run(
+        [sys.executable, "-c", EVERY_STEP, *map(str, arguments)], capture_output=True, text=True, check=True, timeout=60
+    )
+    outcomes = json.loads(done.stdout)
     before = [True, {"A.1": "current"}]
     after = [True, {"A.1": "archive", "A.2": "current"}]
     swapped = outcomes.index(after)

@@ -15,6 +15,7 @@ from rackwave.core.event import (
     Event,
     Intended,
     NodeResult,
+    RecoveryRequested,
     RolloutAborted,
     RolloutContinued,
     RolloutPaused,
@@ -28,8 +29,9 @@ from rackwave.core.policy import Policy
 from rackwave.core.rollout import RolloutState
 from rackwave.core.waves import GoOn, Stop, Wait
 from rackwave_emulators.faults import HostDead
+from rackwave_emulators.sim import Killed
 from rig import BIOS, Rig, Shelf, nodes
-from truths import assert_settled, results, writes
+from truths import assert_never_twice, assert_settled, results, writes
 
 ROLLOUT = RolloutId("roll1")
 CANARY = Policy(canary=1, waves=1)
@@ -152,7 +154,7 @@ def test_an_abort_ends_once_what_has_begun_has_ended(rig: Rig) -> None:
     state = play(rig, {10.0: RolloutAborted(ROLLOUT, "wrong bundle", "me")})
 
     assert RolloutResult.ABORTED is state.finished.result  # type: ignore[union-attr]  # it is over
-    assert {"r1n01": NodeResult.ON_NEW} == results(state)
+    assert [NodeResult.ON_NEW, NodeResult.NOT_STARTED, NodeResult.NOT_STARTED] == list(results(state).values())
     assert 1 == len(writes(rig, rig.nodes[0]))
     assert [] == [*writes(rig, rig.nodes[1]), *writes(rig, rig.nodes[2])]
     assert () == rig.logbook().ledger.unfinished()
@@ -191,3 +193,34 @@ def test_a_wave_waits_until_it_is_known_whether_its_bundle_may_still_go_out(rig:
 
     assert 3600.0 <= when(rig, WaveStarted, wave=1) <= 3600.0 + CANARY.watch
     assert {NodeResult.ON_NEW} == set(results(state).values())
+
+
+def test_an_abort_with_roll_back_brings_what_is_done_back_wave_by_wave(rig: Rig) -> None:
+    """Aborted in the last wave: what is under way ends first, then each wave goes back, the last first."""
+    rig.policy = evolve(CANARY, waves=2)
+    state = play(rig, {250.0: RolloutAborted(ROLLOUT, "it hangs", "me", roll_back=True)})
+    asked = [e.event.node for e in rig.journal.events() if isinstance(e.event, RecoveryRequested)]
+
+    assert RolloutResult.ABORTED is state.finished.result  # type: ignore[union-attr]  # it is over
+    assert [NodeResult.ROLLED_BACK, NodeResult.ROLLED_BACK, NodeResult.NOT_STARTED] == list(results(state).values())
+    assert [rig.nodes[1], rig.nodes[0]] == asked
+    assert ["A.1"] * 3 == [rig.assigned(node) for node in rig.nodes]
+    assert [] == writes(rig, rig.nodes[2])
+    assert_never_twice(rig)
+
+
+@pytest.mark.parametrize("later", [1, 5, 9, 20, 40, 60])
+def test_a_killed_abort_with_roll_back_is_gone_on_with(rig: Rig, later: int) -> None:
+    """The rollout is not over before all are back, so that whoever resumes it brings back the rest."""
+
+    def kill() -> None:
+        rig.reaper._kill_at = frozenset({len(rig.reaper.points) + later})
+
+    with pytest.raises(Killed):
+        play(rig, {250.0: RolloutAborted(ROLLOUT, "it hangs", "me", roll_back=True), 250.1: kill})
+    rig.reaper.revive()
+    state = rig.clock.run(rig.orchestrator().run_rollout(ROLLOUT))
+
+    assert RolloutResult.ABORTED is state.finished.result  # type: ignore[union-attr]  # it is over
+    assert ["A.1"] * 3 == [rig.assigned(node) for node in rig.nodes]
+    assert_never_twice(rig)

@@ -23,10 +23,11 @@ import asyncio
 import getpass
 import secrets
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
+from weakref import WeakSet
 
 from attrs import evolve
 
@@ -76,6 +77,7 @@ from .rollout_control import Aborting, RolloutControl
 from .secrets import Passphrases, ReferencedSecrets
 from .serving.images import ImageServerProcess
 from .stock import REPOSITORY, Stock
+from .together import RunReport, deploy_together
 from .worker.worker_orchestrator import WorkerOrchestrator
 
 __all__ = ["PUBLISHER_KEY", "REPOSITORY", "TRUST", "Automation"]
@@ -122,7 +124,7 @@ class Automation:
         self.records = Records(state, clock=self._clock, read_only=read_only)
         self._images: ImageServerProcess | None = None
         self._fleet: Fleet | None = None
-        self._running: BundleOrchestrator | None = None
+        self._running: WeakSet[BundleOrchestrator] = WeakSet()
         self._leave: NodeLeave | None = None
         self._releases: Releases | None = None
         self.stock = Stock(
@@ -257,6 +259,33 @@ class Automation:
             )
         return await self._begin(plan, plan.waves)
 
+    async def deploy_together(
+        self,
+        bundles: Sequence[str | BundleId],
+        nodes: str | None = None,
+        *,
+        policy: Policy | None = None,
+        no_way_back: Consent = (),
+    ) -> RunReport:
+        """Roll several bundles out in one run; see ``together.deploy_together``."""
+        wanted = [(await self.stock.obtain(_bundle_id(bundle))).id for bundle in bundles]
+        return await deploy_together(self, wanted, nodes, policy=policy, no_way_back=no_way_back)
+
+    def narrowed(self, bundle: BundleId, nodes: str | None) -> str:
+        """Name those of *nodes* (None: of all) that *bundle* is for.
+
+        Raises:
+            UsageError: it is for none of them.
+        """
+        wanted = self.bundle(bundle)
+        fitting = [n.name for n in self.fleet.select(nodes) if refusal(n, wanted, self.inventory.selectors) is None]
+        if not fitting:
+            raise UsageError(
+                f"no node{'' if nodes is None else ' of those named'} is for {bundle}",
+                advice=f"Look at [lineages.{bundle.lineage}] in the inventory and applies_to in the bundle.",
+            )
+        return ",".join(fitting)
+
     async def apply(self, reviewed: ReviewedPlan) -> RolloutReport:
         """Roll out what was planned and read, as it was read; a rollout of it that was interrupted is gone on with.
 
@@ -345,8 +374,8 @@ class Automation:
 
     def stop(self) -> None:
         """Ask a running rollout to stop at its next safe point; it can be gone on with later."""
-        if self._running is not None:
-            self._running.stop()
+        for running in self._running:
+            running.stop()
 
     # -- recovery ------------------------------------------------------------------------------------
 
@@ -584,13 +613,7 @@ class Automation:
         """The nodes that were named or, where none were, those that the bundle is for."""
         if nodes is not None:
             return self.fleet.select(nodes)
-        fitting = tuple(n for n in self.fleet.select(None) if refusal(n, bundle, self.inventory.selectors) is None)
-        if not fitting:
-            raise UsageError(
-                f"no node of the inventory is for {bundle.id}",
-                advice=f"Look at [lineages.{bundle.id.lineage}] in the inventory and applies_to in the bundle.",
-            )
-        return fitting
+        return self.fleet.select(self.narrowed(bundle.id, None))
 
     async def _go_on(self, rollout: RolloutState) -> RolloutReport:
         for tell in self._going_on:
@@ -608,7 +631,7 @@ class Automation:
             clock=self._clock,
             leave=self.leave,
         )
-        self._running = BundleOrchestrator(
+        orchestrator = BundleOrchestrator(
             logbook=self.logbook,
             worker=worker,
             recovery=RecoveryManager(logbook=self.logbook, load=self.bundle, clock=self._clock),
@@ -619,7 +642,8 @@ class Automation:
             holder=Holder.here(),
             clock=self._clock,
         )
-        return self._running
+        self._running.add(orchestrator)
+        return orchestrator
 
     def _planner(self) -> RackPlanner:
         return RackPlanner(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -30,6 +30,7 @@ from .loop_thread import LoopThread
 from .ports import Panel
 from .repository.entry import Entry
 from .repository.repository import Publication
+from .together import RunReport
 
 if TYPE_CHECKING:
     from sushy import Sushy
@@ -98,6 +99,17 @@ class CentralAutomationSystem:
     ) -> RolloutReport:
         """See ``Automation.deploy``."""
         return self._run(self.aio.deploy(bundle, nodes, policy=policy, no_way_back=no_way_back))
+
+    def deploy_together(
+        self,
+        bundles: Sequence[str],
+        nodes: str | None = None,
+        *,
+        policy: Policy | None = None,
+        no_way_back: Consent = (),
+    ) -> RunReport:
+        """See ``Automation.deploy_together``."""
+        return self._run(self.aio.deploy_together(bundles, nodes, policy=policy, no_way_back=no_way_back))
 
     def apply(self, reviewed: ReviewedPlan) -> RolloutReport:
         """See ``Automation.apply``."""

@@ -25,10 +25,10 @@ from rackwave.bundle_manager import BundleManager
 from rackwave.bundle_orchestrator import BundleOrchestrator
 from rackwave.core.bundle import Bundle
 from rackwave.core.event import Assigned, RolloutResult, RolloutStarted
-from rackwave.core.identity import AttemptId, BundleId, NodeName, RolloutId
+from rackwave.core.identity import AttemptId, BundleId, Digest, NodeName, RolloutId
 from rackwave.core.node import Node
 from rackwave.core.policy import Policy
-from rackwave.core.waves import cut_waves
+from rackwave.core.waves import GoOn, cut_waves
 from rackwave.engine.leases import Holder
 from rackwave.engine.logbook import Logbook
 from rackwave.engine.memory import MemoryJournal, MemoryLeases
@@ -86,6 +86,7 @@ class Stage:
         self.base = peak_kib()
         self.clock = VirtualClock()
         self.names = tuple(NodeName(f"n{number:06d}") for number in range(count))
+        self.nodes = tuple(map(Node, self.names))
         self.rack = SimRack(self.names, self.clock, installed={"BIOS": "1.0.0"})
         self.logbook = Logbook(MemoryJournal(self.clock))
 
@@ -99,6 +100,10 @@ class Stage:
 
     async def release(self, node: NodeName) -> None:
         """Let go of nothing."""
+
+    async def always(self, bundle: BundleId, digest: Digest) -> GoOn:
+        """Let every wave begin."""
+        return GoOn()
 
     async def assign(self) -> None:
         """Put A.1 on record on every node."""
@@ -117,10 +122,9 @@ class Stage:
             leave=NodeLeave(self.logbook, clock=self.clock),
             validation=lambda _: None,
         )
-        nodes = [Node(name) for name in self.names]
-        plan = await planner.plan(self.new, nodes, Policy(), no_way_back=())
+        plan = await planner.plan(self.new, self.nodes, Policy(), no_way_back=())
         rows = plan.document()["nodes"]
-        if plan.refusals or len(rows) != len(nodes) or not all(each.steps for each in plan.nodes):
+        if plan.refusals or len(rows) != len(self.nodes) or not all(each.steps for each in plan.nodes):
             raise SystemExit("the plan is not what it should be")
 
     async def roll_out(self) -> None:
@@ -137,6 +141,7 @@ class Stage:
             recovery=RecoveryManager(logbook=self.logbook, load=self.load, clock=self.clock),
             bmcs=self,
             load=self.load,
+            forward=self.always,
             leases=MemoryLeases(),
             holder=Holder("bench", "bench", "", "", 0, ""),
             clock=self.clock,

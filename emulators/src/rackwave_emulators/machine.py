@@ -243,6 +243,11 @@ class Machine:
         self.advance()
         return self._sight.components()
 
+    def component(self, name: ComponentName) -> ComponentView | None:
+        """One component as the inventory tells it; None: it lists none of this name."""
+        self.advance()
+        return self._sight.component(name)
+
     @property
     def blind(self) -> bool:
         """Whether the BMC cannot tell what it learns from its host: that is dead (P41), or out of reach (P15)."""

@@ -51,6 +51,11 @@ class Sight:
         """Every component as the inventory tells it."""
         return tuple(self._view(bank) for bank in self._updates.banks.values())
 
+    def component(self, name: ComponentName) -> ComponentView | None:
+        """One component as the inventory tells it; None: it lists none of this name."""
+        bank = self._updates.banks.get(name)
+        return None if bank is None else self._view(bank)
+
     @property
     def host_up(self) -> bool:
         """Whether the host really has booted, whatever the BMC says."""
@@ -100,12 +105,16 @@ class Sight:
     def _readable(self, bank: Bank) -> bool:
         if not bank.readable or (bank.spec.activation is not Activation.BMC_RESET and self.blind):
             return False
+        if not self._armory:
+            return True
         return self.host_up or not any(  # P45
             fnmatchcase(bank.spec.name, fault.component)
             for fault in self._armory.in_force(VersionsNeedHost, at=self._timeline.time)
         )
 
     def _notation(self, bank: Bank, version: str) -> str:
+        if not self._armory:
+            return version
         for fault in self._armory.in_force(OddVersions, at=self._timeline.time):  # P43
             if fnmatchcase(bank.spec.name, fault.component):
                 return fault.notation.replace("{version}", version)

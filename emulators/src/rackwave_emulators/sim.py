@@ -14,14 +14,13 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import assert_never
+from typing import Any, assert_never
 
 from attrs import define, evolve
 
 from rackwave.core.bundle import AttributeValue
 from rackwave.core.identity import AttemptId, ComponentName, Digest, NodeName
 from rackwave.core.observation import (
-    NOT_ASKED,
     Component,
     Identity,
     Lack,
@@ -425,40 +424,45 @@ class SimBmc:
     def _observation(self, look: Look, now: float, *, partial: bool) -> Observation:
         machine, rules = self._machine, self._machine.personality.rules
         off = int(machine.controller.clock_offset)
-        missing = Unknown("the answer was incomplete")
-        blank = Observation.blank(now, missing.reason, look)
-        no_attributes = Unknown("this BMC has no BIOS attributes", Lack.ABSENT)
-        settings: Mapping[str, AttributeValue] | Unknown
-        settings = machine.bios_attributes if rules.bios_attributes else no_attributes
-        if machine.blind and rules.bios_attributes:
-            settings = Unknown("the BMC cannot read it from its host")
-        staged = machine.bios_pending if rules.bios_attributes else no_attributes
-        identity = Identity(machine.personality.vendor, machine.personality.model, machine.serial)
-        return Observation(
-            at=now,
-            power=_POWER[machine.power] if look.system else NOT_ASKED,
-            post=NOT_ASKED if not look.system else machine.post if rules.boot_progress else _NO_PROGRESS,
-            os=_os(machine) if look.system else NOT_ASKED,
-            health=machine.health if look.system else NOT_ASKED,
-            boot=_marker(machine.last_reset + off, told=rules.last_reset_time) if look.system else NOT_ASKED,
-            bmc_boot=_marker(machine.bmc_last_reset + off, told=rules.manager_last_reset_time)
-            if look.bmc
-            else NOT_ASKED,
-            identity=identity if look.system else Identity(),
-            components=blank.components if partial else self._components(look.components),
-            settings=NOT_ASKED if not look.settings else missing if partial else settings,
-            staged_settings=NOT_ASKED if not look.settings else missing if partial else staged,
-            task=NOT_ASKED if look.task is None else missing if partial else self._task(look.task),
-            tasks=NOT_ASKED if not look.tasks else missing if partial else self._tasks(),
-        )
+        seen: dict[str, Any] = {"at": now, "components": self._components(look.components)}
+        if look.system:
+            seen |= {
+                "power": _POWER[machine.power],
+                "post": machine.post if rules.boot_progress else _NO_PROGRESS,
+                "os": _os(machine),
+                "health": machine.health,
+                "boot": _marker(machine.last_reset + off, told=rules.last_reset_time),
+                "identity": Identity(machine.personality.vendor, machine.personality.model, machine.serial),
+            }
+        if look.bmc:
+            seen["bmc_boot"] = _marker(machine.bmc_last_reset + off, told=rules.manager_last_reset_time)
+        if partial:
+            missing = Observation.blank(now, "the answer was incomplete", look)
+            names = ("components", "settings", "staged_settings", "task", "tasks")
+            return Observation(**seen | {name: getattr(missing, name) for name in names})
+        if look.settings:
+            seen["settings"], seen["staged_settings"] = self._settings()
+        if look.task is not None:
+            seen["task"] = self._task(look.task)
+        if look.tasks:
+            seen["tasks"] = self._tasks()
+        return Observation(**seen)
+
+    def _settings(self) -> tuple[Mapping[str, AttributeValue] | Unknown, Mapping[str, AttributeValue] | Unknown]:
+        """Return the BIOS attributes in force, and those that wait."""
+        if not self._machine.personality.rules.bios_attributes:
+            return _NO_ATTRIBUTES, _NO_ATTRIBUTES
+        blind = Unknown("the BMC cannot read it from its host")
+        return blind if self._machine.blind else self._machine.bios_attributes, self._machine.bios_pending
 
     def _components(self, wanted: frozenset[ComponentName]) -> dict[ComponentName, Component]:
         if not wanted:
             return {}
-        listed = {view.name: view for view in self._machine.components}
-        specs = {name: self._machine.personality.component(name) for name in wanted}
+        machine = self._machine
+        specs = {name: machine.personality.component(name) for name in wanted}
         return {
-            name: self._component(name, None if spec is None else listed.get(spec.name)) for name, spec in specs.items()
+            name: self._component(name, None if spec is None else machine.component(spec.name))
+            for name, spec in specs.items()
         }
 
     def _component(self, name: ComponentName, view: ComponentView | None) -> Component:
@@ -503,6 +507,7 @@ _POWER = {
     PowerState.POWERING_ON: Power.CHANGING,
     PowerState.POWERING_OFF: Power.CHANGING,
 }
+_NO_ATTRIBUTES = Unknown("this BMC has no BIOS attributes", Lack.ABSENT)
 _NO_PROGRESS = Unknown("this BMC tells no BootProgress", Lack.ABSENT)
 
 

@@ -40,6 +40,10 @@ class Timeline:
     def advance(self) -> bool:
         """Run everything that is due; return whether anything was."""
         now = self._offset + self._clock.monotonic()
+        if not self._due or self._due[0][0] > now + _ROUNDING:  # as nearly always: every look at a machine asks this
+            if now > self.time:
+                self.time = now
+            return False
         ran = False
         while self._due and self._due[0][0] <= now + _ROUNDING:
             due, _, callback = heapq.heappop(self._due)

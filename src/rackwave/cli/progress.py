@@ -14,7 +14,7 @@ import click
 
 from ..automation import Automation
 from ..core import event as ev
-from ..core.identity import NodeName
+from ..core.identity import NodeName, RolloutId
 from ..core.release_event import AboutReleases
 from ..core.rollout import RolloutState
 from ..core.story import tell
@@ -41,7 +41,7 @@ class Progress:
         self._wave: dict[NodeName, int] = {}
         self._lines: dict[NodeName, str] = {}
         self._done: dict[NodeName, ev.NodeResult] = {}
-        self._title = ""
+        self._titles: dict[RolloutId, str] = {}
 
     def __enter__(self) -> Self:
         if not self._quiet and sys.stderr.isatty():
@@ -91,13 +91,16 @@ class Progress:
     def _note(self, event: ev.Event) -> None:
         match event:
             case ev.RolloutStarted(rollout, bundle, _, waves):
-                self._title = f"Rollout {rollout} of {bundle}"
-                self._wave = {node: index for index, wave in enumerate(waves) for node in wave}
+                self._titles[rollout] = f"Rollout {rollout} of {bundle}"
+                self._wave |= {node: index for index, wave in enumerate(waves) for node in wave}
+                for node in (node for wave in waves for node in wave):  # it may be done in an earlier one
+                    self._done.pop(node, None)
             case ev.NodeFinished(_, node, result):
                 self._done[node] = result
                 self._lines[node] = tell(event)
             case ev.AboutRollouts():
-                self._title = f"{self._title.partition(' - ')[0]} - {tell(event)}"
+                title = self._titles.get(event.rollout, f"Rollout {event.rollout}").partition(" - ")[0]
+                self._titles[event.rollout] = f"{title} - {tell(event)}"
             case AboutReleases():
                 pass
             case _ if not isinstance(event, _QUIET):
@@ -109,7 +112,12 @@ class Progress:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(title=self._title or "Looking at the nodes", box=None, title_justify="left", expand=True)
+        table = Table(
+            title="\n".join(self._titles.values()) or "Looking at the nodes",
+            box=None,
+            title_justify="left",
+            expand=True,
+        )
         for heading, width in (("NODE", 14), ("WAVE", 4), ("STATE", 12)):
             table.add_column(heading, width=width, no_wrap=True)
         table.add_column("LATEST", no_wrap=True, overflow="ellipsis", ratio=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,6 +17,7 @@ from ..core.reviewed import ADVICE, ReviewedPlan
 from ..core.step import describe
 from ..core.way_back import Consent
 from ..errors import UsageError
+from ..together import RunReport
 from .app import Exit, Setting
 from .progress import run_watched
 from .render import json_option, nodes_option, print_json, print_table
@@ -74,6 +75,11 @@ class _Asked:
         policy = automation.policy(**self.overrides)
         return await automation.deploy(bundle, nodes, policy=policy, no_way_back=self.no_way_back)
 
+    async def deploy_together(self, automation: Automation, bundles: Sequence[str], nodes: str | None) -> RunReport:
+        """Deploy several as they say."""
+        policy = automation.policy(**self.overrides)
+        return await automation.deploy_together(bundles, nodes, policy=policy, no_way_back=self.no_way_back)
+
 
 @click.command()
 @click.argument("bundle")
@@ -98,7 +104,7 @@ def plan(setting: Setting, /, bundle: str, nodes: str | None, as_json: bool, **o
 
 
 @click.command()
-@click.argument("bundle", required=False)
+@click.argument("bundles", nargs=-1, metavar="BUNDLE...")
 @nodes_option
 @click.option(
     "--plan",
@@ -110,23 +116,35 @@ def plan(setting: Setting, /, bundle: str, nodes: str | None, as_json: bool, **o
 @json_option
 @click.pass_obj
 def deploy(
-    setting: Setting, /, bundle: str | None, nodes: str | None, plan_file: Path | None, as_json: bool, **options: Any
+    setting: Setting,
+    /,
+    bundles: tuple[str, ...],
+    nodes: str | None,
+    plan_file: Path | None,
+    as_json: bool,
+    **options: Any,
 ) -> int:
-    """Roll BUNDLE out in waves; roll back and recover what fails on the way.
+    """Roll each BUNDLE out in waves; roll back and recover what fails on the way.
+
+    Several, of different lineages, are rollouts of their own in one run: one after the other where they go to some of
+    the same nodes, else at the same time.
 
     The same command goes on with a rollout that was interrupted or killed. Ctrl-C stops at the next
     safe point.
     """
     asked = _Asked.of(options)
     if plan_file is not None:
-        if bundle or nodes or asked.no_way_back or any(value is not None for value in asked.overrides.values()):
+        if bundles or nodes or asked.no_way_back or any(value is not None for value in asked.overrides.values()):
             raise click.UsageError("a plan that was read says all of that: --plan goes alone")
         reviewed = _reviewed(plan_file)
         report = run_watched(setting, lambda automation: automation.apply(reviewed), quiet=as_json)
         _show_reports([report], as_json=as_json, single=True)
         return report_exit(report)
-    if bundle is None:
+    if not bundles:
         raise click.UsageError("it takes a bundle, or --plan FILE")
+    if len(bundles) > 1:
+        return _deploy_together(setting, bundles, nodes, asked, as_json=as_json)
+    (bundle,) = bundles
 
     async def work(automation: Automation) -> tuple[RackPlan | None, RolloutReport]:
         before = await asked.plan(automation, bundle, nodes) if asked.detailed_exit_code else None
@@ -137,6 +155,18 @@ def deploy(
     if report.succeeded and before is not None and before.nothing_to_do:
         return Exit.NOTHING_TO_DO
     return report_exit(report)
+
+
+def _deploy_together(
+    setting: Setting, bundles: tuple[str, ...], nodes: str | None, asked: _Asked, *, as_json: bool
+) -> int:
+    if asked.detailed_exit_code:
+        raise click.UsageError("--detailed-exit-code goes with one bundle")
+    run = run_watched(setting, lambda automation: asked.deploy_together(automation, bundles, nodes), quiet=as_json)
+    _show_reports(list(run.reports), as_json=as_json)
+    for bundle, why in run.left_out.items():
+        click.echo(f"{bundle} was not begun: {why}", err=True)
+    return max(report_exit(report) for report in run.reports)
 
 
 def _reviewed(path: Path) -> ReviewedPlan:

@@ -21,12 +21,13 @@ def in_words_of(bundle: Bundle, seen: Observation, attempt: Attempt | None = Non
     for element in bundle.manifest.elements:
         if element.component is None or element.version is None or element.scheme is None:
             continue
-        known = [element.version, *_expected(attempt, element.component)]
         component = seen.components.get(element.component)
         if component is not None:
+            known = [element.version, *_expected(attempt, element.component)]
             installed = _word(element.scheme, component.installed, known)
             staged = None if component.staged is None else _word(element.scheme, component.staged, known)
-            told[element.component] = evolve(component, installed=installed, staged=staged)
+            if installed is not component.installed or staged is not component.staged:
+                told[element.component] = evolve(component, installed=installed, staged=staged)
     return evolve(seen, components={**seen.components, **told}) if told else seen
 
 
@@ -38,4 +39,4 @@ def _expected(attempt: Attempt | None, component: ComponentName) -> list[str]:
 def _word(scheme: str, told: str | Unknown, known: list[str]) -> str | Unknown:
     if isinstance(told, Unknown):
         return told
-    return next((word for word in known if same(scheme, word, told)), told)
+    return told if told in known else next((word for word in known if same(scheme, word, told)), told)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
+from functools import cached_property
 
 from attrs import evolve, field, fields, frozen
 
@@ -176,16 +177,20 @@ class Observation:
     tasks: tuple[TaskSeen, ...] | Unknown = NOT_ASKED
     log: LogNews | Unknown = NOT_ASKED
 
+    @cached_property
+    def _lacks(self) -> frozenset[Lack]:
+        """Why that could not be read which was asked for and could not. Every turn asks this several times."""
+        return frozenset(unknown.lack for unknown in self.unknowns() if unknown is not NOT_ASKED)
+
     @property
     def is_away(self) -> bool:
         """Whether something that was asked for could not be read because nobody answered."""
-        return any(unknown.lack is Lack.AWAY for unknown in self.unknowns())
+        return Lack.AWAY in self._lacks
 
     @property
     def is_busy(self) -> bool:
         """Whether something could not be read because the BMC had no time or no session for us, and is not away."""
-        lacks = {unknown.lack for unknown in self.unknowns()}
-        return Lack.BUSY in lacks and Lack.AWAY not in lacks
+        return Lack.BUSY in self._lacks and Lack.AWAY not in self._lacks
 
     @property
     def is_partial(self) -> bool:
@@ -196,9 +201,7 @@ class Observation:
         lists_less = any(
             isinstance(each.installed, Unknown) and each.installed is not NOT_ASKED for each in self.components.values()
         )
-        return lists_less or any(
-            unknown is not NOT_ASKED and unknown.lack is not Lack.ABSENT for unknown in self.unknowns()
-        )
+        return lists_less or not self._lacks <= {Lack.ABSENT}
 
     @property
     def is_blank(self) -> bool:

@@ -51,7 +51,8 @@ by 10 minutes and more (P46, P48)."""
 def decide(situation: Situation) -> Decision:
     """Return the one next thing to do for the node."""
     words = in_words_of(situation.bundle, situation.seen, situation.attempt)
-    situation = evolve(situation, seen=words)
+    if words is not situation.seen:
+        situation = evolve(situation, seen=words)
     # A write in doubt may wait for a reset that is in doubt itself: that one first.
     for record in sorted(situation.attempt.open_steps, key=lambda each: isinstance(each.step, Flash)):
         decision = decide_open(record, situation)

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from types import MappingProxyType
 
 from attrs import frozen
@@ -102,11 +103,13 @@ def compare(scheme: str | None, one: str, other: str) -> int | None:
     return -1 if _pre_key(left.get("pre")) < _pre_key(right.get("pre")) else 1
 
 
-def _parts(scheme: str | None, version: str) -> dict[str, str | None] | None:
+@lru_cache(1024)
+def _parts(scheme: str | None, version: str) -> Mapping[str, str | None] | None:
+    """Take *version* apart. A rack of many nodes runs few versions, and each is looked at again and again."""
     found = SCHEMES[scheme].pattern.fullmatch(version) if scheme is not None and scheme in SCHEMES else None
     if found is None or found.groupdict().get("core") is None:
         return None
-    return found.groupdict()
+    return MappingProxyType(found.groupdict())
 
 
 def _agree(left: Mapping[str, str | None], right: Mapping[str, str | None]) -> bool:
@@ -118,6 +121,7 @@ def _agree(left: Mapping[str, str | None], right: Mapping[str, str | None]) -> b
     return True
 
 
+@lru_cache(1024)
 def _key(core: str) -> tuple[tuple[int, str], ...]:
     """Return the numbers and letters in *core* so that they compare; noughts at its end say nothing."""
     key = [(int(part), "") if part.isdigit() else (-1, part) for part in re.findall(r"\d+|[a-z]+", core)]

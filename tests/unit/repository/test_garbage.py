@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 from workshop import Workshop, flip
 
+from dying import run_apart
 from rackwave.core.canonical import canonical_json
 from rackwave.core.identity import BundleId
 from rackwave.core.retention import Retention, Shelved, Verdict, decide
@@ -40,8 +40,9 @@ while not stop.exists():
 print(done, busy)
 """
 PRUNE_AND_DIE = """
-import json, os, shutil, signal, sys
+import json, shutil, sys
 from pathlib import Path
+from dying import dies_at
 from rackwave.core.retention import Retention, decide
 from rackwave.repository.pruning import prune
 from rackwave.repository.repository import BundleRepository
@@ -53,27 +54,11 @@ last = lambda shelved: decide(shelved, (), Retention(0), now=0.0)
 def opened(folder):
     return BundleRepository(folder, KeyringTrust.load(trust))
 
-def die_at(step):
-    left = step
-    def hook(event, _):
-        nonlocal left
-        if event == "open" or event.startswith("os.") or event.startswith("fcntl."):
-            left -= 1
-            if left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-    sys.addaudithook(hook)
-
-outcomes = []
-status = -1
-while status:
+outcomes, died = [], True
+while died:
     shutil.copytree(repository, work)
-    child = os.fork()
-    if not child:
-        target = opened(work)
-        die_at(len(outcomes) + 1)
-        prune(target, last)
-        os._exit(0)
-    status = os.waitpid(child, 0)[1]
+    target = opened(work)
+    died = dies_at(len(outcomes) + 1, lambda: prune(target, last))
     found = opened(work)
     sound = all(check.is_sound for check in found.verify())
     outcomes.append([sound, len(found.list()), len(list((work / "blobs/sha256").iterdir()))])
@@ -216,15 +201,7 @@ def test_kill_at_every_step_of_pruning(workshop: Workshop, trust_file: Path) -> 
     for seq in (1, 2):
         workshop.publish(seq)
     everything = len(blobs(workshop))
-    arguments = [workshop.repository.directory, trust_file, workshop.fresh("work")]
-    done = subprocess.run(
-        [sys.executable, "-c", PRUNE_AND_DIE, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    outcomes = json.loads(done.stdout)
+    outcomes = run_apart(PRUNE_AND_DIE, workshop.repository.directory, trust_file, workshop.fresh("work"))
 
     assert len(outcomes) > 20
     assert all(sound for sound, _, _ in outcomes)

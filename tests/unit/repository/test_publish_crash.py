@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from workshop import Workshop
 
+from dying import run_apart
 from rackwave.core.identity import BundleId
 from rackwave.repository.repository import BundleRepository
 
@@ -26,8 +26,9 @@ for layout in sys.stdin:
     print(repository.list()[-1].id.seq, flush=True)
 """
 EVERY_STEP = """
-import json, os, shutil, signal, sys
+import json, shutil, sys
 from pathlib import Path
+from dying import dies_at
 from rackwave.repository.repository import BundleRepository
 from rackwave.repository.trust import KeyringTrust
 
@@ -36,27 +37,11 @@ repository, trust, layout, work = (Path(each) for each in sys.argv[1:])
 def opened(folder):
     return BundleRepository(folder, KeyringTrust.load(trust))
 
-def die_at(step):
-    left = step
-    def hook(event, _):
-        nonlocal left
-        if event == "open" or event.startswith("os.") or event.startswith("fcntl."):
-            left -= 1
-            if left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-    sys.addaudithook(hook)
-
-outcomes = []
-status = -1
-while status:
+outcomes, died = [], True
+while died:
     shutil.copytree(repository, work)
-    child = os.fork()
-    if not child:
-        target = opened(work)
-        die_at(len(outcomes) + 1)
-        target.publish(layout)
-        os._exit(0)
-    status = os.waitpid(child, 0)[1]
+    target = opened(work)
+    died = dies_at(len(outcomes) + 1, lambda: target.publish(layout))
     found = opened(work)
     sound = all(check.is_sound for check in found.verify())
     outcomes.append([sound, {str(entry.id): entry.state.value for entry in found.list()}])
@@ -95,11 +80,7 @@ def test_kill_at_every_step(workshop: Workshop, trust_file: Path) -> None:
     """Killed just before any single operation on files, publishing A.2 has done nothing yet or is done."""
     workshop.publish(1)
     layout = workshop.build(2).directory
-    arguments = [workshop.repository.directory, trust_file, layout, workshop.fresh("work")]
-    done = subprocess.run(
-        [sys.executable, "-c", EVERY_STEP, *map(str, arguments)], capture_output=True, text=True, check=True, timeout=60
-    )
-    outcomes = json.loads(done.stdout)
+    outcomes = run_apart(EVERY_STEP, workshop.repository.directory, trust_file, layout, workshop.fresh("work"))
     before = [True, {"A.1": "current"}]
     after = [True, {"A.1": "archive", "A.2": "current"}]
     swapped = outcomes.index(after)

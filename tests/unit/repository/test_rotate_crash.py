@@ -5,25 +5,23 @@ After each kill everybody who believed the publisher still does, and the same co
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from bastion import Bastion
 
+from dying import run_apart
 from rackwave.repository.keys import generate_key
 
-DIE_AT = """
-import json, os, shutil, signal, sys
+AT_STEPS = """
+import json, shutil, sys
 from pathlib import Path
-sys.path[:0] = json.loads(sys.argv[4])
+from dying import dies_at
 from bastion import A1, A2, Bastion
 from rackwave.errors import RackwaveError
 from rackwave.repository.metadata.ceremony import rotate
 
-place, work, what, stride = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[5])
+place, work, what, stride = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 
 def act(bastion):
     if what == "refresh":
@@ -34,32 +32,17 @@ def act(bastion):
     else:
         rotate(bastion.trust, what, bastion.state / "publisher.pem")
 
-def die_at(step):
-    left = step
-    def hook(event, _):
-        nonlocal left
-        if event == "open" or event.startswith("os.") or event.startswith("fcntl."):
-            left -= 1
-            if left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-    sys.addaudithook(hook)
-
 warm = work / "warm"
 shutil.copytree(place, warm)
 act(Bastion(warm))  # what is imported late is imported now
 shutil.rmtree(warm)
 
-complaints, step, status = [], 1, -1
-while status:
+complaints, step, died = [], 1, True
+while died:
     here = work / str(step)
     shutil.copytree(place, here)
-    child = os.fork()
-    if not child:
-        bastion = Bastion(here)
-        die_at(step)
-        act(bastion)
-        os._exit(0)
-    status = os.waitpid(child, 0)[1]
+    bastion = Bastion(here)
+    died = dies_at(step, lambda: act(bastion))
     bastion = Bastion(here)
     try:
         bastion.offer()
@@ -98,16 +81,10 @@ def test_kill_at_any_step_leaves_before_or_after(tmp_path: Path, what: str, stri
     bastion.offer()
     bastion.node().client.refresh()
     (tmp_path / "work").mkdir()
-    paths = json.dumps([str(Path(__file__).parent), str(Path(__file__).parents[2])])
-    done = subprocess.run(
-        [sys.executable, "-c", DIE_AT, str(tmp_path / "place"), str(tmp_path / "work"), what, paths, str(stride)],
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
+    paths = (Path(__file__).parent,)
+    steps, complaints = run_apart(
+        AT_STEPS, tmp_path / "place", tmp_path / "work", what, stride, paths=paths, within=280
     )
-    assert 0 == done.returncode, done.stderr[-3000:]
-    steps, complaints = json.loads(done.stdout.splitlines()[-1])
 
     assert [] == complaints
     assert steps > 20

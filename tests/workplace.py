@@ -55,14 +55,45 @@ class Done:
         return json.loads(self.out)
 
 
-class Workplace:
+class Workbench:
+    """A directory in which bundles are built from the examples and published, without any machine."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.state = directory / ".rackwave"
+
+    def make_bundles(self, *publish: str, example: str = "lab-bios") -> None:
+        """Build an example's bundles and publish those named."""
+        for folder in prepare_example(example, self.directory / "source" / example):
+            self.build(folder)
+        for name in publish:
+            self.publish(name)
+
+    def build(self, folder: Path) -> None:
+        """Build the bundle whose sources are in *folder*."""
+        self.state.mkdir(exist_ok=True)
+        if not (self.state / TRUST).exists():
+            signer = generate_key(self.state / PUBLISHER_KEY)
+            KeyringTrust(()).with_key(signer.public_key, lineages=("*",)).save(self.state / TRUST)
+        self.manager().build(folder, self.directory / "build" / folder.name)
+
+    def manager(self) -> BundleManager:
+        """The bundle manager of this workplace."""
+        trust = KeyringTrust.load(self.state / TRUST)
+        return BundleManager(BundleRepository(self.state / REPOSITORY, trust), load_signer(self.state / PUBLISHER_KEY))
+
+    def publish(self, name: str) -> None:
+        """Publish a bundle that was built."""
+        self.manager().publish(self.directory / "build" / name)
+
+
+class Workplace(Workbench):
     """A directory with an inventory of a lab's nodes, and commands run in it as processes of their own."""
 
     def __init__(self, directory: Path, lab: Lab) -> None:
-        self.directory = directory
+        super().__init__(directory)
         self.lab = lab
         self.control = LabControl(lab.control.url)
-        self.state = directory / ".rackwave"
         self.inventory = directory / "rackwave.toml"
         self.environment = {
             **os.environ,
@@ -92,30 +123,6 @@ class Workplace:
         process = self.start(*words, program=program)
         out, err = to_its_end(process)
         return Done(process.returncode, out, err)
-
-    def make_bundles(self, *publish: str, example: str = "lab-bios") -> None:
-        """Build an example's bundles and publish those named."""
-        for folder in prepare_example(example, self.directory / "source" / example):
-            self.build(folder)
-        for name in publish:
-            self.publish(name)
-
-    def build(self, folder: Path) -> None:
-        """Build the bundle whose sources are in *folder*."""
-        self.state.mkdir(exist_ok=True)
-        if not (self.state / TRUST).exists():
-            signer = generate_key(self.state / PUBLISHER_KEY)
-            KeyringTrust(()).with_key(signer.public_key, lineages=("*",)).save(self.state / TRUST)
-        self.manager().build(folder, self.directory / "build" / folder.name)
-
-    def manager(self) -> BundleManager:
-        """The bundle manager of this workplace."""
-        trust = KeyringTrust.load(self.state / TRUST)
-        return BundleManager(BundleRepository(self.state / REPOSITORY, trust), load_signer(self.state / PUBLISHER_KEY))
-
-    def publish(self, name: str) -> None:
-        """Publish a bundle that was built."""
-        self.manager().publish(self.directory / "build" / name)
 
     def truth(self) -> dict[str, Any]:
         """What the lab knows."""

@@ -38,10 +38,13 @@ if TYPE_CHECKING:
     from .automation import Automation
     from .central import CentralAutomationSystem, LiveNode
     from .core.event import Recorded
+    from .core.forecast import Forecast
     from .core.identity import BundleId, Lineage, NodeName
     from .core.observation import Look, Observation
+    from .core.odds import Odds
     from .core.policy import Policy
     from .core.report import NodeStatus, RackPlan, RolloutReport
+    from .core.stand_in import Pace
 
 __all__ = [
     "Automation",
@@ -56,6 +59,7 @@ __all__ = [
     "BundleNotFoundError",
     "CentralAutomationSystem",
     "DigestMismatchError",
+    "Forecast",
     "InventoryError",
     "LeaseError",
     "Lineage",
@@ -66,6 +70,8 @@ __all__ = [
     "NodeName",
     "NodeStatus",
     "Observation",
+    "Odds",
+    "Pace",
     "PlanRefusedError",
     "Policy",
     "PolicyError",
@@ -84,12 +90,15 @@ _HOMES = {
     "Automation": "automation",
     "BundleId": "core.identity",
     "CentralAutomationSystem": "central",
+    "Forecast": "core.forecast",
     "Lineage": "core.identity",
     "LiveNode": "central",
     "Look": "core.observation",
     "NodeName": "core.identity",
     "NodeStatus": "core.report",
     "Observation": "core.observation",
+    "Odds": "core.odds",
+    "Pace": "core.stand_in",
     "Policy": "core.policy",
     "RackPlan": "core.report",
     "Recorded": "core.event",

@@ -23,7 +23,7 @@ import asyncio
 import getpass
 import secrets
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
@@ -36,9 +36,11 @@ from .bundle_orchestrator import BundleOrchestrator, not_ended
 from .clock import SystemClock
 from .core.bundle import Bundle
 from .core.event import Bound, Held, Recorded, RolloutStarted, Unheld
+from .core.forecast import Forecast
 from .core.history import NodeHistory
 from .core.identity import BundleId, ComponentName, Lineage, NodeName, RolloutId
 from .core.node import Node
+from .core.odds import Odds
 from .core.policy import Policy
 from .core.receipt import Accepted
 from .core.recovery import way_back
@@ -46,6 +48,7 @@ from .core.report import NodeStatus, RackPlan, RolloutReport
 from .core.reviewed import ReviewedPlan
 from .core.rollout import RolloutState
 from .core.selection import refusal
+from .core.stand_in import Pace
 from .core.way_back import Consent
 from .drain import DrainHook
 from .engine.leases import Holder
@@ -53,7 +56,6 @@ from .engine.logbook import Logbook
 from .engine.logins import KEY_FILE, Fingerprints
 from .errors import (
     LeaseError,
-    PlanRefusedError,
     PlanStaleError,
     RackwaveError,
     StateError,
@@ -65,7 +67,7 @@ from .inventory import Inventory, load_inventory
 from .leave import NodeLeave
 from .operator_recovery import OperatorRecovery
 from .pins import Pins
-from .planning import RackPlanner, each
+from .planning import RackPlanner, each, unless_refused
 from .ports import Clock, Secrets
 from .records import IMAGES, Records
 from .recovery_manager import RecoveryManager
@@ -76,6 +78,7 @@ from .repository.repository import BundleRepository
 from .rollout_control import Aborting, RolloutControl
 from .secrets import Passphrases, ReferencedSecrets
 from .serving.images import ImageServerProcess
+from .simulation import Simulation, prepare
 from .stock import REPOSITORY, Stock
 from .together import RunReport, deploy_together
 from .worker.worker_orchestrator import WorkerOrchestrator
@@ -251,13 +254,70 @@ class Automation:
         if begun is not None:
             return await self._go_on(begun)
         plan = await self.plan(bundle, nodes, policy=policy, no_way_back=no_way_back)
-        if plan.refusals:
-            raise PlanRefusedError(
-                f"{len(plan.refusals)} of {len(plan.nodes)} nodes refuse {plan.bundle}",
-                reasons=tuple(f"{node}: {reason}" for node, reason in plan.refusals),
-                advice="See 'rackwave plan'; leave those nodes out with --nodes, or mend what is named.",
-            )
+        unless_refused(plan)
         return await self._begin(plan, plan.waves)
+
+    async def simulation(
+        self,
+        bundle: str | BundleId,
+        nodes: str | None = None,
+        *,
+        policy: Policy | None = None,
+        no_way_back: Consent = (),
+        odds: Odds | None = None,
+        pace: Pace | None = None,
+        start: float | None = None,
+    ) -> Simulation:
+        """Plan a rollout as ``deploy`` would, on machines in memory; no BMC is asked, and nothing is journalled.
+
+        Args:
+            bundle: Which bundle; it must be in the repository.
+            nodes: As for ``plan``.
+            policy: As for ``plan``.
+            no_way_back: As for ``plan``.
+            odds: What may go wrong; nothing where None.
+            pace: How long things take, where not as long as the journal says.
+            start: When it would begin, in epoch seconds; now where None.
+
+        Raises:
+            PlanRefusedError: a node refuses the bundle.
+            UsageError: the lab is not installed.
+        """
+        wanted = self.bundle(_bundle_id(bundle))
+        await asyncio.to_thread(self.repository.trust.check_forward, wanted.id, wanted.digest)
+        self.logbook.refresh()
+        return await prepare(
+            wanted,
+            self._chosen(wanted, nodes),
+            policy or self.policy(),
+            no_way_back=no_way_back,
+            odds=odds or Odds(),
+            pace=pace or Pace(),
+            start=self._clock.now() if start is None else start,
+            logbook=self.logbook,
+            repository=self.repository,
+            load=self.bundle,
+            selectors=self.inventory.selectors,
+            validation=self.stock.validation,
+        )
+
+    async def simulate(
+        self,
+        bundle: str | BundleId,
+        nodes: str | None = None,
+        *,
+        seeds: Iterable[int] = range(1, 11),
+        policy: Policy | None = None,
+        no_way_back: Consent = (),
+        odds: Odds | None = None,
+        pace: Pace | None = None,
+        start: float | None = None,
+    ) -> Forecast:
+        """Run a ``simulation`` once for each of *seeds*, in a thread, and sum up how it ends."""
+        ready = await self.simulation(
+            bundle, nodes, policy=policy, no_way_back=no_way_back, odds=odds, pace=pace, start=start
+        )
+        return ready.forecast([await asyncio.to_thread(ready.run, seed) for seed in seeds])
 
     async def deploy_together(
         self,

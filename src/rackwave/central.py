@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -14,15 +14,18 @@ from .bmc.redfish.media import MediaKind, Slot
 from .core.boot import BootMode, BootOverride, BootSetting, Lasting, SecureBoot
 from .core.bundle import AttributeValue
 from .core.event import Recorded
+from .core.forecast import Forecast
 from .core.identity import BundleId, NodeName
 from .core.log import LogMark, LogNews
 from .core.observation import Look, Observation, Unknown
+from .core.odds import Odds
 from .core.policy import Policy
 from .core.power import PowerWish
 from .core.receipt import Receipt, Refused
 from .core.report import NodeStatus, RackPlan, RolloutReport
 from .core.reviewed import ReviewedPlan
 from .core.sensor import SensorReadings
+from .core.stand_in import Pace
 from .core.way_back import Consent
 from .errors import UsageError
 from .hands_on import Done, HandsOn
@@ -93,6 +96,32 @@ class CentralAutomationSystem:
     ) -> RackPlan:
         """See ``Automation.plan``."""
         return self._run(self.aio.plan(bundle, nodes, policy=policy, no_way_back=no_way_back))
+
+    def simulate(
+        self,
+        bundle: str,
+        nodes: str | None = None,
+        *,
+        seeds: Iterable[int] = range(1, 11),
+        policy: Policy | None = None,
+        no_way_back: Consent = (),
+        odds: Odds | None = None,
+        pace: Pace | None = None,
+        start: float | None = None,
+    ) -> Forecast:
+        """See ``Automation.simulate``."""
+        return self._run(
+            self.aio.simulate(
+                bundle,
+                nodes,
+                seeds=seeds,
+                policy=policy,
+                no_way_back=no_way_back,
+                odds=odds,
+                pace=pace,
+                start=start,
+            )
+        )
 
     def deploy(
         self, bundle: str, nodes: str | None = None, *, policy: Policy | None = None, no_way_back: Consent = ()

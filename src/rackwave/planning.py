@@ -28,7 +28,7 @@ from .core.step import StageSettings, WriteImage, describe
 from .core.waves import cut_waves
 from .core.way_back import Consent, Lack, lacking, unconsented
 from .engine.logbook import Logbook
-from .errors import BmcCertificateError, BmcLoginError, NodeError, SecretError
+from .errors import BmcCertificateError, BmcLoginError, NodeError, PlanRefusedError, SecretError
 from .leave import words
 from .ports import Bmc, Clock, Leave, Lists
 from .repository.repository import BundleRepository
@@ -199,6 +199,20 @@ class RackPlanner:
             return lacking(plan, bundle, None, None)
         problem = self._unsendable(target.bundle)
         return lacking(plan, bundle, None if problem is not None else self._meant(target.bundle, history), problem)
+
+
+def unless_refused(plan: RackPlan) -> None:
+    """Go on only where no node refuses *plan*.
+
+    Raises:
+        PlanRefusedError: some do; nothing was touched.
+    """
+    if plan.refusals:
+        raise PlanRefusedError(
+            f"{len(plan.refusals)} of {len(plan.nodes)} nodes refuse {plan.bundle}",
+            reasons=tuple(f"{node}: {reason}" for node, reason in plan.refusals),
+            advice="See 'rackwave plan'; leave those nodes out with --nodes, or mend what is named.",
+        )
 
 
 async def _binding(bmc: Bmc, bundle: Bundle, node: Node) -> Binding | Unknown:

@@ -10,12 +10,15 @@ from rackwave import (
     Automation,
     BundleId,
     CentralAutomationSystem,
+    Forecast,
     LiveNode,
     Look,
     NodeError,
     NodeName,
     NodeStatus,
     Observation,
+    Odds,
+    Pace,
     PlanRefusedError,
     Policy,
     RackPlan,
@@ -36,6 +39,9 @@ def the_whole_job() -> int:
             print(f"{node}: {reason}", archived)  # noqa: T201 - a user's script
         if plan.nothing_to_do:
             return 0
+        forecast: Forecast = cas.simulate(str(built), seeds=range(1, 5), odds=Odds(fail=0.03), pace=Pace(post=240.0))
+        if len(forecast.done) < 4:
+            return len(forecast.not_done)
         report: RolloutReport = cas.deploy("A.2", "rack=r1", no_way_back=("bios",))
         failed: tuple[NodeName, ...] = report.rolled_back + report.quarantined
         return len(failed)

@@ -73,6 +73,7 @@ def printed(tmp_path: Path) -> Iterator[dict[str, list[Any]]]:
         for name in ("A.1", "A.2"):
             rackwave("bundle-publish", "bundle", "publish", str(place / "build" / name))
             rackwave("plan", "plan", name, "--no-way-back", "all")
+            rackwave("simulation", "simulate", name, "--no-way-back", "all", "--seeds", "3", "--fail", "50%")
             rollout = rackwave("rollout", "deploy", name)
         rackwave("plan", "plan", "A.2")
         rackwave("rollout", "rollout", "show", rollout["rollout"])

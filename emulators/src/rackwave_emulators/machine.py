@@ -114,6 +114,7 @@ class Machine:
         serial: str = "",
         installed: Mapping[str, str] | None = None,
         backend: HostBackend = TIMED_HOST,
+        attributes: Mapping[str, Attribute] = _REGISTRY,
     ) -> None:
         self.name = NodeName(name)
         self.personality = personality or load_personality("plain")
@@ -130,7 +131,7 @@ class Machine:
             host_restarts=self._host_restarts_itself,
             written=partial(self._wake, Moment.WRITTEN),
         )
-        self._bios = BiosSettings(_REGISTRY)
+        self._bios = BiosSettings(attributes)
         self._bios_job: MachineTask | None = None
         self._mortality = Mortality(self._timeline, self._armory, self._updates)
         self._guard = Guard(self._timeline, self._armory, self._host)
@@ -603,6 +604,13 @@ class Machine:
             health=self._health(),
         )
 
+    @property
+    def flash_counts(self) -> tuple[int, int]:
+        """How many writes programmed bytes, and how many broke the rule in ``ledger``."""
+        self.advance()
+        ledger = self._updates.ledger
+        return sum(record.flash_started_at is not None for record in ledger), len(ledger.double_flashes())
+
     def truth(self) -> dict[str, object]:
         """Tell everything that happened, as JSON-able values.
 
@@ -617,6 +625,7 @@ class Machine:
         self.advance()
         doubles = self._updates.ledger.double_flashes()
         records = tuple(self._updates.ledger)
+        flashes, double_flashes = self.flash_counts
         guest = dict(self._host.backend.truth())
         return {
             "node": str(self.name),
@@ -640,8 +649,8 @@ class Machine:
             "bios": self._bios.current,
             "bios_pending": self._bios.pending,
             "writes": [attrs.asdict(record) | {"double_flash": doubles.get(record.number)} for record in records],
-            "flashes": sum(record.flash_started_at is not None for record in records),
-            "double_flashes": len(doubles),
+            "flashes": flashes,
+            "double_flashes": double_flashes,
             "refused_writes": self._updates.refused,
             "resets": {"host": self._host.resets, "bmc": self.controller.resets},
             "deaths": [death.as_dict() for death in self._mortality.deaths],

@@ -147,6 +147,8 @@ class ComponentSpec:
     members: tuple[MemberSpec, ...] = ()
     family: str = ""
     """What images for any part of its kind are made for: one for ``NIC`` fits ``NIC.1`` and ``NIC.2``."""
+    seconds: float | None = None
+    """How long an image of it is programmed; None: as long as any (``Timing.update``)."""
 
 
 @frozen

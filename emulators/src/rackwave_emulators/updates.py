@@ -272,7 +272,7 @@ class Updates:
             if flash.task.state is not TaskState.RUNNING:
                 continue  # it waits for somebody (P11)
             passed = self._timeline.time - flash.started_at
-            flash.task.percent = min(99, int(100 * passed / max(self._personality.timing.update, 1e-9)))
+            flash.task.percent = min(99, int(100 * passed / max(self._lasts(flash.bank), 1e-9)))
 
     def host_disturbed(self) -> None:
         """The host loses power or is reset: what is being programmed into a part of it is spoilt."""
@@ -407,6 +407,9 @@ class Updates:
         writing += [bank.spec.name for _, bank in self._stuck.values()]
         return bool(writing) if component is None else component in writing
 
+    def _lasts(self, bank: Bank) -> float:
+        return self._personality.timing.update if bank.spec.seconds is None else bank.spec.seconds
+
     def _flash_of(self, bank: Bank) -> _Flash | None:
         return next((flash for flash in self._flashes.values() if flash.bank is bank), None)
 
@@ -429,7 +432,7 @@ class Updates:
             for one in (running, flash):
                 self._break_off(one, "two writes ran into one component", spare=False)
             return
-        duration = self._personality.timing.update
+        duration = self._lasts(bank)
         if fails := self._armory.strike(FlashFails, at=now, component=name):
             self._timeline.after(duration * fails.percent / 100, lambda: self._flash_fails(flash, fails))
         elif vanishes := self._armory.strike(TaskVanishes, at=now, component=name):

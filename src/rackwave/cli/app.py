@@ -40,6 +40,7 @@ _COMMANDS = {
     "plan": ("rollouts", "plan"),
     "deploy": ("rollouts", "deploy"),
     "rollout": ("rollouts", "rollout"),
+    "simulate": ("simulations", "simulate"),
     "rollback": ("recovering", "rollback"),
     "recover": ("recovering", "recover"),
     "status": ("nodes", "status"),

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from attrs import frozen
 
 from ..automation import Automation
-from ..core.policy import APPROVALS
 from ..core.report import RackPlan, RolloutReport
 from ..core.reviewed import ADVICE, ReviewedPlan
 from ..core.step import describe
-from ..core.way_back import Consent
 from ..errors import UsageError
-from ..together import RunReport
 from .app import Exit, Setting
+from .asked import Asked, detailed_option, policy_options
 from .progress import run_watched
 from .render import json_option, nodes_option, print_json, print_table
 from .rollout_control import abort, approve, pause
@@ -26,65 +23,11 @@ from .rollout_control import abort, approve, pause
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _policy_options(command: F) -> F:
-    """Give *command* the options that change the inventory's policy for this once."""
-    for option in (
-        click.option("--canary", type=click.IntRange(0), help="Nodes in the first wave, alone."),
-        click.option("--waves", type=click.IntRange(1), help="Waves after the canary."),
-        click.option("--failure-budget", type=click.IntRange(0), help="Failed nodes before the rollout stops."),
-        click.option("--wave-most", type=click.IntRange(0), help="Nodes of one wave, at most: so many can be away."),
-        click.option("--domain", metavar="LABELS", help="Labels that name failure domains: rack,power."),
-        click.option("--domain-most", type=click.IntRange(1), help="Nodes of one failure domain in one wave."),
-        click.option("--soak", type=click.FloatRange(0), help="Seconds for which a wave is watched before the next."),
-        click.option("--approval", type=click.Choice(APPROVALS), help="Before which waves a person is asked."),
-        click.option("--window", metavar="TEXT", help="When work may begin: 'Sat 22:00-04:00 Europe/Berlin'."),
-        click.option(
-            "--no-way-back",
-            multiple=True,
-            metavar="ELEMENT",
-            help="Consent to write this element although there is no way back from it; all: every one.",
-        ),
-        click.option("--detailed-exit-code", is_flag=True, help="Exit with 3 where nothing was to do."),
-    ):
-        command = option(command)
-    return command
-
-
-@frozen
-class _Asked:
-    """What the options of ``plan`` and ``deploy`` say."""
-
-    overrides: Mapping[str, Any]
-    no_way_back: Consent
-    detailed_exit_code: bool
-
-    @classmethod
-    def of(cls, options: Mapping[str, Any]) -> _Asked:
-        """Read them from what click gives."""
-        told = dict(options)
-        elements, detailed = told.pop("no_way_back"), told.pop("detailed_exit_code")
-        return cls(told, True if "all" in elements else elements, detailed)
-
-    async def plan(self, automation: Automation, bundle: str, nodes: str | None) -> RackPlan:
-        """Plan as they say."""
-        policy = automation.policy(**self.overrides)
-        return await automation.plan(bundle, nodes, policy=policy, no_way_back=self.no_way_back)
-
-    async def deploy(self, automation: Automation, bundle: str, nodes: str | None) -> RolloutReport:
-        """Deploy as they say."""
-        policy = automation.policy(**self.overrides)
-        return await automation.deploy(bundle, nodes, policy=policy, no_way_back=self.no_way_back)
-
-    async def deploy_together(self, automation: Automation, bundles: Sequence[str], nodes: str | None) -> RunReport:
-        """Deploy several as they say."""
-        policy = automation.policy(**self.overrides)
-        return await automation.deploy_together(bundles, nodes, policy=policy, no_way_back=self.no_way_back)
-
-
 @click.command()
 @click.argument("bundle")
 @nodes_option
-@_policy_options
+@policy_options
+@detailed_option
 @json_option
 @click.pass_obj
 def plan(setting: Setting, /, bundle: str, nodes: str | None, as_json: bool, **options: Any) -> int:
@@ -92,7 +35,7 @@ def plan(setting: Setting, /, bundle: str, nodes: str | None, as_json: bool, **o
 
     With --json it is a plan to be read, kept, and applied as it is: rackwave deploy --plan FILE.
     """
-    asked = _Asked.of(options)
+    asked = Asked.of(options)
     found = setting.run(lambda automation: asked.plan(automation, bundle, nodes))
     if as_json:
         print_json(found.document())
@@ -112,7 +55,8 @@ def plan(setting: Setting, /, bundle: str, nodes: str | None, as_json: bool, **o
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Apply what 'rackwave plan BUNDLE --json' printed, as it was read; nothing else is to be said then.",
 )
-@_policy_options
+@policy_options
+@detailed_option
 @json_option
 @click.pass_obj
 def deploy(
@@ -132,7 +76,7 @@ def deploy(
     The same command goes on with a rollout that was interrupted or killed. Ctrl-C stops at the next
     safe point.
     """
-    asked = _Asked.of(options)
+    asked = Asked.of(options)
     if plan_file is not None:
         if bundles or nodes or asked.no_way_back or any(value is not None for value in asked.overrides.values()):
             raise click.UsageError("a plan that was read says all of that: --plan goes alone")
@@ -158,7 +102,7 @@ def deploy(
 
 
 def _deploy_together(
-    setting: Setting, bundles: tuple[str, ...], nodes: str | None, asked: _Asked, *, as_json: bool
+    setting: Setting, bundles: tuple[str, ...], nodes: str | None, asked: Asked, *, as_json: bool
 ) -> int:
     if asked.detailed_exit_code:
         raise click.UsageError("--detailed-exit-code goes with one bundle")

@@ -16,12 +16,16 @@ from .step import Step
 class Ledger:
     """The journal folded: values for every node, rollout and release, kept up to date event by event."""
 
-    def __init__(self) -> None:
+    def __init__(self, durations: Durations | None = None) -> None:
         self.nodes: dict[NodeName, NodeHistory] = {}
         self.rollouts: dict[RolloutId, RolloutState] = {}
         self.releases = ReleaseBook()
-        self._durations = Durations()
+        self._durations = durations or Durations()
         self._open: set[NodeName] = set()
+
+    def heir(self) -> Ledger:
+        """Return an empty ledger that knows how long things took, and learns more by itself."""
+        return Ledger(self._durations.copy())
 
     def node(self, name: NodeName) -> NodeHistory:
         """Return the history of *name*, empty where nothing was ever recorded."""

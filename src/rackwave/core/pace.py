@@ -132,6 +132,12 @@ class Durations:
     def __init__(self) -> None:
         self._known: dict[Key, tuple[float, ...]] = {}
 
+    def copy(self) -> Durations:
+        """Return the same knowledge, to be added to apart."""
+        copied = Durations()
+        copied._known = dict(self._known)
+        return copied
+
     def add(self, step: Step, seconds: float, *, node: str, make: Key = ()) -> None:
         """Note that *step* took *seconds* on *node*."""
         for key in _keys(step, node, make):

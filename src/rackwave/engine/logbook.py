@@ -14,12 +14,13 @@ from ..ports import Journal
 class Logbook:
     """Appends events durably, folds them into ``ledger`` and tells every subscriber."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, ledger: Ledger | None = None) -> None:
+        """*ledger* is what *journal* is folded into; an empty one where it is None."""
         self._journal = journal
         self._subscribers: list[Callable[[Recorded], None]] = []
         self._read = 0
         self._ours: set[int] = set()
-        self.ledger = Ledger()
+        self.ledger = ledger or Ledger()
         self.refresh()
 
     def refresh(self) -> None:

@@ -1,0 +1,308 @@
+"""A rollout simulated before it is begun: the same planner, gates, recovery and engine, on machines in memory.
+
+Nothing is asked of a BMC and nothing is written. The machines are the lab's (``rackwave-emulators``), which is
+reached by its entry point; time is virtual, so that hours pass in as long as their events take to work out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from attrs import evolve, frozen
+
+from .bundle_orchestrator import BundleOrchestrator
+from .core.bundle import Bundle
+from .core.event import Assigned, Bound, Event, RolloutStarted
+from .core.forecast import Forecast, Outcome, RackTruth
+from .core.identity import AttemptId, BundleId, Digest, NodeName, RolloutId
+from .core.ledger import Ledger
+from .core.node import Node, Selector
+from .core.odds import Odds
+from .core.policy import Policy
+from .core.report import RackPlan
+from .core.stand_in import BMC_RESTART, FLASH, POST, Pace, StandIn, meant, stand_in
+from .core.step import Step
+from .core.waves import GoOn
+from .core.way_back import Consent
+from .engine.leases import Holder
+from .engine.logbook import Logbook
+from .engine.memory import MemoryJournal, MemoryLeases
+from .errors import BundleError, UsageError
+from .leave import NodeLeave
+from .planning import RackPlanner, unless_refused
+from .ports import Bmc, Clock, ImageServer
+from .recovery_manager import RecoveryManager
+from .repository.repository import BundleRepository
+from .worker.worker_orchestrator import WorkerOrchestrator
+
+GROUP = "rackwave.simulator"
+"""The entry points by which a lab offers simulated racks."""
+
+AT_MOST = 30 * 86_400.0
+"""Virtual seconds after which a rollout that still waits is given up: four windows, where one opens once a week."""
+
+SELDOM = 300.0
+"""Virtual seconds between two looks at a node that waits for its wave. At a real rollout's 15 s nearly all of the work
+would be looks at machines that wait, for hours or for a window; a host that dies meanwhile is found later instead."""
+
+T = TypeVar("T")
+
+
+class SimulatedRack(Protocol):
+    """Machines in memory, on a clock of their own."""
+
+    clock: Clock
+    images: ImageServer
+
+    def bmc(self, node: NodeName) -> Bmc:
+        """Return the client of *node*'s BMC."""
+        ...
+
+    def run(self, main: Coroutine[Any, Any, T], *, at_most: float) -> T:
+        """Run *main* to its end on virtual time."""
+        ...
+
+    def truth(self) -> RackTruth:
+        """Say what the machines know of what was done to them."""
+        ...
+
+
+class Simulator(Protocol):
+    """Makes simulated racks; the arguments are those of the lab's ``SimulatedRack``."""
+
+    def __call__(
+        self,
+        stand_ins: Iterable[StandIn],
+        bundles: Iterable[Bundle],
+        *,
+        odds: Odds = ...,
+        seed: int = ...,
+        start: float = ...,
+        lasts: float = ...,
+    ) -> SimulatedRack:
+        """Make one."""
+        ...
+
+
+def find_simulator() -> Simulator:
+    """Return what makes simulated racks.
+
+    Raises:
+        UsageError: none is installed.
+    """
+    for point in entry_points(group=GROUP):
+        found: Simulator = point.load()
+        return found
+    raise UsageError(
+        "the lab, whose machines stand in for the nodes, is not installed",
+        advice="Install it with 'pip install rackwave-emulators' (in a checkout: ./emulators).",
+    )
+
+
+async def prepare(
+    bundle: Bundle,
+    nodes: Sequence[Node],
+    policy: Policy,
+    *,
+    no_way_back: Consent,
+    odds: Odds,
+    pace: Pace,
+    start: float,
+    logbook: Logbook,
+    repository: BundleRepository,
+    load: Callable[[BundleId], Bundle],
+    selectors: Sequence[Selector],
+    validation: Callable[[Bundle], object],
+) -> Simulation:
+    """Plan the rollout of *bundle* to machines that stand in for *nodes*.
+
+    Raises:
+        PlanRefusedError: a node refuses it.
+        UsageError: no lab is installed.
+    """
+    simulator, ledger = find_simulator(), logbook.ledger
+    bundles = {bundle.id: bundle}
+    stand_ins = []
+    for node in nodes:
+        history = ledger.node(node.name)
+        lines = (history.assigned, history.prior)
+        held = []
+        for carried in (line[bundle.id.lineage] for line in lines if bundle.id.lineage in line):
+            with suppress(BundleError):  # what is gone cannot be sent; the plan says what that means
+                held.append(meant(bundles.setdefault(carried.bundle, load(carried.bundle)), node, history))
+        took = partial(_took, ledger, node.name)
+        stand_ins.append(stand_in(node, meant(bundle, node, history), held, took, pace))
+    rack = simulator(stand_ins, bundles.values(), start=start)
+    planner = RackPlanner(
+        logbook=logbook,
+        repository=repository,
+        load=load,
+        bmcs=RackPool(rack),
+        selectors=selectors,
+        clock=rack.clock,
+        leave=NodeLeave(logbook, clock=rack.clock),
+        validation=validation,
+    )
+    plan = await planner.plan(bundle, nodes, policy, no_way_back=no_way_back)
+    unless_refused(plan)
+    return Simulation(plan, tuple(stand_ins), bundles, ledger, odds, start, simulator)
+
+
+def _took(ledger: Ledger, node: NodeName, step: Step) -> float | None:
+    return ledger.usual_of(step, node)
+
+
+class RackPool:
+    """Hands out the clients of a simulated rack: a ``BmcPool`` without connections."""
+
+    def __init__(self, rack: SimulatedRack) -> None:
+        self._rack = rack
+
+    async def get(self, node: NodeName) -> Bmc:
+        """Return the client of *node*'s BMC."""
+        return self._rack.bmc(node)
+
+    async def release(self, node: NodeName) -> None:
+        """Hold nothing, let go of nothing."""
+
+
+@frozen
+class Simulation:
+    """A planned rollout that can be run under any seed, any number of times.
+
+    *past* is what the journal knows of the nodes, as far as the rollout may need it: what they carry, and how long
+    things took.
+    """
+
+    plan: RackPlan
+    stand_ins: tuple[StandIn, ...]
+    bundles: Mapping[BundleId, Bundle]
+    past: Ledger
+    odds: Odds
+    start: float
+    simulator: Simulator
+
+    def run(self, seed: int) -> Outcome:
+        """Roll out once, with what *seed* has in store; the same seed gives the same outcome, to the second."""
+        plan, policy = self.plan, self.plan.policy
+        policy = evolve(policy, approval="none", watch=max(policy.watch, SELDOM))
+        lasts = len(plan.waves) * max((each.whole for each in self.stand_ins), default=0.0)
+        rack = self.simulator(
+            self.stand_ins, self.bundles.values(), odds=self.odds, seed=seed, start=self.start, lasts=lasts
+        )
+        journal = MemoryJournal(rack.clock)
+        logbook = Logbook(journal, self.past.heir())
+        orchestrator = BundleOrchestrator(
+            logbook=logbook,
+            worker=WorkerOrchestrator(
+                logbook=logbook,
+                images=rack.images,
+                payload_path=_no_path,
+                clock=rack.clock,
+                leave=NodeLeave(logbook, clock=rack.clock),
+            ),
+            recovery=RecoveryManager(logbook=logbook, load=self.bundles.__getitem__, clock=rack.clock),
+            bmcs=RackPool(rack),
+            load=self.bundles.__getitem__,
+            forward=_always,
+            leases=MemoryLeases(),
+            holder=Holder("simulation", "simulation", "", "", 0, ""),
+            clock=rack.clock,
+        )
+        waves = (tuple(each.node for each in plan.nodes),) if plan.is_level else plan.waves
+        started = RolloutStarted(RolloutId("simulated"), plan.bundle, plan.digest, waves, policy, "simulation")
+        bound = [Bound(node, plan.bundle, plan.digest, binding) for node, binding in plan.bindings.items()]
+
+        async def roll_out() -> Outcome:
+            await logbook.record(*self._carried())
+            alarm = asyncio.ensure_future(_stop_after(AT_MOST, orchestrator, rack.clock))
+            began = rack.clock.monotonic()
+            try:
+                state = await orchestrator.begin_rollout(started, bound)
+            finally:
+                alarm.cancel()
+            end = state.finished_at - state.started if state.finished_at is not None else rack.clock.monotonic() - began
+            return Outcome.of(seed, state, rack.truth(), seconds=end)
+
+        return rack.run(roll_out(), at_most=2 * AT_MOST)
+
+    def forecast(self, outcomes: Sequence[Outcome]) -> Forecast:
+        """Sum *outcomes* up."""
+        return Forecast(
+            bundle=self.plan.bundle,
+            waves=tuple(len(wave) for wave in self.plan.waves),
+            odds=self.odds,
+            start=self.start,
+            assumptions=tuple(self._assumptions()),
+            outcomes=tuple(outcomes),
+        )
+
+    def _carried(self) -> list[Event]:
+        """Return the events after which a journal knows of the nodes what ours does: what they carry, and carried."""
+        lineage, told = self.plan.bundle.lineage, AttemptId("earlier")
+        events: list[Event] = []
+        for each in self.stand_ins:
+            history = self.past.node(each.node)
+            held = (history.prior.get(lineage), history.assigned.get(lineage))
+            for carried in held:
+                if carried is None or carried.bundle not in self.bundles:
+                    continue
+                binding = history.bindings.get(carried.digest)
+                if binding is not None:
+                    events.append(Bound(each.node, carried.bundle, carried.digest, binding))
+                events.append(Assigned(each.node, carried.bundle, carried.digest, told))
+        return events
+
+    def _assumptions(self) -> Iterable[str]:
+        odds, policy, count = self.odds, self.plan.policy, len(self.stand_ins)
+        yield (
+            f"the bundle does not agree with {_percent(odds.fail)} of the nodes, {_percent(odds.die)} die by "
+            f"themselves, {_percent(odds.trouble)} have trouble with their BMC"
+        )
+        lineage = self.plan.bundle.lineage
+        strangers = sum(lineage not in self.past.node(each.node).assigned for each in self.stand_ins)
+        if strangers:
+            yield f"nothing of {lineage} was ever committed on {strangers} nodes: what they have now is made up"
+        assumed = {"a flash": self._flashes(), "POST": f"{POST:.0f} s", "a restart of the BMC": f"{BMC_RESTART:.0f} s"}
+        for what, seconds in assumed.items():
+            guessed = sum(what in each.assumed for each in self.stand_ins)
+            if guessed:
+                yield f"nobody knows how long {what} takes on {guessed} of {count} nodes: {seconds} are assumed"
+        if not any(each.assumed for each in self.stand_ins):
+            yield "what things take is what they took before, or what was said"
+        yield "each machine takes 0.9 to 1.3 times that; BMCs have the habits of the standard"
+        if policy.watch < SELDOM and len(self.plan.waves) > 1:
+            yield f"nodes that wait for their wave are looked at every {SELDOM:.0f} s, not every {policy.watch:.0f} s"
+        if policy.approval != "none":
+            yield "every wave is approved at once"
+        if policy.window:
+            yield f"windows: {policy.window}"
+
+    def _flashes(self) -> str:
+        elements = self.bundles[self.plan.bundle].manifest.elements
+        kinds = sorted({each.kind for each in elements if each.kind in FLASH})
+        return ", ".join(f"{FLASH[kind]:.0f} s ({kind})" for kind in kinds)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:g} %"
+
+
+def _no_path(bundle: Bundle, payload: str) -> Path:
+    """Return a name in place of a path: no image is read."""
+    return Path("simulated") / bundle.manifest.payload(payload).digest.hex
+
+
+async def _always(_: BundleId, __: Digest) -> GoOn:
+    return GoOn()
+
+
+async def _stop_after(seconds: float, orchestrator: BundleOrchestrator, clock: Clock) -> None:
+    await clock.sleep(seconds)
+    orchestrator.stop()

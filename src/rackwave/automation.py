@@ -81,6 +81,7 @@ from .serving.images import ImageServerProcess
 from .simulation import Simulation, prepare
 from .stock import REPOSITORY, Stock
 from .together import RunReport, deploy_together
+from .webhooks import Webhooks
 from .worker.worker_orchestrator import WorkerOrchestrator
 
 __all__ = ["PUBLISHER_KEY", "REPOSITORY", "TRUST", "Automation"]
@@ -129,6 +130,7 @@ class Automation:
         self._fleet: Fleet | None = None
         self._running: WeakSet[BundleOrchestrator] = WeakSet()
         self._leave: NodeLeave | None = None
+        self._webhooks: Webhooks | None = None
         self._releases: Releases | None = None
         self.stock = Stock(
             state, clock=self._clock, secret_store=self._secrets, passphrases=passphrases or Passphrases(), by=self._by
@@ -141,13 +143,15 @@ class Automation:
         await self.close()
 
     async def close(self) -> None:
-        """Close sessions, image server and journal."""
+        """Close sessions, image server and journal; wait a moment for what people are to be told of."""
+        if self._webhooks is not None:
+            await self._webhooks.close()
         if self._fleet is not None:
             await self._fleet.close()
         if self._images is not None:
             await self._images.stop()
         self.records.close()
-        self._fleet, self._images, self._leave = None, None, None
+        self._fleet, self._images, self._leave, self._webhooks = None, None, None, None
 
     # -- bundles -------------------------------------------------------------------------------
 
@@ -680,10 +684,18 @@ class Automation:
             tell(rollout)
         return RolloutReport(await self._orchestrator().run_rollout(rollout.id))
 
+    def _tell_people(self) -> None:
+        """Begin to tell the inventory's webhooks what happens, and what was not told yet."""
+        if self._webhooks is None and self.inventory.webhooks:
+            self._webhooks = Webhooks(self.inventory.webhooks, logbook=self.logbook, clock=self._clock)
+            self.subscribe(self._webhooks)
+            self._webhooks.start()
+
     def _orchestrator(self) -> BundleOrchestrator:
         leases = self.records.leases()
         if leases is None:
             raise StateError("the state directory is open for reading only")
+        self._tell_people()
         worker = WorkerOrchestrator(
             logbook=self.logbook,
             images=self.images,

@@ -26,7 +26,16 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_QUIET = (ev.SessionOpened, ev.SessionClosed, ev.Identified, ev.ImageFetched, ev.Completing, ev.Acted, ev.Reading)
+_QUIET = (
+    ev.SessionOpened,
+    ev.SessionClosed,
+    ev.Identified,
+    ev.ImageFetched,
+    ev.Completing,
+    ev.Acted,
+    ev.Reading,
+    ev.Notified,
+)
 """Events that are for the history, not for someone who watches."""
 
 _MOST_ROWS = 40
@@ -101,7 +110,7 @@ class Progress:
             case ev.AboutRollouts():
                 title = self._titles.get(event.rollout, f"Rollout {event.rollout}").partition(" - ")[0]
                 self._titles[event.rollout] = f"{title} - {tell(event)}"
-            case AboutReleases():
+            case AboutReleases() | ev.Notified():
                 pass
             case _ if not isinstance(event, _QUIET):
                 self._lines[event.node] = tell(event)

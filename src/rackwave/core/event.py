@@ -447,7 +447,16 @@ NodeEvent: TypeAlias = (
     | Identified
 )
 
-Event: TypeAlias = RolloutEvent | NodeEvent | ReleaseEvent
+
+@frozen
+class Notified:
+    """What event *number* means was told to the webhook named *hook*, which took it."""
+
+    number: int
+    hook: str
+
+
+Event: TypeAlias = RolloutEvent | NodeEvent | ReleaseEvent | Notified
 
 
 @frozen

@@ -6,6 +6,7 @@ from . import event as ev
 from .attempt import WRITTEN
 from .history import NodeHistory, apply_to_node
 from .identity import NodeName, RolloutId
+from .notice import NoticeBook
 from .pace import Durations
 from .release_book import ReleaseBook
 from .release_event import AboutReleases
@@ -20,6 +21,7 @@ class Ledger:
         self.nodes: dict[NodeName, NodeHistory] = {}
         self.rollouts: dict[RolloutId, RolloutState] = {}
         self.releases = ReleaseBook()
+        self.notices = NoticeBook()
         self._durations = durations or Durations()
         self._open: set[NodeName] = set()
 
@@ -67,8 +69,9 @@ class Ledger:
             self.rollouts[event.rollout] = apply_to_rollout(self.rollouts[event.rollout], event, at)
         elif isinstance(event, AboutReleases):
             self.releases.apply(event, at)
-        else:
+        elif not isinstance(event, ev.Notified):
             if isinstance(event, ev.Resolved):
                 self._learn(event.node, event, at)
             history = self.nodes[event.node] = apply_to_node(self.node(event.node), event, at)
             (self._open.add if history.is_open else self._open.discard)(event.node)
+        self.notices.apply(recorded, self.rollouts.values())

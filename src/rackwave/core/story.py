@@ -18,6 +18,8 @@ def tell(event: ev.Event) -> str:
             return _tell_rollout(event)
         case rel.AboutReleases():
             return _tell_release(event)
+        case ev.Notified(number, hook):
+            return f"event {number} was told to the webhook {hook}"
         case ev.Intended(_, _, number, step):
             return f"{number}. {describe(step)}"
         case ev.Acted(_, _, number, receipt):
@@ -28,10 +30,8 @@ def tell(event: ev.Event) -> str:
             return f"{number}. {outcome}: {evidence}"
         case ev.Held() | ev.Unheld() | ev.HeldBack():
             return _tell_hold(event)
-        case ev.SessionOpened(_, uri):
-            return f"session {uri} opened"
-        case ev.SessionClosed(_, uri):
-            return f"session {uri} closed"
+        case ev.SessionOpened(_, uri) | ev.SessionClosed(_, uri):
+            return f"session {uri} {'opened' if isinstance(event, ev.SessionOpened) else 'closed'}"
         case ev.LoginRefused(_, _, reason):
             return f"LOGIN REFUSED: {reason}"
         case ev.Pinned(_, key, ground, _, by):

@@ -133,7 +133,7 @@ def _waits(rollout: RolloutState, now: float) -> GoOn | Wait:
         return GoOn()
     if rollout.paused is not None:
         return Wait(f"paused by {rollout.paused.by}: {rollout.paused.reason}")
-    if _wants_approval(rollout, following):
+    if wants_approval(rollout, following):
         return Wait(f"wave {following} waits for approval: rackwave rollout approve {rollout.id}")
     return GoOn()
 
@@ -152,7 +152,8 @@ def may_begin(rollout: RolloutState, now: float, seconds: float | None) -> str |
     return read_windows(rollout.policy.window).why_not(now, seconds)
 
 
-def _wants_approval(rollout: RolloutState, wave: int) -> bool:
+def wants_approval(rollout: RolloutState, wave: int) -> bool:
+    """Whether a person must let wave *wave* begin, and nobody has."""
     if wave in rollout.approved:
         return False
     return rollout.policy.approval == "each-wave" or (rollout.policy.approval == "after-canary" and wave == 1)

@@ -21,6 +21,7 @@ command = ["/usr/local/bin/pdu", "{node}", "{action}"]
 [access]                                 # see core/access.py
 [serving]                                # see serving/config.py
 [drain]                                  # see drain.py
+[[webhooks]]                             # see webhooks.py
 [policy]                                 # see core/policy.py
 """
 
@@ -50,10 +51,11 @@ from .hooks import read_hook
 from .ranges import LIMIT, Expanded, expand
 from .selection import select
 from .values import IPMI, Inventory, ManagedNode
+from .webhooks import read_webhooks
 
 Table: TypeAlias = Mapping[str, Any]
 
-_TOP = ("defaults", "nodes", "lineages", "access", "outlet", "in_band", "serving", "drain", "policy")
+_TOP = ("defaults", "nodes", "lineages", "access", "outlet", "in_band", "serving", "drain", "policy", "webhooks")
 _DEFAULTS = (
     "vendor",
     "model",
@@ -127,6 +129,7 @@ class _Reader:
             policy=self._policy(document),
             outlet=self._hook(document, "outlet"),
             in_band=self._hook(document, "in_band"),
+            webhooks=read_webhooks(document, self._path),
         )
         return attrs.evolve(inventory, selectors=tuple(self._selectors(document, inventory)))
 

@@ -15,6 +15,7 @@ from ..core.access import AccessPolicy
 from ..core.bundle import frozen_map
 from ..core.identity import NodeName
 from ..core.node import Node, Selector
+from ..core.notice import Occasion
 from ..core.pin import Trust
 from ..drain import DrainConfig
 from ..errors import UsageError
@@ -72,6 +73,21 @@ class ManagedNode:
 
 
 @frozen
+class Webhook:
+    """Where notices go: *on* are the occasions, *secret* is a reference to what signs them, *ca* vouches for the host.
+
+    The URL may grant access by itself, so that it is shown nowhere: *name* is what the hook is called.
+    """
+
+    name: str
+    url: str = field(repr=False)
+    on: frozenset[Occasion]
+    secret: str = ""
+    ca: Path | None = None
+    timeout: float = 10.0
+
+
+@frozen
 class Inventory:
     """What a TOML file said, checked. *policy* holds the numbers that it changes in ``core.policy.Policy``.
 
@@ -86,6 +102,7 @@ class Inventory:
     policy: Mapping[str, int | float | str] = field(factory=dict, converter=frozen_map)
     outlet: HookCommand | None = None
     in_band: HookCommand | None = None
+    webhooks: tuple[Webhook, ...] = ()
 
     def node(self, name: NodeName) -> ManagedNode:
         """Return the node called *name*.

@@ -339,6 +339,16 @@ class ByHand:
 
 
 @frozen
+class ConditionChanged:
+    """The watch over the fleet sees that *what* of *node* stands as *after*, and no longer as *before*, in words."""
+
+    node: NodeName
+    what: str
+    before: str
+    after: str
+
+
+@frozen
 class SessionOpened:
     """A session on the BMC exists; its URI, never its token, so that a later run can close it."""
 
@@ -438,6 +448,7 @@ NodeEvent: TypeAlias = (
     | Held
     | Unheld
     | HeldBack
+    | ConditionChanged
     | SessionOpened
     | SessionClosed
     | LoginRefused

@@ -5,6 +5,7 @@ Rules:
 - *revived* is when the BMC was restarted because it did not answer, in the last 24 hours.
 - *bmc_written* is when we last had news of a write of the BMC's own firmware, *bmc_write_began* when that was intended.
 - *touched*, *staged* and *held* outlive the attempts that made them so; see attempt.py.
+- *sightings* are how the watch last saw the node; *off_by_hand* outlives them until the host is seen on again.
 - That a component was set back is forgotten once its bundle is neither *assigned* nor *prior*.
 """
 
@@ -24,6 +25,7 @@ from .identity import BundleId, ComponentName, Digest, Lineage, NodeName
 from .login import RefusedLogin, with_refusal, without_way
 from .pin import Pin
 from .receipt import Refused
+from .sighting import POWER, OffByHand, Sighting, Sightings, after_act, after_look
 from .step import ResetBmc, WriteImage
 
 DAY = 86_400.0
@@ -75,6 +77,8 @@ class NodeHistory:
     identity: ev.Identified | None = None
     hold: Hold | None = None
     held_back: str = ""
+    sightings: Sightings = field(factory=dict, converter=frozen_map)
+    off_by_hand: OffByHand | None = None
     bindings: Bindings = field(factory=dict, converter=frozen_map)
     """What bundles, by their digests, mean on this node."""
 
@@ -111,7 +115,7 @@ def apply_to_node(history: NodeHistory, event: ev.NodeEvent, at: float) -> NodeH
                 retries = retries if rung < recovery.rung else 0
                 recovery = evolve(recovery, rung=rung + 1)
             begun = Attempt(attempt, goal, at, rollout, rung, staged=history.staged, held=history.held)
-            return evolve(history, attempt=begun, recovery=recovery, retries=retries, held_back="")
+            return evolve(history, attempt=begun, recovery=recovery, retries=retries, held_back="", off_by_hand=None)
         case ev.AttemptEnded(_, _, result, evidence):
             return _end_attempt(history, result, evidence, at)
         case ev.Assigned(_, bundle, digest):
@@ -132,8 +136,8 @@ def apply_to_node(history: NodeHistory, event: ev.NodeEvent, at: float) -> NodeH
             return _apply_to_access(history, event, at)
         case ev.Identified():
             return evolve(history, identity=event)
-        case ev.ImageFetched() | ev.ByHand():
-            return history
+        case ev.ByHand() | ev.ConditionChanged() | ev.ImageFetched():
+            return _apply_from_beside(history, event, at)
         case _:
             assert_never(event)
 
@@ -146,6 +150,25 @@ def _apply_hold(history: NodeHistory, event: ev.Held | ev.Unheld | ev.HeldBack, 
             return evolve(history, hold=None)
         case ev.HeldBack(_, why):
             return evolve(history, held_back=why)
+
+
+def _apply_from_beside(
+    history: NodeHistory, event: ev.ByHand | ev.ConditionChanged | ev.ImageFetched, at: float
+) -> NodeHistory:
+    """Apply what happens beside attempts: what persons do, what is seen, what a BMC fetches."""
+    power = history.sightings[POWER].word if POWER in history.sightings else ""
+    match event:
+        case ev.ByHand(_, what, by, result):
+            off = after_act(history.off_by_hand, what, result, by=by, at=at, power=power)
+            return evolve(history, off_by_hand=off)
+        case ev.ConditionChanged(_, what, _, after):
+            seen = {name: each for name, each in history.sightings.items() if name != what}
+            if after:
+                seen[what] = Sighting(after, at)
+            off = after_look(history.off_by_hand, after) if what == POWER else history.off_by_hand
+            return evolve(history, sightings=seen, off_by_hand=off)
+        case ev.ImageFetched():
+            return history
 
 
 def _apply_to_access(

@@ -30,14 +30,10 @@ def tell(event: ev.Event) -> str:
             return f"{number}. {outcome}: {evidence}"
         case ev.Held() | ev.Unheld() | ev.HeldBack():
             return _tell_hold(event)
-        case ev.SessionOpened(_, uri) | ev.SessionClosed(_, uri):
-            return f"session {uri} {'opened' if isinstance(event, ev.SessionOpened) else 'closed'}"
-        case ev.LoginRefused(_, _, reason):
-            return f"LOGIN REFUSED: {reason}"
-        case ev.Pinned(_, key, ground, _, by):
-            return f"its BMC is believed by {key} ({ground}{f', {by}' if by else ''})"
-        case ev.PinForgotten(_, by):
-            return f"the key of its BMC is forgotten, says {by}"
+        case ev.ConditionChanged(_, what, before, after):
+            return f"{what}: {after or 'no longer'}{f' (was: {before})' if before else ''}"
+        case ev.SessionOpened() | ev.SessionClosed() | ev.LoginRefused() | ev.Pinned() | ev.PinForgotten():
+            return _tell_access(event)
         case ev.ImageFetched(_, _, digest, sent, size):
             return f"its BMC fetched {sent} of {size} bytes of {digest[:19]}…"
         case ev.Identified(_, vendor, model, serial):
@@ -86,6 +82,22 @@ def _tell_course(
             return f"{what}, by {by}{': ' + result if result else ''}"
         case ev.Readmitted(_, reason, by):
             return f"readmitted by {by}: {reason}"
+        case _:
+            assert_never(event)
+
+
+def _tell_access(
+    event: ev.SessionOpened | ev.SessionClosed | ev.LoginRefused | ev.Pinned | ev.PinForgotten,
+) -> str:
+    match event:
+        case ev.SessionOpened(_, uri) | ev.SessionClosed(_, uri):
+            return f"session {uri} {'opened' if isinstance(event, ev.SessionOpened) else 'closed'}"
+        case ev.LoginRefused(_, _, reason):
+            return f"LOGIN REFUSED: {reason}"
+        case ev.Pinned(_, key, ground, _, by):
+            return f"its BMC is believed by {key} ({ground}{f', {by}' if by else ''})"
+        case ev.PinForgotten(_, by):
+            return f"the key of its BMC is forgotten, says {by}"
         case _:
             assert_never(event)
 

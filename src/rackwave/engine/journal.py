@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ..core.event import (
     ByHand,
+    ConditionChanged,
     Event,
     Held,
     ImageFetched,
@@ -179,5 +180,17 @@ def concerned(event: Event, held: Collection[str]) -> Iterable[str]:
             return (node,) if (node := getattr(event, "node", None)) is not None else ()
 
 
-_ANYBODYS = (SessionOpened, SessionClosed, ImageFetched, LoginRefused, Pinned, PinForgotten, ByHand, Held, Unheld)
-"""What is true whoever has the lease: what became of a BMC's sessions and keys, and what persons said and did."""
+_ANYBODYS = (
+    SessionOpened,
+    SessionClosed,
+    ImageFetched,
+    LoginRefused,
+    Pinned,
+    PinForgotten,
+    ByHand,
+    Held,
+    Unheld,
+    ConditionChanged,
+)
+"""What is true whoever has the lease: what became of a BMC's sessions and keys, what persons said and did, and what
+was seen."""

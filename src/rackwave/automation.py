@@ -35,12 +35,14 @@ from .bundle_manager import BundleManager
 from .bundle_orchestrator import BundleOrchestrator, not_ended
 from .clock import SystemClock
 from .core.bundle import Bundle
+from .core.eta import Eta
 from .core.event import Bound, Held, Recorded, RolloutStarted, Unheld
 from .core.forecast import Forecast
 from .core.history import NodeHistory
 from .core.identity import BundleId, ComponentName, Lineage, NodeName, RolloutId
 from .core.node import Node
 from .core.odds import Odds
+from .core.outlook import eta_of
 from .core.policy import Policy
 from .core.receipt import Accepted
 from .core.recovery import way_back
@@ -55,6 +57,7 @@ from .engine.leases import Holder
 from .engine.logbook import Logbook
 from .engine.logins import KEY_FILE, Fingerprints
 from .errors import (
+    BundleError,
     LeaseError,
     PlanStaleError,
     RackwaveError,
@@ -190,7 +193,19 @@ class Automation:
     def rollouts(self) -> tuple[RolloutReport, ...]:
         """Return every rollout, oldest first."""
         self.logbook.refresh()
-        return tuple(RolloutReport(state) for state in self.logbook.ledger.rollouts.values())
+        return tuple(self.report(state) for state in self.logbook.ledger.rollouts.values())
+
+    def report(self, rollout: RolloutState) -> RolloutReport:
+        """Return how *rollout* stands, and when it will be done, as far as anybody knows."""
+        return RolloutReport(rollout, self.eta(rollout.id))
+
+    def eta(self, rollout: RolloutId) -> Eta | None:
+        """Say when *rollout* will be done; None where it is over."""
+        state = self.logbook.ledger.rollouts[rollout]
+        try:
+            return eta_of(state, self.logbook.ledger, self.bundle, self._clock.now())
+        except BundleError as error:
+            return Eta(None, None, str(error))
 
     def history(self, nodes: str | None = None) -> Iterator[Recorded]:
         """Read the journal, or what it says of some nodes."""

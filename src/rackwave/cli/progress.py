@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import signal
 import sys
 import time
@@ -40,12 +41,19 @@ _QUIET = (
 
 _MOST_ROWS = 40
 
+_LOOK_AHEAD = 5.0
+"""Seconds between two estimates of when it will be done."""
+
 
 class Progress:
     """Subscribes to events; ``with`` it, so that the terminal is left as it was found."""
 
-    def __init__(self, *, quiet: bool = False) -> None:
+    def __init__(self, *, quiet: bool = False, eta: Callable[[RolloutId], object] = lambda _: None) -> None:
+        """*eta* says when a rollout will be done, None where it is over."""
         self._quiet = quiet
+        self._eta = eta
+        self._etas: dict[RolloutId, str] = {}
+        self._asked = -math.inf
         self._live: Live | None = None
         self._wave: dict[NodeName, int] = {}
         self._lines: dict[NodeName, str] = {}
@@ -117,12 +125,23 @@ class Progress:
             case _:
                 pass
 
+    def _title(self, rollout: RolloutId) -> str:
+        return " - ".join(part for part in (self._titles[rollout], self._etas.get(rollout, "")) if part)
+
+    def _look_ahead(self) -> None:
+        """Work out anew when each rollout will be done, now and then: it looks at every node that is left."""
+        if time.monotonic() - self._asked >= _LOOK_AHEAD:
+            self._asked = time.monotonic()
+            found = {rollout: self._eta(rollout) for rollout in self._titles}
+            self._etas = {rollout: str(eta) for rollout, eta in found.items() if eta is not None}
+
     def _table(self) -> Table:
         from rich.table import Table
         from rich.text import Text
 
+        self._look_ahead()
         table = Table(
-            title="\n".join(self._titles.values()) or "Looking at the nodes",
+            title="\n".join(self._title(rollout) for rollout in self._titles) or "Looking at the nodes",
             box=None,
             title_justify="left",
             expand=True,
@@ -149,7 +168,7 @@ def run_watched(setting: Setting, work: Callable[[Automation], Awaitable[T]], *,
 
     async def whole() -> T:
         async with setting.automation() as automation:
-            with Progress(quiet=quiet) as progress:
+            with Progress(quiet=quiet, eta=automation.eta) as progress:
                 automation.subscribe(progress, going_on=progress.go_on)
                 loop = asyncio.get_running_loop()
 

@@ -152,7 +152,7 @@ def show_rollout(setting: Setting, rollout_id: str, as_json: bool) -> None:
     """Show how ROLLOUT stands, node by node."""
 
     async def work(automation: Automation) -> RolloutReport:
-        return RolloutReport(automation.control.find(rollout_id))
+        return automation.report(automation.control.find(rollout_id))
 
     _show_reports([setting.run(work, read_only=True)], as_json=as_json, single=True)
 
@@ -208,6 +208,8 @@ def _show_reports(reports: list[RolloutReport], *, as_json: bool, single: bool =
             click.echo(report.state.finished.reason)
         if report.waits:
             click.echo(report.waits)
+        if report.eta is not None:
+            click.echo(str(report.eta))
 
 
 def _print_plan(found: RackPlan) -> None:
@@ -246,5 +248,5 @@ def _rollout_row(report: RolloutReport) -> tuple[str, ...]:
         str(len(report.on_new)),
         str(len(report.rolled_back)),
         str(len(report.quarantined)),
-        document["result"] or report.waits or "under way",
+        document["result"] or "; ".join(filter(None, (report.waits or "under way", str(report.eta or "")))),
     )

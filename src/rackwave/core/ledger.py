@@ -12,6 +12,7 @@ from .release_book import ReleaseBook
 from .release_event import AboutReleases
 from .rollout import AfterItsStart, RolloutState, apply_to_rollout, begin_rollout
 from .step import Step
+from .took import Took
 
 
 class Ledger:
@@ -22,6 +23,7 @@ class Ledger:
         self.rollouts: dict[RolloutId, RolloutState] = {}
         self.releases = ReleaseBook()
         self.notices = NoticeBook()
+        self.took = Took()
         self._durations = durations or Durations()
         self._open: set[NodeName] = set()
 
@@ -74,4 +76,6 @@ class Ledger:
                 self._learn(event.node, event, at)
             history = self.nodes[event.node] = apply_to_node(self.node(event.node), event, at)
             (self._open.add if history.is_open else self._open.discard)(event.node)
+        if isinstance(event, ev.AttemptStarted | ev.NodeFinished):
+            self.took.note(event, at)
         self.notices.apply(recorded, self.rollouts.values())

@@ -13,6 +13,7 @@ from attrs import asdict, field, frozen
 
 from .binding import Binding
 from .bundle import frozen_map
+from .eta import Eta
 from .event import NodeResult
 from .history import NodeHistory
 from .identity import BundleId, Digest, Lineage, NodeName
@@ -106,9 +107,10 @@ def _change(step: WriteImage | StartUpdate) -> dict[str, Any]:
 
 @frozen
 class RolloutReport:
-    """How a rollout stands or ended."""
+    """How a rollout stands or ended, and when it will be done where that was asked."""
 
     state: RolloutState
+    eta: Eta | None = None
 
     @property
     def waits(self) -> str:
@@ -155,6 +157,13 @@ class RolloutReport:
             "wave": state.wave,
             "paused": state.paused is not None,
             "waits": self.waits,
+            "eta": None
+            if self.eta is None
+            else {
+                "at": timestamp(self.eta.at) if self.eta.at is not None else None,
+                "seconds": self.eta.seconds,
+                "ground": self.eta.ground,
+            },
             "waves": [[str(node) for node in wave] for wave in state.waves],
             "nodes": [
                 {

@@ -69,9 +69,9 @@ class Windows:
         """Say why work of *seconds* (None: nobody knows how long) may not begin at *now*; None where it may."""
         closes = self.closes(now)
         if closes is None:
-            return f"its maintenance window opens at {_utc(self.opens(now))}"
+            return f"its maintenance window opens at {utc(self.opens(now))}"
         if seconds is not None and now + seconds > closes:
-            return f"it takes some {seconds / 60:.0f} min, and its maintenance window closes at {_utc(closes)}"
+            return f"it takes some {seconds / 60:.0f} min, and its maintenance window closes at {utc(closes)}"
         return None
 
     def _near(self, now: float, first: int, last: int) -> list[tuple[float, float]]:
@@ -124,5 +124,6 @@ def _day(text: str) -> int:
     return _DAYS.index(name)
 
 
-def _utc(at: float) -> str:
+def utc(at: float) -> str:
+    """Return *at* (epoch seconds) to the minute, in UTC."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="minutes").replace("+00:00", "Z")

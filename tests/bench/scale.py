@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import resource
 import subprocess
@@ -22,30 +23,27 @@ from pathlib import Path
 from attrs import asdict, frozen
 
 from rackwave.bundle_manager import BundleManager
-from rackwave.bundle_orchestrator import BundleOrchestrator
+from rackwave.clock import SystemClock
 from rackwave.core.bundle import Bundle
-from rackwave.core.event import Assigned, RolloutResult, RolloutStarted
-from rackwave.core.identity import AttemptId, BundleId, Digest, NodeName, RolloutId
+from rackwave.core.event import Assigned
+from rackwave.core.identity import AttemptId, BundleId, NodeName
 from rackwave.core.node import Node
+from rackwave.core.odds import Odds
 from rackwave.core.policy import Policy
-from rackwave.core.waves import GoOn, cut_waves
-from rackwave.engine.leases import Holder
+from rackwave.core.stand_in import Pace
 from rackwave.engine.logbook import Logbook
-from rackwave.engine.memory import MemoryJournal, MemoryLeases
+from rackwave.engine.memory import MemoryJournal
 from rackwave.leave import NodeLeave
 from rackwave.planning import RackPlanner
-from rackwave.ports import Bmc
-from rackwave.recovery_manager import RecoveryManager
 from rackwave.repository.examples import prepare_example
 from rackwave.repository.keys import generate_key
 from rackwave.repository.repository import BundleRepository
 from rackwave.repository.trust import KeyringTrust
-from rackwave.worker.worker_orchestrator import WorkerOrchestrator
-from rackwave_emulators.clock import VirtualClock
+from rackwave.simulation import RackPool, Simulation, prepare
 from rackwave_emulators.sim import SimRack
 
-PLAN_AIM, ROLLOUT_AIM = 10.0, 60.0
-"""Seconds in which 100,000 nodes are to be planned, and a rollout to 10,000 simulated."""
+ROUGH = Odds(fail=0.03, die=0.01, trouble=0.1)
+"""What goes wrong in a rough rollout."""
 
 
 @frozen
@@ -71,7 +69,7 @@ class Spent:
 
 
 class Stage:
-    """A repository with A.1 and A.2, and a rack in memory that carries A.1."""
+    """A repository with A.1 and A.2, and nodes that carry A.1."""
 
     def __init__(self, folder: Path, count: int) -> None:
         signer = generate_key(folder / "publisher.pem")
@@ -84,42 +82,32 @@ class Stage:
         self._bundles = {name: self.repository.get(name) for name in map(BundleId.parse, ("A.1", "A.2"))}
         self.old, self.new = self._bundles.values()
         self.base = peak_kib()
-        self.clock = VirtualClock()
-        self.names = tuple(NodeName(f"n{number:06d}") for number in range(count))
-        self.nodes = tuple(map(Node, self.names))
-        self.rack = SimRack(self.names, self.clock, installed={"BIOS": "1.0.0"})
-        self.logbook = Logbook(MemoryJournal(self.clock))
+        self.nodes = tuple(Node(NodeName(f"n{number:06d}")) for number in range(count))
+        self.logbook = Logbook(MemoryJournal(SystemClock()))
 
     def load(self, bundle: BundleId) -> Bundle:
         """Return *bundle*, which was verified once."""
         return self._bundles[bundle]
 
-    async def get(self, node: NodeName) -> Bmc:
-        """Return a client; the stage is its own pool."""
-        return self.rack.bmc(node)
-
-    async def release(self, node: NodeName) -> None:
-        """Let go of nothing."""
-
-    async def always(self, bundle: BundleId, digest: Digest) -> GoOn:
-        """Let every wave begin."""
-        return GoOn()
-
     async def assign(self) -> None:
         """Put A.1 on record on every node."""
-        for node in self.names:
-            await self.logbook.record(Assigned(node, self.old.id, self.old.digest, AttemptId("earlier")))
+        for node in self.nodes:
+            await self.logbook.record(Assigned(node.name, self.old.id, self.old.digest, AttemptId("earlier")))
 
-    async def plan(self) -> None:
+    def rack(self) -> SimRack:
+        """Return the machines to be planned."""
+        return SimRack((node.name for node in self.nodes), SystemClock(), installed={"BIOS": "1.0.0"})
+
+    async def plan(self, rack: SimRack) -> None:
         """Look at every node, plan it, and tell the plan as it is told to others."""
         planner = RackPlanner(
             logbook=self.logbook,
             repository=self.repository,
             load=self.load,
-            bmcs=self,
+            bmcs=RackPool(rack),
             selectors=(),
-            clock=self.clock,
-            leave=NodeLeave(self.logbook, clock=self.clock),
+            clock=SystemClock(),
+            leave=NodeLeave(self.logbook, clock=SystemClock()),
             validation=lambda _: None,
         )
         plan = await planner.plan(self.new, self.nodes, Policy(), no_way_back=())
@@ -127,31 +115,22 @@ class Stage:
         if plan.refusals or len(rows) != len(self.nodes) or not all(each.steps for each in plan.nodes):
             raise SystemExit("the plan is not what it should be")
 
-    async def roll_out(self) -> None:
-        """Roll A.2 out to the end."""
-        orchestrator = BundleOrchestrator(
+    async def simulation(self, odds: Odds) -> Simulation:
+        """Prepare what ``rackwave simulate`` runs."""
+        return await prepare(
+            self.new,
+            self.nodes,
+            Policy(failure_budget=len(self.nodes)),
+            no_way_back=(),
+            odds=odds,
+            pace=Pace(),
+            start=SystemClock().now(),
             logbook=self.logbook,
-            worker=WorkerOrchestrator(
-                logbook=self.logbook,
-                images=self.rack.images,
-                payload_path=self.repository.payload_path,
-                clock=self.clock,
-                leave=NodeLeave(self.logbook, clock=self.clock),
-            ),
-            recovery=RecoveryManager(logbook=self.logbook, load=self.load, clock=self.clock),
-            bmcs=self,
+            repository=self.repository,
             load=self.load,
-            forward=self.always,
-            leases=MemoryLeases(),
-            holder=Holder("bench", "bench", "", "", 0, ""),
-            clock=self.clock,
+            selectors=(),
+            validation=lambda _: None,
         )
-        policy = Policy()
-        waves = cut_waves(self.names, policy)
-        started = RolloutStarted(RolloutId("bench"), self.new.id, self.new.digest, waves, policy, "bench")
-        state = await orchestrator.begin_rollout(started)
-        if state.finished is None or state.finished.result is not RolloutResult.DONE:
-            raise SystemExit("the rollout did not come to its end")
 
 
 def peak_kib() -> int:
@@ -161,15 +140,22 @@ def peak_kib() -> int:
 
 def measure(what: str, count: int) -> Spent:
     """Measure one size in this process."""
+    gc.set_threshold(20_000, *gc.get_threshold()[1:])  # as the command line does
     with tempfile.TemporaryDirectory(prefix="rackwave-scale-") as folder:
         stage = Stage(Path(folder), count)
         asyncio.run(stage.assign())
-        began = time.process_time()
         if what == "plan":
-            asyncio.run(stage.plan())
-        else:
-            stage.clock.run(stage.roll_out())
-        return Spent(what, count, time.process_time() - began, peak_kib() - stage.base, stage.clock.monotonic())
+            rack = stage.rack()
+            began = time.process_time()
+            asyncio.run(stage.plan(rack))
+            return Spent(what, count, time.process_time() - began, peak_kib() - stage.base)
+        simulation = asyncio.run(stage.simulation(Odds() if what == "rollout" else ROUGH))
+        began = time.process_time()
+        outcome = simulation.run(1)
+        seconds = time.process_time() - began
+        if outcome.result != "done" or outcome.double_flashes or (what == "rollout" and outcome.on_new != count):
+            raise SystemExit(f"the rollout is not what it should be: {outcome}")
+        return Spent(what, count, seconds, peak_kib() - stage.base, outcome.seconds)
 
 
 def measured_apart(what: str, count: int) -> Spent:
@@ -205,6 +191,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Measure what a large rack costs.")
     parser.add_argument("--plan", type=int, nargs="*", default=[1_000, 10_000, 100_000], help="nodes to plan")
     parser.add_argument("--rollout", type=int, nargs="*", default=[1_000, 10_000], help="nodes to roll out to")
+    parser.add_argument("--rough", type=int, nargs="*", default=[1_000, 10_000], help="the same, where much goes wrong")
     parser.add_argument("--json", action="store_true", help="print every size as JSON")
     parser.add_argument("--only", nargs=2, metavar=("WHAT", "NODES"), help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -214,6 +201,7 @@ def main() -> int:
         return 0
     found = [measured_apart("plan", count) for count in options.plan]
     found += [measured_apart("rollout", count) for count in options.rollout]
+    found += [measured_apart("rough", count) for count in options.rough]
     sys.stdout.write((json.dumps([asdict(each) for each in found], indent=2) if options.json else table(found)) + "\n")
     return 0
 

@@ -242,7 +242,7 @@ class BundleOrchestrator:
 
     def _is_soaking(self, state: RolloutState, node: NodeName) -> bool:
         """Whether the wave of *node*, which is done, is the one that is watched before the rollout goes on."""
-        return bool(state.policy.soak) and state.wave >= 0 and node in state.waves[state.wave]
+        return bool(state.policy.soak) and state.wave_of[node] == state.wave
 
     def _expected(self, node: NodeName, state: RolloutState) -> float | None:
         """Return what the images of the rollout's bundle took before, on *node* or its like; None: nobody knows."""

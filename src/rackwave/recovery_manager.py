@@ -14,7 +14,7 @@ from .core.bundle import Bundle
 from .core.deployment import Context, begin, conclude, request_recovery
 from .core.event import AttemptResult, Bound
 from .core.history import NodeHistory
-from .core.identity import AttemptId, BundleId, Lineage, NodeName
+from .core.identity import AttemptId, BundleId, ComponentName, Digest, Lineage, NodeName
 from .core.policy import Policy
 from .core.recovery import images_of
 from .core.rollout import RolloutState
@@ -29,6 +29,7 @@ class RecoveryManager:
         self._logbook = logbook
         self._load = load
         self._clock = clock
+        self._everywhere: dict[frozenset[Digest], frozenset[ComponentName]] = {}
 
     def context(self, node: NodeName, lineage: Lineage, policy: Policy, rollout: RolloutState | None) -> Context:
         """Return what a decision about *node* rests on besides its history.
@@ -47,14 +48,20 @@ class RecoveryManager:
         return Context(
             lineage=lineage,
             policy=policy,
-            images=images_of(*(self._meant(bundle, history) for bundle in ids)),
+            images=self._images([self._load(bundle) for bundle in ids], history),
             new_id=lambda: AttemptId(secrets.token_hex(5)),
             now=self._clock.now(),
             rollout=rollout,
         )
 
-    def _meant(self, bundle_id: BundleId, history: NodeHistory) -> Bundle:
-        return meant(self._load(bundle_id), history.bindings, self._load)
+    def _images(self, bundles: Sequence[Bundle], history: NodeHistory) -> frozenset[ComponentName]:
+        """Return the components that *bundles* write on a node; what they mean on every node is worked out once."""
+        if history.bindings:
+            return images_of(*(meant(bundle, history.bindings, self._load) for bundle in bundles))
+        key = frozenset(bundle.digest for bundle in bundles)
+        if key not in self._everywhere:
+            self._everywhere[key] = images_of(*bundles)
+        return self._everywhere[key]
 
     async def open_attempt(self, node: NodeName, context: Context) -> bool:
         """Journal the start of the node's next attempt, or its end in this rollout; False: nothing is to do."""

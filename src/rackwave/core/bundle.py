@@ -23,8 +23,11 @@ BUNDLE_STONE = "bundle:"
 
 
 def frozen_map(mapping: Mapping[Any, Any]) -> Mapping[Any, Any]:
-    """Return a read-only copy of *mapping*: an attrs converter (mypy cannot infer a generic one)."""
-    return MappingProxyType(dict(mapping))
+    """Return a read-only copy of *mapping*: an attrs converter (mypy cannot infer a generic one).
+
+    What is read-only already is one of ours, that nobody else holds, and is handed on as it is.
+    """
+    return mapping if isinstance(mapping, MappingProxyType) else MappingProxyType(dict(mapping))
 
 
 class ElementKind(StrEnum):

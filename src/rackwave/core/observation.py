@@ -7,9 +7,10 @@ stop; it may not act.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from functools import cached_property
+from operator import attrgetter
 
 from attrs import evolve, field, fields, frozen
 
@@ -212,8 +213,7 @@ class Observation:
 
     def unknowns(self) -> Iterator[Unknown]:
         """Yield what could not be read, or was not asked for."""
-        values: tuple[object, ...] = tuple(getattr(self, name) for name in _FIELDS)
-        for value in (*values, *(component.installed for component in self.components.values())):
+        for value in (*_told(self), *(component.installed for component in self.components.values())):
             if isinstance(value, Unknown):
                 yield value
 
@@ -250,4 +250,5 @@ class Observation:
         )
 
 
-_FIELDS = tuple(a.name for a in fields(Observation) if a.name not in ("at", "components"))
+_FIELDS: tuple[str, ...] = tuple(a.name for a in fields(Observation) if a.name not in ("at", "components"))
+_told: Callable[[Observation], tuple[object, ...]] = attrgetter(*_FIELDS)

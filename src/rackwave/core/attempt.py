@@ -11,6 +11,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 
 from attrs import field, frozen
 
@@ -80,15 +81,24 @@ class Attempt:
     """Whether the machine's event log was asked where it stands, before the first act."""
     mark: LogMark | None = None
 
-    @property
+    # Asked in every turn, and the same until the next event: worked out once.
+
+    @cached_property
     def last_at(self) -> float:
         """When its last step was sent or answered, or the attempt started (epoch seconds)."""
         return max((self.started, *(record.last_at for record in self.steps)))
 
-    @property
+    @cached_property
     def open_steps(self) -> tuple[StepRecord, ...]:
         """Steps in doubt or under way, oldest first."""
         return tuple(record for record in self.steps if record.is_open)
+
+    @cached_property
+    def planned_resets(self) -> tuple[StepRecord, ...]:
+        """The resets that were sent for the goal's sake, not to revive the BMC."""
+        return tuple(
+            record for record in self.resets_after(0) if not (isinstance(record.step, ResetBmc) and record.step.revives)
+        )
 
     @property
     def touched(self) -> frozenset[ComponentName]:

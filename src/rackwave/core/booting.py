@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from .attempt import Attempt, StepRecord
 from .decision import Decision, Finish, Resolve, See, Situation, Wait
 from .event import AttemptResult, Outcome
 from .observation import NOT_ASKED, Look, Post, Power, Unknown
@@ -21,7 +20,7 @@ from .step import ResetBmc, ResetHost, ResetKind
 def decide_booting(situation: Situation) -> Decision | None:
     """While a reset has not been seen through, only the host's own word is of use."""
     attempt, seen, policy = situation.attempt, situation.seen, situation.policy
-    resets = planned_resets(attempt)
+    resets = attempt.planned_resets
     if not resets:
         return None
     last = resets[-1]
@@ -68,7 +67,7 @@ def decide_booting(situation: Situation) -> Decision | None:
 def decide_off(situation: Situation) -> Decision | None:
     """See through the restart of a service that has none (P42): the host is off, then it is switched on."""
     seen, policy = situation.seen, situation.policy
-    last = next(reversed(planned_resets(situation.attempt)), None)
+    last = next(reversed(situation.attempt.planned_resets), None)
     if last is None or not isinstance(last.step, ResetHost) or last.step.kind is not ResetKind.FORCE_OFF:
         return None
     if last.outcome is None:
@@ -85,10 +84,3 @@ def decide_off(situation: Situation) -> Decision | None:
         return Wait(policy.poll, "the host's power is changing")
     # Seen on, it was started by somebody else, or by itself: that is a restart, too.
     return when_idle(situation, host_reset(seen, last.step.elements)) if seen.power is Power.OFF else None
-
-
-def planned_resets(attempt: Attempt) -> tuple[StepRecord, ...]:
-    """Return the resets that were sent for the goal's sake, not to revive the BMC."""
-    return tuple(
-        record for record in attempt.resets_after(0) if not (isinstance(record.step, ResetBmc) and record.step.revives)
-    )

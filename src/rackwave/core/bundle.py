@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -161,6 +162,23 @@ class Manifest:
     applies_to: AppliesTo = AppliesTo()
     image: RunnableImage | None = None
     extra: Mapping[str, Any] = field(factory=dict, converter=frozen_map)
+
+    # Asked in every turn of every node, and always the same.
+
+    @cached_property
+    def image_components(self) -> frozenset[ComponentName]:
+        """The components that images are written to."""
+        return frozenset(e.component for e in self.elements if e.kind.is_image and e.component is not None)
+
+    @cached_property
+    def has_settings(self) -> bool:
+        """Whether BIOS settings are among it."""
+        return any(element.kind is ElementKind.BIOS_SETTINGS for element in self.elements)
+
+    @cached_property
+    def resets_bmc(self) -> bool:
+        """Whether something in it wants a restart of the BMC."""
+        return any(element.activation is Activation.BMC_RESET for element in self.elements)
 
     def element(self, name: str) -> Element:
         """Return the element called *name* (KeyError where there is none)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .attempt import Attempt
-from .bundle import Activation, Bundle, ElementKind
+from .bundle import Bundle
 from .doubt import first_look
 from .observation import NOT_ASKED, Look, Observation
 from .step import ResetBmc, ResetHost, StartUpdate, WriteImage
@@ -16,15 +16,14 @@ def opening_look(attempt: Attempt, bundle: Bundle) -> Look:
             return first_look(record, record.step)
     if any(isinstance(record.step, (ResetHost, ResetBmc)) for record in attempt.steps):
         # Booting: the host's own word comes first, the inventory once POST is through.
-        return Look(bmc=_needs_bmc(bundle))
+        return Look(bmc=bundle.manifest.resets_bmc)
     return full_look(bundle)
 
 
 def full_look(bundle: Bundle) -> Look:
     """Return the look that shows every element of *bundle*."""
-    components = {e.component for e in bundle.manifest.elements if e.kind.is_image and e.component is not None}
-    settings = any(e.kind is ElementKind.BIOS_SETTINGS for e in bundle.manifest.elements)
-    return Look(bmc=_needs_bmc(bundle), components=frozenset(components), settings=settings)
+    manifest = bundle.manifest
+    return Look(bmc=manifest.resets_bmc, components=manifest.image_components, settings=manifest.has_settings)
 
 
 def missing_of(look: Look, seen: Observation) -> Look | None:
@@ -36,7 +35,3 @@ def missing_of(look: Look, seen: Observation) -> Look | None:
         settings=look.settings and seen.settings is NOT_ASKED,
     )
     return None if missing == Look(system=False) else missing
-
-
-def _needs_bmc(bundle: Bundle) -> bool:
-    return any(element.activation is Activation.BMC_RESET for element in bundle.manifest.elements)

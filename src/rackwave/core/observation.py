@@ -181,7 +181,8 @@ class Observation:
     @cached_property
     def _lacks(self) -> frozenset[Lack]:
         """Why that could not be read which was asked for and could not. Every turn asks this several times."""
-        return frozenset(unknown.lack for unknown in self.unknowns() if unknown is not NOT_ASKED)
+        values = (*_told(self), *[component.installed for component in self.components.values()])
+        return frozenset([each.lack for each in values if type(each) is Unknown and each is not NOT_ASKED])
 
     @property
     def is_away(self) -> bool:

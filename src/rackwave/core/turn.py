@@ -19,7 +19,7 @@ from typing import assert_never
 
 from attrs import evolve
 
-from .booting import decide_booting, decide_off, planned_resets
+from .booting import decide_booting, decide_off
 from .decision import Act, Decision, Finish, See, Situation, Wait
 from .effect import has_lost_its_host, of_missing
 from .event import AttemptResult, Outcome
@@ -72,7 +72,7 @@ def decide(situation: Situation) -> Decision:
 
 def _decide_host_before(situation: Situation) -> Decision | None:
     attempt, seen = situation.attempt, situation.seen
-    if planned_resets(attempt):
+    if attempt.planned_resets:
         return None
     if seen.power is NOT_ASKED:  # a turn that only followed a task, which has just ended
         return See(Look())
@@ -146,7 +146,7 @@ def _of_blocked(situation: Situation) -> AttemptResult:
         case Ill(dead=True):
             left_dead = situation.attempt.goal.restart
         case NotYet():  # some makes call a hang POST that goes on; the gate fails a host for that, too
-            resets = planned_resets(situation.attempt)
+            resets = situation.attempt.planned_resets
             past = bool(resets) and situation.waited(resets[-1].at) > situation.policy.reset_timeout
             left_dead = situation.attempt.goal.restart and past
         case _:
@@ -210,7 +210,7 @@ def _decide_gate(situation: Situation) -> Decision:
                 return situation.wait(f"{why}; it may pass", policy.effect_timeout)
             return Finish(AttemptResult.FAILED, (why,))
         case NotYet(why):
-            resets = planned_resets(attempt)
+            resets = attempt.planned_resets
             since = resets[-1].last_at if resets and isinstance(resets[-1].step, ResetHost) else None
             if situation.waited(since) <= policy.reset_timeout:
                 return situation.wait(why, policy.reset_timeout, moment=since)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import assert_never
 
 from .attempt import StepRecord
-from .booting import planned_resets
 from .bundle import Activation
 from .decision import Decision, Finish, Resolve, See, Situation, Wait
 from .doubt import resolve
@@ -80,7 +79,7 @@ def _decide_open_reset(record: StepRecord, situation: Situation) -> Decision | N
     if marker is NOT_ASKED:
         return See(Look(system=is_host, bmc=not is_host))
     if was_effective(record, seen):
-        if record in planned_resets(situation.attempt)[-1:]:
+        if record in situation.attempt.planned_resets[-1:]:
             return None
         return Resolve(record.number, Outcome.DONE, "another boot than before")
     if not is_host and isinstance(before, Unknown) and not seen.is_away and record.at < situation.back <= situation.now:

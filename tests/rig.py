@@ -19,6 +19,8 @@ from rackwave.core.policy import Policy
 from rackwave.core.receipt import Accepted, Receipt
 from rackwave.core.rollout import RolloutState
 from rackwave.core.waves import GoOn, Stop, Wait, cut_waves
+from rackwave.core.window import Windows
+from rackwave.drain import DrainHook
 from rackwave.engine.journal import concerned
 from rackwave.engine.leases import Holder, Lease
 from rackwave.engine.logbook import Logbook
@@ -225,6 +227,9 @@ class Rig:
     rack: SimRack = field(init=False)
     journal: MemoryJournal = field(init=False)
     leases: MemoryLeases = field(factory=MemoryLeases)
+    own_windows: Mapping[NodeName, tuple[Windows, ...]] = field(factory=dict)
+    hook: DrainHook | None = None
+    """Who is asked whether a node is busy."""
     _ways: dict[NodeName, FailoverBmc] = field(factory=dict, init=False)
     _orderly: asyncio.AbstractEventLoop | None = field(default=None, init=False)
 
@@ -287,7 +292,7 @@ class Rig:
             images=self.rack.images,
             payload_path=self.shelf.path,
             clock=self.clock,
-            leave=NodeLeave(logbook, clock=self.clock),
+            leave=NodeLeave(logbook, clock=self.clock, hook=self.hook),
         )
         return BundleOrchestrator(
             logbook=logbook,
@@ -299,6 +304,7 @@ class Rig:
             leases=leases,
             holder=Holder("sim", "sim", "", "", 0, ""),
             clock=self.clock,
+            windows=lambda node: self.own_windows.get(node, ()),
         )
 
     async def _forward(self, bundle: BundleId, _: Digest) -> GoOn | Wait | Stop:

@@ -52,6 +52,7 @@ from .core.rollout import RolloutState
 from .core.selection import refusal
 from .core.stand_in import Pace
 from .core.way_back import Consent
+from .core.window import Windows
 from .drain import DrainHook
 from .engine.leases import Holder
 from .engine.logbook import Logbook
@@ -203,7 +204,7 @@ class Automation:
         """Say when *rollout* will be done; None where it is over."""
         state = self.logbook.ledger.rollouts[rollout]
         try:
-            return eta_of(state, self.logbook.ledger, self.bundle, self._clock.now())
+            return eta_of(state, self.logbook.ledger, self.bundle, self._clock.now(), self._windows)
         except BundleError as error:
             return Eta(None, None, str(error))
 
@@ -318,6 +319,7 @@ class Automation:
             load=self.bundle,
             selectors=self.inventory.selectors,
             validation=self.stock.validation,
+            windows=self._windows,
         )
 
     async def simulate(
@@ -699,6 +701,9 @@ class Automation:
             tell(rollout)
         return RolloutReport(await self._orchestrator().run_rollout(rollout.id))
 
+    def _windows(self, node: NodeName) -> Sequence[Windows]:
+        return self.inventory.windows.get(node, ())
+
     def _tell_people(self) -> None:
         """Begin to tell the inventory's webhooks what happens, and what was not told yet."""
         if self._webhooks is None and self.inventory.webhooks:
@@ -728,6 +733,7 @@ class Automation:
             leases=leases,
             holder=Holder.here(),
             clock=self._clock,
+            windows=self._windows,
         )
         self._running.add(orchestrator)
         return orchestrator

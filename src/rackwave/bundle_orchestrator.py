@@ -17,7 +17,16 @@ from .core.binding import meant
 from .core.bundle import Bundle
 from .core.closing import close, goes_back_next
 from .core.deployment import Context
-from .core.event import Bound, HeldBack, RolloutFinished, RolloutResult, RolloutStarted, RolloutWaits, WaveStarted
+from .core.event import (
+    Bound,
+    Enforced,
+    HeldBack,
+    RolloutFinished,
+    RolloutResult,
+    RolloutStarted,
+    RolloutWaits,
+    WaveStarted,
+)
 from .core.gate import Ill, judge
 from .core.history import NodeHistory
 from .core.identity import BundleId, Digest, Lineage, NodeName, RolloutId
@@ -25,7 +34,8 @@ from .core.observation import Look
 from .core.pace import usual_steps
 from .core.policy import Policy
 from .core.rollout import RolloutState
-from .core.waves import GoOn, Stop, Wait, judge_wave, may_begin
+from .core.waves import GoOn, Stop, Wait, judge_wave, may_begin, why_shut
+from .core.window import Windows
 from .engine.embedded import EmbeddedEngine, Turn
 from .engine.leases import Holder, Lease
 from .engine.logbook import Logbook
@@ -89,8 +99,13 @@ class BundleOrchestrator:
         leases: LeaseTable,
         holder: Holder,
         clock: Clock,
+        windows: Callable[[NodeName], Sequence[Windows]] = lambda _: (),
     ) -> None:
-        """Compose it of its parts; *forward* says, before each wave, whether its bundle may still be deployed."""
+        """Compose it of its parts; *forward* says, before each wave, whether its bundle may still be deployed.
+
+        *windows* are the maintenance windows that a node has of its own.
+        """
+        self._windows = windows
         self._logbook = logbook
         self._worker = worker
         self._recovery = recovery
@@ -231,11 +246,15 @@ class BundleOrchestrator:
             return await self._watch_done(node, context)
         if state.wave < state.wave_of[node]:
             return await self._watch(node, history, context)
-        why = may_begin(state, self._clock.now(), self._expected(node, state))
+        now, seconds, own = self._clock.now(), self._expected(node, state), self._windows(node)
+        why = may_begin(state, now, seconds, own)
         if why is not None:
             if why != history.held_back:
                 await self._logbook.record(HeldBack(node, why))
             return await self._watch(node, history, context)
+        shut = why_shut(state.policy, now, seconds, own)
+        if shut is not None and history.quarantined is None:
+            await self._logbook.record(Enforced(node, shut))
         rest = await self._turn(node, context)
         await self._advance(rollout)
         return 0.0 if rest is None else rest

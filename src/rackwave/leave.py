@@ -26,6 +26,10 @@ class NodeLeave:
             why = await self._hook.busy(node) or self._held(node)
         return why
 
+    def is_held(self, node: NodeName) -> bool:
+        """Whether a person holds *node* now."""
+        return self._held(node) is not None
+
     def _held(self, node: NodeName) -> str | None:
         self._logbook.refresh()
         hold = self._logbook.node(node).hold

@@ -12,6 +12,7 @@ from attrs import evolve
 from .bundle_orchestrator import BmcPool
 from .core.binding import Binding, bind, has_patterns, meant, needs_binding, why_not
 from .core.bundle import Activation, Bundle
+from .core.enforce import with_date
 from .core.goal import Cause, Goal
 from .core.history import NodeHistory
 from .core.identity import BundleId, ComponentName, NodeName
@@ -67,11 +68,12 @@ class RackPlanner:
         self._leave = leave
         self._validation = validation
         self._bindings: dict[NodeName, Binding] = {}
+        self._policy = Policy()
 
     async def plan(self, bundle: Bundle, nodes: Sequence[Node], policy: Policy, *, no_way_back: Consent) -> RackPlan:
         """Plan *bundle* for *nodes*; *no_way_back* are the elements whose having no way back is consented to."""
         record = self._validation(bundle) if policy.validated else None
-        self._bindings = {}
+        self._bindings, self._policy = {}, policy
         planned = await each(lambda node: self._plan_node(node, bundle), nodes)
         wanted = {node.name: self._as_planned(bundle, node.name) for node in nodes}
         refusals: list[tuple[NodeName, str]] = []
@@ -156,7 +158,10 @@ class RackPlanner:
     async def _waits(self, plan: NodePlan) -> tuple[Note, ...]:
         """Say what would be waited for before anything is done: the scheduler's work."""
         why = await self._leave.refusal(plan.node) if plan.steps else None
-        return () if why is None else (Note("drain", f"{why}; it is not touched before that has ended"),)
+        if why is None:
+            return ()
+        told = f"{why}; it is not touched before that has ended"
+        return (Note("drain", told if self._leave.is_held(plan.node) else with_date(told, self._policy)),)
 
     def _seconds(self, plan: NodePlan) -> float | None:
         """Return what the steps took before, in all; None where that of one is not known."""

@@ -304,6 +304,10 @@ class Leave(Protocol):
         """Return why nothing may be begun on *node* now; None: it may."""
         ...
 
+    def is_held(self, node: NodeName) -> bool:
+        """Whether a person wants *node* left alone now."""
+        ...
+
 
 class KeyBook(Protocol):
     """By which key one BMC is believed, where it is pinned (P32); durable."""

@@ -30,6 +30,7 @@ from .core.stand_in import BMC_RESTART, FLASH, POST, Pace, StandIn, meant, stand
 from .core.step import Step
 from .core.waves import GoOn
 from .core.way_back import Consent
+from .core.window import Windows
 from .engine.leases import Holder
 from .engine.logbook import Logbook
 from .engine.memory import MemoryJournal, MemoryLeases
@@ -119,6 +120,7 @@ async def prepare(
     load: Callable[[BundleId], Bundle],
     selectors: Sequence[Selector],
     validation: Callable[[Bundle], object],
+    windows: Callable[[NodeName], Sequence[Windows]] = lambda _: (),
 ) -> Simulation:
     """Plan the rollout of *bundle* to machines that stand in for *nodes*.
 
@@ -151,7 +153,7 @@ async def prepare(
     )
     plan = await planner.plan(bundle, nodes, policy, no_way_back=no_way_back)
     unless_refused(plan)
-    return Simulation(plan, tuple(stand_ins), bundles, ledger, odds, start, simulator)
+    return Simulation(plan, tuple(stand_ins), bundles, ledger, odds, start, simulator, windows)
 
 
 def _took(ledger: Ledger, node: NodeName, step: Step) -> float | None:
@@ -187,6 +189,7 @@ class Simulation:
     odds: Odds
     start: float
     simulator: Simulator
+    windows: Callable[[NodeName], Sequence[Windows]] = lambda _: ()
 
     def run(self, seed: int) -> Outcome:
         """Roll out once, with what *seed* has in store; the same seed gives the same outcome, to the second."""
@@ -214,6 +217,7 @@ class Simulation:
             leases=MemoryLeases(),
             holder=Holder("simulation", "simulation", "", "", 0, ""),
             clock=rack.clock,
+            windows=self.windows,
         )
         waves = (tuple(each.node for each in plan.nodes),) if plan.is_level else plan.waves
         started = RolloutStarted(RolloutId("simulated"), plan.bundle, plan.digest, waves, policy, "simulation")
@@ -283,6 +287,9 @@ class Simulation:
             yield "every wave is approved at once"
         if policy.window:
             yield f"windows: {policy.window}"
+        own = sum(bool(self.windows(each.node)) for each in self.stand_ins)
+        if own:
+            yield f"{own} nodes have maintenance windows of their own, which are kept to"
 
     def _flashes(self) -> str:
         elements = self.bundles[self.plan.bundle].manifest.elements

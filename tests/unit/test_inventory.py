@@ -506,3 +506,27 @@ def test_unknown_node() -> None:
         _parse(_RACKS).node(NodeName("spar"))
 
     assert "spare" in caught.value.advice
+
+
+def test_windows_of_their_own_are_read_by_name_and_label(tmp_path: Path) -> None:
+    """A node that several tables name has all of these windows; what is wrong is named by its table."""
+    nodes = (
+        '[[nodes]]\nname = "r1n[1-2]"\nbmc = "https://10.0.0.[1-2]"\ncredentials = "env:LAB"\n'
+        'labels = { rack = "r1" }\n'
+    )
+    text = nodes + (
+        '[[windows]]\nnodes = "rack=r1"\nwindow = "Sat 22:00-04:00 UTC"\n'
+        '[[windows]]\nnodes = "r1n2"\nwindow = "23:00-01:00 UTC"\n'
+    )
+    found = parse_inventory(text, tmp_path / "rackwave.toml").windows
+
+    assert {"r1n1": 1, "r1n2": 2} == {str(node): len(windows) for node, windows in found.items()}
+    for wrong in (
+        'nodes = "r9"\nwindow = "23:00-01:00 UTC"',
+        'nodes = "r1n1"\nwindow = "noon"',
+        'nodes = "r1n1"',
+        "nodes = 3",
+        "x = 1",
+    ):
+        with pytest.raises(InventoryError, match="number 1"):
+            parse_inventory(f"{nodes}[[windows]]\n{wrong}", tmp_path / "rackwave.toml")

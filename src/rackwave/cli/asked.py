@@ -29,6 +29,8 @@ def policy_options(command: F) -> F:
         click.option("--soak", type=click.FloatRange(0), help="Seconds for which a wave is watched before the next."),
         click.option("--approval", type=click.Choice(APPROVALS), help="Before which waves a person is asked."),
         click.option("--window", metavar="TEXT", help="When work may begin: 'Sat 22:00-04:00 Europe/Berlin'."),
+        click.option("--first", metavar="LABELS", help="Nodes that go ahead, by label: tier=test,tier=staging."),
+        click.option("--enforce-by", metavar="DATE", help="From then on no scheduler or window keeps a node waiting."),
         click.option(
             "--no-way-back",
             multiple=True,

@@ -329,6 +329,14 @@ class HeldBack:
 
 
 @frozen
+class Enforced:
+    """Work on *node* is done although, for this reason of its own, it should wait: a date is past (core/enforce.py)."""
+
+    node: NodeName
+    why: str
+
+
+@frozen
 class ByHand:
     """*by* does something to *node* beside every plan: about to be sent, or, with its *result*, what came of it."""
 
@@ -448,6 +456,7 @@ NodeEvent: TypeAlias = (
     | Held
     | Unheld
     | HeldBack
+    | Enforced
     | ConditionChanged
     | SessionOpened
     | SessionClosed

@@ -107,7 +107,7 @@ def apply_to_node(history: NodeHistory, event: ev.NodeEvent, at: float) -> NodeH
             return _apply_to_attempt(evolve(history, held_back=""), event, at)
         case ev.Bound(_, _, digest, binding):
             return evolve(history, bindings={**history.bindings, digest: binding})
-        case ev.Held() | ev.Unheld() | ev.HeldBack():
+        case ev.Held() | ev.Unheld() | ev.HeldBack() | ev.Enforced():
             return _apply_hold(history, event, at)
         case ev.AttemptStarted(_, attempt, goal, rollout, rung):
             recovery, retries = history.recovery, history.retries
@@ -142,7 +142,7 @@ def apply_to_node(history: NodeHistory, event: ev.NodeEvent, at: float) -> NodeH
             assert_never(event)
 
 
-def _apply_hold(history: NodeHistory, event: ev.Held | ev.Unheld | ev.HeldBack, at: float) -> NodeHistory:
+def _apply_hold(history: NodeHistory, event: ev.Held | ev.Unheld | ev.HeldBack | ev.Enforced, at: float) -> NodeHistory:
     match event:
         case ev.Held(_, reason, by, until):
             return evolve(history, hold=Hold(reason, by, at, until))
@@ -150,6 +150,8 @@ def _apply_hold(history: NodeHistory, event: ev.Held | ev.Unheld | ev.HeldBack, 
             return evolve(history, hold=None)
         case ev.HeldBack(_, why):
             return evolve(history, held_back=why)
+        case ev.Enforced():
+            return evolve(history, held_back="")
 
 
 def _apply_from_beside(

@@ -8,7 +8,7 @@ one of those took.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from .binding import meant
 from .bundle import Bundle
@@ -17,10 +17,20 @@ from .identity import BundleId, NodeName
 from .ledger import Ledger
 from .pace import usual_steps
 from .rollout import RolloutState
+from .window import Windows
 
 
-def eta_of(rollout: RolloutState, ledger: Ledger, load: Callable[[BundleId], Bundle], now: float) -> Eta | None:
-    """Say when *rollout* is done, from what *ledger* knows; None: it is over."""
+def eta_of(
+    rollout: RolloutState,
+    ledger: Ledger,
+    load: Callable[[BundleId], Bundle],
+    now: float,
+    own: Callable[[NodeName], Sequence[Windows]] = lambda _: (),
+) -> Eta | None:
+    """Say when *rollout* is done, from what *ledger* knows and the windows that nodes have of their own.
+
+    None: it is over.
+    """
     if rollout.finished is not None:
         return None
     bundle, took = load(rollout.bundle), ledger.took.by(rollout.id)
@@ -42,7 +52,7 @@ def eta_of(rollout: RolloutState, ledger: Ledger, load: Callable[[BundleId], Bun
         return middle if seconds is None else seconds * share
 
     ground = f"as those took that are done: {len(took)}" if took else "as its images and resets took before"
-    return estimate(rollout, now, expected=expected, begun=ledger.took.begun(rollout.id), ground=ground)
+    return estimate(rollout, now, expected=expected, begun=ledger.took.begun(rollout.id), own=own, ground=ground)
 
 
 def _shares(pairs: Iterable[tuple[float, float | None]]) -> list[float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import datetime
 from typing import Any
 
 from attrs import Attribute, field, frozen
@@ -44,6 +45,40 @@ def _check_approval(policy: Policy, attribute: Attribute[Any], value: object) ->
     _check_text(policy, attribute, value)
     if value not in APPROVALS:
         raise UsageError(f"policy {attribute.name} is {value!r}", advice=f"One of {', '.join(APPROVALS)}.")
+
+
+def _check_terms(policy: Policy, attribute: Attribute[Any], value: object) -> None:
+    _check_text(policy, attribute, value)
+    for term in _parts(str(value)):
+        key, equals, wanted = term.partition("=")
+        if not (key.strip() and equals and wanted.strip()):
+            raise UsageError(
+                f"policy {attribute.name} has {term!r} in it", advice="It takes label=value, commas between."
+            )
+
+
+def _check_moment(policy: Policy, attribute: Attribute[Any], value: object) -> None:
+    _check_text(policy, attribute, value)
+    advice = "Write a date and time with its zone: '2026-12-01T06:00+01:00'."
+    try:
+        if _moment(str(value)) is None:
+            return
+    except (ValueError, OverflowError) as error:
+        raise UsageError(f"policy {attribute.name} is {value!r}", advice=advice) from error
+
+
+def _moment(text: str) -> float | None:
+    if not text:
+        return None
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        message = "it has no time zone"
+        raise ValueError(message)
+    return moment.timestamp()
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _check_window(policy: Policy, attribute: Attribute[Any], value: object) -> None:
@@ -99,6 +134,10 @@ class Policy:
             counts as done after the last: what a new bundle does to a machine may take its time.
         approval: ``none``, ``after-canary`` or ``each-wave``: before which waves a person is asked.
         window: When work on a node may begin (``core.window``); a roll-back or a recovery waits for no window.
+        first: Labels of the nodes that come first (``tier=test,tier=staging``), the others after them: what can best
+            be spared goes ahead, and its first ones are the canary. Empty: all in their order.
+        enforce_by: From this date and time on a node's scheduler and maintenance windows no longer keep it waiting
+            (``core.enforce``). Empty: never.
         recovery: The policy for failures not related to a bundle; names in ``core.recovery``.
         watch: Between two looks at a node that waits for its wave.
     """
@@ -131,10 +170,23 @@ class Policy:
     soak: float = field(default=0.0, validator=_check)
     approval: str = field(default="none", validator=_check_approval)
     window: str = field(default="", validator=_check_window)
+    first: str = field(default="", validator=_check_terms)
+    enforce_by: str = field(default="", validator=_check_moment)
     recovery: str = "resend-then-prior"
     watch: float = field(default=15.0, validator=_check)
 
     @property
     def domains(self) -> tuple[str, ...]:
         """The labels that name failure domains."""
-        return tuple(name.strip() for name in self.domain.split(",") if name.strip())
+        return _parts(self.domain)
+
+    @property
+    def firsts(self) -> tuple[tuple[str, str], ...]:
+        """The labels, with their values, of the nodes that come first, in order."""
+        terms = (term.partition("=") for term in _parts(self.first))
+        return tuple((key.strip(), value.strip()) for key, _, value in terms)
+
+    @property
+    def enforced_from(self) -> float | None:
+        """When a node's own wishes end, in epoch seconds; None: never."""
+        return _moment(self.enforce_by)

@@ -28,7 +28,7 @@ def tell(event: ev.Event) -> str:
             return f"{number}. in doubt; reads {installed}"
         case ev.Resolved(_, _, number, outcome, evidence):
             return f"{number}. {outcome}: {evidence}"
-        case ev.Held() | ev.Unheld() | ev.HeldBack():
+        case ev.Held() | ev.Unheld() | ev.HeldBack() | ev.Enforced():
             return _tell_hold(event)
         case ev.ConditionChanged(_, what, before, after):
             return f"{what}: {after or 'no longer'}{f' (was: {before})' if before else ''}"
@@ -102,7 +102,7 @@ def _tell_access(
             assert_never(event)
 
 
-def _tell_hold(event: ev.Held | ev.Unheld | ev.HeldBack) -> str:
+def _tell_hold(event: ev.Held | ev.Unheld | ev.HeldBack | ev.Enforced) -> str:
     match event:
         case ev.Held(_, reason, by, until):
             end = "" if until is None else f" until {datetime.fromtimestamp(until, UTC).isoformat(timespec='seconds')}"
@@ -111,6 +111,8 @@ def _tell_hold(event: ev.Held | ev.Unheld | ev.HeldBack) -> str:
             return f"no longer held, by {by}"
         case ev.HeldBack(_, why):
             return f"waits: {why}"
+        case ev.Enforced(_, why):
+            return f"ENFORCED, although: {why}"
         case _:
             assert_never(event)
 

@@ -10,14 +10,16 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import TypeAlias
 
 from attrs import frozen
 
+from .enforce import is_enforced, with_date
 from .identity import NodeName
 from .policy import Policy
 from .rollout import RolloutState
-from .window import read_windows
+from .window import Windows, read_windows
 
 Labels: TypeAlias = Mapping[NodeName, Mapping[str, str]]
 
@@ -27,15 +29,23 @@ def cut_waves(
 ) -> tuple[tuple[NodeName, ...], ...]:
     """Cut *nodes* into a canary wave and ``policy.waves`` waves of nearly equal size, or more where they are bounded.
 
-    Without failure domains the nodes stay in their order; with them a node comes into the first wave that has room for
-    its domains, so that a wave takes a little of each. A node without a domain's label is in a domain of its own.
+    Those that ``policy.first`` names come first. Without failure domains the nodes stay in their order; with them a
+    node comes into the first wave that has room for its domains, so that a wave takes a little of each. A node without
+    a domain's label is in a domain of its own.
     """
+    nodes = sorted(nodes, key=lambda node: _rank(policy, (labels or {}).get(node, {})))
     canary, rest = tuple(nodes[: policy.canary]), tuple(nodes[policy.canary :])
     most = _most(len(rest), policy)
     waves = _by_domain(rest, most, policy, labels or {}) if policy.domains else _even(rest, most)
     if not policy.domains:
         return ((canary,) if canary else ()) + waves
     return _by_domain(canary, len(canary), policy, labels or {}) + waves
+
+
+def _rank(policy: Policy, labels: Mapping[str, str]) -> int:
+    """Return the place of the first label in ``policy.first`` that fits; the rest come last, in their order."""
+    fits = (fnmatchcase(labels.get(name, ""), value) for name, value in policy.firsts)
+    return next((place for place, fit in enumerate(fits) if fit), len(policy.firsts))
 
 
 def _most(count: int, policy: Policy) -> int:
@@ -138,18 +148,25 @@ def _waits(rollout: RolloutState, now: float) -> GoOn | Wait:
     return GoOn()
 
 
-def may_begin(rollout: RolloutState, now: float, seconds: float | None) -> str | None:
+def may_begin(rollout: RolloutState, now: float, seconds: float | None, own: Sequence[Windows] = ()) -> str | None:
     """Say why a node of the wave under way may not begin now; None where it may.
 
-    *seconds* is how long it will take, as far as anybody knows. What has begun, and what brings a node back, waits
-    for none of this.
+    *seconds* is how long it will take, as far as anybody knows; *own* are windows of its own, which must be open too.
+    What has begun, and what brings a node back, waits for none of this.
     """
     verdict = judge_wave(rollout, now)
     if isinstance(verdict, Stop):
         return verdict.why
     if rollout.paused is not None:
         return f"paused by {rollout.paused.by}: {rollout.paused.reason}"
-    return read_windows(rollout.policy.window).why_not(now, seconds)
+    why = why_shut(rollout.policy, now, seconds, own)
+    return None if why is None or is_enforced(rollout.policy, now) else with_date(why, rollout.policy)
+
+
+def why_shut(policy: Policy, now: float, seconds: float | None, own: Sequence[Windows]) -> str | None:
+    """Say which maintenance window keeps a node from beginning at *now*, that of the rollout or one of its own."""
+    every = (read_windows(policy.window), *own)
+    return next((why for windows in every if (why := windows.why_not(now, seconds)) is not None), None)
 
 
 def wants_approval(rollout: RolloutState, wave: int) -> bool:

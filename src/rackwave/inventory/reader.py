@@ -22,6 +22,7 @@ command = ["/usr/local/bin/pdu", "{node}", "{action}"]
 [serving]                                # see serving/config.py
 [drain]                                  # see drain.py
 [[webhooks]]                             # see webhooks.py
+[[windows]]                              # see windows.py
 [policy]                                 # see core/policy.py
 """
 
@@ -52,10 +53,23 @@ from .ranges import LIMIT, Expanded, expand
 from .selection import select
 from .values import IPMI, Inventory, ManagedNode
 from .webhooks import read_webhooks
+from .windows import read_own_windows
 
 Table: TypeAlias = Mapping[str, Any]
 
-_TOP = ("defaults", "nodes", "lineages", "access", "outlet", "in_band", "serving", "drain", "policy", "webhooks")
+_TOP = (
+    "defaults",
+    "nodes",
+    "lineages",
+    "access",
+    "outlet",
+    "in_band",
+    "serving",
+    "drain",
+    "policy",
+    "webhooks",
+    "windows",
+)
 _DEFAULTS = (
     "vendor",
     "model",
@@ -131,7 +145,11 @@ class _Reader:
             in_band=self._hook(document, "in_band"),
             webhooks=read_webhooks(document, self._path),
         )
-        return attrs.evolve(inventory, selectors=tuple(self._selectors(document, inventory)))
+        return attrs.evolve(
+            inventory,
+            selectors=tuple(self._selectors(document, inventory)),
+            windows=read_own_windows(document, inventory, self._path),
+        )
 
     def _nodes(self, document: Table, defaults: Table) -> Iterator[ManagedNode]:
         tables = document.get("nodes", [])

@@ -17,6 +17,7 @@ from ..core.identity import NodeName
 from ..core.node import Node, Selector
 from ..core.notice import Occasion
 from ..core.pin import Trust
+from ..core.window import Windows
 from ..drain import DrainConfig
 from ..errors import UsageError
 from ..serving.config import ServingConfig
@@ -91,7 +92,8 @@ class Webhook:
 class Inventory:
     """What a TOML file said, checked. *policy* holds the numbers that it changes in ``core.policy.Policy``.
 
-    *outlet* and *in_band* are the user's commands that restart a BMC: by the node's mains, from its host.
+    *outlet* and *in_band* are the user's commands that restart a BMC: by the node's mains, from its host. *windows*
+    are the maintenance windows that some nodes have of their own.
     """
 
     nodes: tuple[ManagedNode, ...]
@@ -103,6 +105,7 @@ class Inventory:
     outlet: HookCommand | None = None
     in_band: HookCommand | None = None
     webhooks: tuple[Webhook, ...] = ()
+    windows: Mapping[NodeName, tuple[Windows, ...]] = field(factory=dict, converter=frozen_map)
 
     def node(self, name: NodeName) -> ManagedNode:
         """Return the node called *name*.

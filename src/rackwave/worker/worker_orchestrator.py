@@ -17,7 +17,19 @@ from attrs import evolve, frozen
 from ..core.attempt import Attempt, StepRecord
 from ..core.bundle import Bundle
 from ..core.decision import Act, Finish, Read, Resolve, See, Situation, Wait
-from ..core.event import Acted, AttemptResult, Completing, HeldBack, Identified, Intended, LogMarked, Reading, Resolved
+from ..core.enforce import is_enforced, with_date
+from ..core.event import (
+    Acted,
+    AttemptResult,
+    Completing,
+    Enforced,
+    HeldBack,
+    Identified,
+    Intended,
+    LogMarked,
+    Reading,
+    Resolved,
+)
 from ..core.finding import Holding
 from ..core.gate import NotKnown, Verdict, judge, log_counts
 from ..core.identity import AttemptId, NodeName
@@ -82,6 +94,7 @@ class WorkerOrchestrator:
         self._back: dict[NodeName, float] = {}
         self._blind: dict[NodeName, tuple[float, float]] = {}
         self._host: dict[NodeName, tuple[type[Verdict], float]] = {}
+        self._enforced: dict[NodeName, AttemptId] = {}
 
     async def turn(
         self, bmc: Bmc, bundle: Bundle, policy: Policy, *, check_lease: Callable[[], Awaitable[None]]
@@ -234,6 +247,13 @@ class WorkerOrchestrator:
         why = await self._leave.refusal(node)
         if why is None:
             return None
+        if not self._leave.is_held(node):  # but something of the node's own
+            if is_enforced(policy, self._clock.now()):
+                if self._enforced.get(node) != attempt.id:
+                    self._enforced[node] = attempt.id
+                    await self._logbook.record(Enforced(node, why))
+                return None
+            why = with_date(why, policy)
         if self._logbook.node(node).held_back != why:
             await self._logbook.record(HeldBack(node, why))
         # Time in which nothing may be done is no patience spent, either.

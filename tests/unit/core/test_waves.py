@@ -11,6 +11,7 @@ from rackwave.core.identity import NodeName, RolloutId
 from rackwave.core.policy import Policy
 from rackwave.core.rollout import RolloutState
 from rackwave.core.waves import GoOn, Stop, Wait, cut_waves, judge_wave
+from rackwave.errors import UsageError
 from values import bundle
 
 A2 = bundle("A.2")
@@ -129,3 +130,23 @@ def test_a_budget_in_percent_counts_where_it_is_more() -> None:
 
     assert GoOn() == judge_wave(many)
     assert isinstance(judge_wave(few), Stop)
+
+
+def test_nodes_that_policy_names_go_ahead_in_their_order() -> None:
+    """Test machines first, then staging, then the rest; the canary is the first of them all."""
+    tiers = ("prod", "test", "prod", "staging", "test", "")
+    labels = {name: {"tier": tier} for name, tier in zip(names(6), tiers, strict=True)}
+    cut = cut_waves(names(6), Policy(canary=1, waves=1, first="tier=test, tier=stag*"), labels)
+
+    assert (("n1",), ("n4", "n3", "n0", "n2", "n5")) == cut
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"first": "tier"}, {"first": "=test"}, {"enforce_by": "tomorrow"}, {"enforce_by": "2026-12-01T06:00"}],
+    ids=str,
+)
+def test_a_policy_that_cannot_be_read_is_refused_by_name(given: dict[str, str]) -> None:
+    """A label without a value, a date that is none or has no zone."""
+    with pytest.raises(UsageError, match=next(iter(given))):
+        Policy(**given)  # type: ignore[arg-type]

@@ -195,7 +195,7 @@ LIES: list[tuple[Lie, type[RackwaveError], str]] = [
     (endless_chunks, RegistryAnswerError, "more than"),
     (dripping_body, RegistryUnreachableError, "within 1 s"),
     (dripping_head, RegistryUnreachableError, "within 1 s"),
-    (silent, RegistryUnreachableError, "did not answer"),
+    (silent, RegistryUnreachableError, "did not answer|did not come to an end"),  # whichever deadline is first
     (compressed, RegistryAnswerError, "compressed"),
     (not_http, RegistryUnreachableError, "did not answer"),
     (wrong_part, RegistryAnswerError, "from 1000 on"),

@@ -317,21 +317,14 @@ class BundleOrchestrator:
             return context.policy.poll
         self._ailing.discard(node)
         if isinstance(verdict, Ill) and is_dead and is_ours and history.recoveries < context.policy.recoveries:
-            await self._recovery.request(
-                node,
-                context,
-                ladder=context.policy.recovery,
-                failed=False,
-                evidence=(verdict.why,),
-                by="bundle orchestrator",
-            )
+            await self._recovery.fell_ill(node, context, verdict.why)
             return 0.0
         if context.policy.watch > KEEP_CONNECTED:
             await bmc.park()
         return context.policy.watch
 
     async def _watch_done(self, node: NodeName, context: Context) -> float:
-        """Look at a node that is done while its wave is watched: what falls ill now counts as its bundle's."""
+        """Look at a node that is done while its wave is watched: what falls ill now may be its bundle's fault."""
         bmc = await self._bmcs.get(node)
         try:
             verdict = judge(await bmc.observe(Look()))
@@ -344,10 +337,7 @@ class BundleOrchestrator:
             self._ailing.add(node)  # nobody is rolled back on one look
             return context.policy.poll
         self._ailing.discard(node)
-        evidence = (f"while its wave was watched: {verdict.why}",)
-        await self._recovery.request(
-            node, context, ladder="rollback", failed=True, evidence=evidence, by="bundle orchestrator"
-        )
+        await self._recovery.fell_ill(node, context, verdict.why)
         return 0.0
 
     async def _advance(self, rollout: RolloutId) -> None:

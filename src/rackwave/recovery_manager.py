@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from .core.binding import meant
 from .core.bundle import Bundle
-from .core.deployment import Context, begin, conclude, request_recovery
+from .core.deployment import Context, begin, conclude, fell_ill, request_recovery
 from .core.event import AttemptResult, Bound
 from .core.history import NodeHistory
 from .core.identity import AttemptId, BundleId, ComponentName, Digest, Lineage, NodeName
@@ -94,3 +94,7 @@ class RecoveryManager:
             self._logbook.node(node), context, policy=ladder, failed=failed, evidence=evidence, by=by
         )
         await self._logbook.record(*bindings, *asked)
+
+    async def fell_ill(self, node: NodeName, context: Context, why: str) -> None:
+        """Have *node*, on which nothing is open and which is ill in two looks, brought back; see ``deployment``."""
+        await self._logbook.record(*fell_ill(self._logbook.node(node), context, why=why, by="bundle orchestrator"))

@@ -29,6 +29,7 @@ from rackwave.core.identity import ComponentName, NodeName
 from rackwave.core.policy import Policy
 from rackwave.core.receipt import Accepted, Ambiguous, Receipt, Refused
 from rackwave.core.step import describe
+from rackwave.core.story import tell
 from rackwave_emulators.clock import LAB_EPOCH
 from rackwave_emulators.faults import parse_fault
 from rackwave_emulators.images import make_image
@@ -142,8 +143,10 @@ def _words(event: ev.Event, rig: Rig) -> str | None:
             return f"  {outcome}: {evidence}"
         case ev.AttemptEnded(result=result, evidence=evidence):
             return f"  -> {result}: {'; '.join(evidence)}"
+        case ev.Attributed():
+            return f"  -> {tell(event)}"
         case ev.RecoveryRequested(policy=policy, bundle=bundle, failed=failed, evidence=evidence):
-            blame = f"{failed} is to blame" if failed is not None else f"unrelated to {bundle}"
+            blame = f"back from {failed}" if failed is not None else f"on {bundle}"
             return f"recovery by {policy}, {blame}: {'; '.join(evidence)}"
         case ev.RecoveryEnded(bundle=bundle):
             return f"recovered on {bundle}"

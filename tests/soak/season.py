@@ -52,6 +52,7 @@ class Season:
     kills: int
     takeovers: int
     seconds: float
+    spoilt: Fault | None = None
 
     @property
     def ends(self) -> dict[NodeName, float]:
@@ -60,8 +61,8 @@ class Season:
         return {event.node: at for at, event in told if isinstance(event, NodeFinished)}
 
 
-def play(seed: int, shelf: Shelf, count: int) -> Season:
-    """Roll A.2 out to *count* nodes that carry A.1, in the weather of *seed*."""
+def play(seed: int, shelf: Shelf, count: int, *, spoilt: Fault | None = None) -> Season:
+    """Roll A.2 out to *count* nodes that carry A.1, in the weather of *seed*; *spoilt* befalls all of them."""
     began = time.monotonic()
     chance = random.Random(f"season {seed}")  # noqa: S311 - guards nothing
     names = nodes(count)
@@ -85,13 +86,15 @@ def play(seed: int, shelf: Shelf, count: int) -> Season:
         for fault in given:
             rig.rack.machine(name).inject(fault)
     rollout = rig.clock.run(rig.start(new))
+    for name in names if spoilt is not None else ():
+        rig.rack.machine(name).inject(spoilt)
     takeover_at = chance.uniform(200.0, 2000.0)
     stall = Stall(rig, takeover_at - 150.0)
     rig.between = stall.between
     died, took = rig.clock.run(_live(rig, rollout, takeover_at))
     rig.clock.advance(AFTERWARDS)
     state = rig.logbook().ledger.rollouts[rollout]
-    return Season(seed, rig, state, faults, (old, new), died, took, time.monotonic() - began)
+    return Season(seed, rig, state, faults, (old, new), died, took, time.monotonic() - began, spoilt)
 
 
 class Stall:

@@ -13,16 +13,19 @@ alone, so that a killed run goes on from the journal exactly where it stood:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import assert_never
+from typing import TypeAlias, assert_never
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from .attempt import Attempt
+from .attribution import attribute, cohort_of, sign_of, sign_of_illness
+from .blame import Blame, Sign
 from .event import (
     Assigned,
     AttemptEnded,
     AttemptResult,
     AttemptStarted,
+    Attributed,
     NodeEvent,
     NodeFinished,
     NodeResult,
@@ -36,6 +39,9 @@ from .identity import AttemptId, ComponentName, Lineage
 from .policy import Policy
 from .recovery import NextRung, Quarantine, Recover, Retry, after_failure, goes_on, next_rung
 from .rollout import RolloutState
+
+Follows: TypeAlias = NodeEvent | NodeFinished | Attributed
+"""What may follow the end of an attempt."""
 
 
 @frozen
@@ -54,7 +60,7 @@ class Context:
     rollout: RolloutState | None = None
 
 
-def begin(history: NodeHistory, context: Context) -> tuple[NodeEvent | NodeFinished, ...]:
+def begin(history: NodeHistory, context: Context) -> tuple[Follows, ...]:
     """Return the events that open the node's next attempt, or close its part of the rollout.
 
     Called for a node without an open attempt.
@@ -71,7 +77,7 @@ def begin(history: NodeHistory, context: Context) -> tuple[NodeEvent | NodeFinis
 
 def conclude(
     history: NodeHistory, result: AttemptResult, evidence: Sequence[str], context: Context
-) -> tuple[NodeEvent | NodeFinished, ...]:
+) -> tuple[Follows, ...]:
     """Return the events that end the open attempt with *result*, and everything that follows from it."""
     attempt = history.attempt
     if attempt is None:
@@ -80,7 +86,7 @@ def conclude(
     after = apply_to_node(history, ended, context.now)
     if result is AttemptResult.LEVEL:
         return (ended, *_level(history, after, attempt, context))
-    return (ended, *_not_level(after, context))
+    return (ended, *_not_level(after, attempt, context))
 
 
 def request_recovery(
@@ -91,10 +97,10 @@ def request_recovery(
     failed: bool,
     evidence: Sequence[str],
     by: str,
-) -> tuple[NodeEvent | NodeFinished, ...]:
+) -> tuple[Follows, ...]:
     """Return the events that put a node without an open attempt on the ladder *policy*.
 
-    *failed* says that the bundle assigned now is to blame.
+    *failed* says that it is to leave the bundle that is assigned now.
     """
     assigned = history.assigned.get(context.lineage)
     if assigned is None:
@@ -105,16 +111,38 @@ def request_recovery(
     return (requested, *_climb(apply_to_node(history, requested, context.now), context))
 
 
-def _level(
-    before: NodeHistory, after: NodeHistory, attempt: Attempt, context: Context
-) -> tuple[NodeEvent | NodeFinished, ...]:
+def fell_ill(history: NodeHistory, context: Context, *, why: str, by: str) -> tuple[Follows, ...]:
+    """Return the events that follow where a machine of a rollout is found ill on which no attempt is open.
+
+    One that waits for its wave is recovered on the bundle that it has. One that is done and still watched is judged:
+    rolled back where its failure counts as the bundle's, recovered like any other where it does not.
+    """
+    rollout, held = context.rollout, history.assigned.get(context.lineage)
+    if rollout is None or held is None or (held.bundle, held.digest) != (rollout.bundle, rollout.digest):
+        without = _told_without(history, context, why)
+        asked = request_recovery(history, context, policy=context.policy.recovery, failed=False, evidence=(why,), by=by)
+        return (*without, *asked)
+    sign = sign_of_illness(context.now - held.at)
+    cohort = cohort_of(rollout)
+    found = attribute(sign, evolve(cohort, well=max(0, cohort.well - 1)))  # it is among those that were done well
+    told = Attributed(rollout.id, history.node, sign, found.blame, found.evidence)
+    ladder = "rollback" if found.counts else context.policy.recovery
+    evidence = (f"while its wave was watched: {why}", *found.evidence)
+    if not found.counts and history.recoveries >= context.policy.recoveries:
+        often = f"it was recovered {history.recoveries} times already"
+        return (told, *_quarantine(history, context, (*evidence, often)))
+    asked = request_recovery(history, context, policy=ladder, failed=found.counts, evidence=evidence, by=by)
+    return (told, *asked)
+
+
+def _level(before: NodeHistory, after: NodeHistory, attempt: Attempt, context: Context) -> tuple[Follows, ...]:
     node, goal = before.node, attempt.goal
     held = before.assigned.get(goal.bundle.lineage)
     moved = held is None or held.bundle != goal.bundle or held.digest != goal.digest
     commit = None
     if moved or before.touched or attempt.touched:
         commit = Assigned(node, goal.bundle, goal.digest, attempt.id)
-    events: list[NodeEvent | NodeFinished] = [commit] if commit is not None else []
+    events: list[Follows] = [commit] if commit is not None else []
     evidence = after.last.evidence if after.last is not None else ()
     aim = context.rollout
     if before.recovery is None:
@@ -137,7 +165,7 @@ def _level(
     return tuple(events)
 
 
-def _not_level(after: NodeHistory, context: Context) -> tuple[NodeEvent | NodeFinished, ...]:
+def _not_level(after: NodeHistory, attempt: Attempt, context: Context) -> tuple[Follows, ...]:
     if after.recovery is not None:
         return _climb(after, context)
     if after.last is None:
@@ -152,14 +180,35 @@ def _not_level(after: NodeHistory, context: Context) -> tuple[NodeEvent | NodeFi
             held = after.assigned.get(context.lineage)
             bundle = failed or (held.bundle if held is not None else after.last.goal.bundle)
             requested = RecoveryRequested(after.node, policy, bundle, failed, evidence, "bundle orchestrator")
-            return (requested, *_climb(apply_to_node(after, requested, context.now), context))
+            climbed = _climb(apply_to_node(after, requested, context.now), context)
+            return (*_blame(after, attempt, context), requested, *climbed)
         case Quarantine(evidence):
-            return _quarantine(after, context, evidence)
+            return (*_blame(after, attempt, context), *_quarantine(after, context, evidence))
         case _:
             assert_never(answer)
 
 
-def _climb(history: NodeHistory, context: Context) -> tuple[NodeEvent | NodeFinished, ...]:
+def _blame(after: NodeHistory, attempt: Attempt, context: Context) -> tuple[Attributed, ...]:
+    """Say whose the failure of an attempt of the rollout is."""
+    rollout, goal = context.rollout, attempt.goal
+    if rollout is None or after.last is None or (goal.bundle, goal.digest) != (rollout.bundle, rollout.digest):
+        return ()
+    if after.last.result is AttemptResult.DEAD:
+        return _told_without(after, context, "; ".join(after.last.evidence))
+    sign = sign_of(attempt, after.last.result)
+    found = attribute(sign, cohort_of(rollout))
+    return (Attributed(rollout.id, after.node, sign, found.blame, found.evidence),)
+
+
+def _told_without(history: NodeHistory, context: Context, why: str) -> tuple[Attributed, ...]:
+    """Say that a machine of the rollout fell ill before it was given anything of the bundle."""
+    if context.rollout is None or history.node not in context.rollout.wave_of:
+        return ()
+    sign = Sign(Blame.ELSEWHERE, f"it fell ill without the bundle: {why}")
+    return (Attributed(context.rollout.id, history.node, sign, sign.blame, (sign.why,), without=True),)
+
+
+def _climb(history: NodeHistory, context: Context) -> tuple[Follows, ...]:
     """Take the next rung of the ladder."""
     step = next_rung(history, context.lineage, context.images, retries=context.policy.retries)
     match step:
@@ -176,9 +225,7 @@ def _take(history: NodeHistory, higher: NextRung, context: Context) -> AttemptSt
     return AttemptStarted(history.node, context.new_id(), higher.goal, rollout, higher.rung)
 
 
-def _quarantine(
-    history: NodeHistory, context: Context, evidence: Sequence[str]
-) -> tuple[NodeEvent | NodeFinished, ...]:
+def _quarantine(history: NodeHistory, context: Context, evidence: Sequence[str]) -> tuple[Follows, ...]:
     lines = tuple(evidence)
     return (Quarantined(history.node, lines), *_finish(history, context, NodeResult.QUARANTINED, lines))
 

@@ -12,6 +12,7 @@ from typing import TypeAlias
 from attrs import field, frozen
 
 from .binding import Binding
+from .blame import Blame, Sign
 from .goal import Goal
 from .identity import AttemptId, BundleId, Digest, NodeName, RolloutId
 from .log import LogMark
@@ -39,10 +40,14 @@ class Outcome(StrEnum):
 
 
 class AttemptResult(StrEnum):
-    """How an attempt ended. NOTHING_WRITTEN: it failed and the node is provably as before."""
+    """How an attempt ended. NOTHING_WRITTEN: it failed and the node is provably as before.
+
+    ILL: all that it sent is there and in force, and the machine is not well with it.
+    """
 
     LEVEL = "level"
     FAILED = "failed"
+    ILL = "ill"
     NOTHING_WRITTEN = "nothing-written"
     DEAD = "dead"
     LOST = "lost"
@@ -157,6 +162,21 @@ class WaveApproved(AboutRollouts):
     rollout: RolloutId
     wave: int
     by: str
+
+
+@frozen
+class Attributed(AboutRollouts):
+    """Whose the failure of *node* is: *sign* is what it shows by itself, *blame* what it showed beside the others then.
+
+    *without*: it failed while it waited, without anything of the rollout's bundle.
+    """
+
+    rollout: RolloutId
+    node: NodeName
+    sign: Sign
+    blame: Blame
+    evidence: tuple[str, ...]
+    without: bool = False
 
 
 @frozen
@@ -435,6 +455,7 @@ RolloutEvent: TypeAlias = (
     | RolloutContinued
     | RolloutAborted
     | WaveApproved
+    | Attributed
 )
 
 NodeEvent: TypeAlias = (

@@ -126,6 +126,8 @@ class Policy:
         failure_budget: Nodes that may fail because of the bundle before the rollout stops. A canary
             that fails always stops it.
         failure_budget_percent: The same as a share of all nodes; whichever is more counts.
+        other_failures_percent: Share of all nodes that may fail for other reasons (``core.attribution``); at least
+            as many as the budget for the bundle's own. Where more do, something is wrong with the room, not the rack.
         wave_most: Nodes of one wave, at most: that many can be away at once. 0: as ``waves`` has it.
         wave_percent: The same as a share of the nodes after the canary. 0: no such bound.
         domain: Labels that name failure domains, parted by commas (``rack,power``). Empty: none.
@@ -163,6 +165,7 @@ class Policy:
     waves: int = field(default=2, validator=_check)
     failure_budget: int = field(default=1, validator=_check)
     failure_budget_percent: int = field(default=0, validator=_check_percent)
+    other_failures_percent: int = field(default=20, validator=_check_percent)
     wave_most: int = field(default=0, validator=_check)
     wave_percent: int = field(default=0, validator=_check_percent)
     domain: str = field(default="", validator=_check_text)

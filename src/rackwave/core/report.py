@@ -11,6 +11,7 @@ from typing import Any
 
 from attrs import asdict, field, frozen
 
+from .attribution import verdicts
 from .binding import Binding
 from .bundle import frozen_map
 from .eta import Eta
@@ -145,6 +146,7 @@ class RolloutReport:
     def document(self) -> dict[str, Any]:
         """Return the rollout as JSON values."""
         state = self.state
+        blamed = {end.node: attribution for end, attribution in verdicts(state)}
         return {
             "rollout": str(state.id),
             "bundle": str(state.bundle),
@@ -170,6 +172,8 @@ class RolloutReport:
                     "node": str(node),
                     "result": str(state.results[node].result) if node in state.results else None,
                     "reason": state.results[node].reason if node in state.results else "",
+                    "blame": str(blamed[node].blame) if node in blamed else None,
+                    "evidence": list(blamed[node].evidence) if node in blamed else [],
                 }
                 for node in state.nodes
             ],

@@ -11,6 +11,7 @@ from attrs import Factory, evolve, field, frozen
 from immutables import Map
 
 from . import event as ev
+from .blame import Blame, Sign
 from .identity import BundleId, Digest, NodeName, RolloutId
 from .policy import Policy
 
@@ -23,11 +24,15 @@ AfterItsStart: TypeAlias = (
     | ev.RolloutContinued
     | ev.RolloutAborted
     | ev.WaveApproved
+    | ev.Attributed
 )
 """What is told of a rollout that has begun."""
 
 
-_FAILURES = (ev.NodeResult.ROLLED_BACK, ev.NodeResult.QUARANTINED)
+_UNTOLD = Sign(Blame.UNDECIDED, "nothing is told of how it failed")
+"""What is made of a failure of which the journal says no more than that it was one."""
+
+FAILURES = (ev.NodeResult.ROLLED_BACK, ev.NodeResult.QUARANTINED)
 """Ends of nodes that are not on the new bundle."""
 
 
@@ -44,17 +49,29 @@ def _wave_of(state: RolloutState) -> Mapping[NodeName, int]:
 
 
 def _failed(state: RolloutState) -> tuple[ev.NodeFinished, ...]:
-    return tuple(state.results[n] for n in state.nodes if n in state.results and state.results[n].result in _FAILURES)
+    return tuple(state.results[n] for n in state.nodes if n in state.results and state.results[n].result in FAILURES)
 
 
 def _settled(state: RolloutState) -> Map[int, int]:
     return Map(Counter(state.wave_of[node] for node in state.results if node in state.wave_of))
 
 
+def _kind(state: RolloutState, node: NodeName) -> Sign:
+    """What counts failures of one kind together."""
+    sign = state.sign_of(node)
+    return Sign(sign.blame, "", sign.beside)
+
+
+def _tally(state: RolloutState) -> Map[Sign, int]:
+    return Map(Counter(_kind(state, end.node) for end in state.failed))
+
+
 @frozen
 class RolloutState:
     """All that the journal says of one rollout. *wave* is the one under way, -1 before the first.
 
+    *signs* are what failures with its bundle show by themselves, *tally* how many of the failed nodes show the same;
+    *ill_without* are the nodes that fell ill while they waited.
     *waits*: for what the next wave waits. *settled_at* is when a node was done last, in epoch seconds. *failed* are
     the ends of the nodes that are not on the new bundle, *settled* says how many of each wave are done.
 
@@ -78,12 +95,19 @@ class RolloutState:
     approved: frozenset[int] = frozenset()
     waits: str = ""
     settled_at: float | None = None
+    signs: Map[NodeName, Sign] = field(factory=Map)
+    ill_without: Map[NodeName, Sign] = field(factory=Map)
     nodes: tuple[NodeName, ...] = field(default=Factory(_nodes, takes_self=True), eq=False, repr=False)
     """Every node of every wave, in order."""
     wave_of: Mapping[NodeName, int] = field(default=Factory(_wave_of, takes_self=True), eq=False, repr=False)
     """The wave of each node."""
     failed: tuple[ev.NodeFinished, ...] = field(default=Factory(_failed, takes_self=True), eq=False, repr=False)
     settled: Map[int, int] = field(default=Factory(_settled, takes_self=True), eq=False, repr=False)
+    tally: Map[Sign, int] = field(default=Factory(_tally, takes_self=True), eq=False, repr=False)
+
+    def sign_of(self, node: NodeName) -> Sign:
+        """Return what the failure of *node* shows by itself."""
+        return self.signs.get(node) or self.ill_without.get(node) or _UNTOLD
 
     @property
     def is_wave_over(self) -> bool:
@@ -113,6 +137,12 @@ def apply_to_rollout(state: RolloutState, event: AfterItsStart, at: float) -> Ro
             return evolve(state, aborted=event)
         case ev.WaveApproved(_, wave):
             return evolve(state, approved=state.approved | {wave})
+        case ev.Attributed():
+            if event.without:
+                return evolve(state, ill_without=state.ill_without.set(event.node, event.sign))
+            end = state.results.get(event.node)
+            is_counted = end is not None and end.result in FAILURES  # what failed once stays what it was
+            return state if is_counted else evolve(state, signs=state.signs.set(event.node, event.sign))
         case ev.RolloutFinished():
             return evolve(state, finished=event, finished_at=at, waits="")
         case _:
@@ -124,10 +154,17 @@ def _with_result(state: RolloutState, end: ev.NodeFinished, at: float) -> Rollou
     is_new = end.node not in state.results
     others = state.failed if is_new else tuple(each for each in state.failed if each.node != end.node)
     wave = state.wave_of.get(end.node) if is_new else None
+    tally = state.tally if is_new or len(others) == len(state.failed) else _more(state.tally, state, end.node, -1)
     return evolve(
         state,
         results=state.results.set(end.node, end),
         settled_at=at,
-        failed=(*others, end) if end.result in _FAILURES else others,
+        failed=(*others, end) if end.result in FAILURES else others,
+        tally=_more(tally, state, end.node, 1) if end.result in FAILURES else tally,
         settled=state.settled if wave is None else state.settled.set(wave, state.settled.get(wave, 0) + 1),
     )
+
+
+def _more(tally: Map[Sign, int], state: RolloutState, node: NodeName, number: int) -> Map[Sign, int]:
+    kind = _kind(state, node)
+    return tally.set(kind, tally.get(kind, 0) + number)

@@ -7,6 +7,7 @@ from typing import assert_never
 
 from . import event as ev
 from . import release_event as rel
+from .blame import whose
 from .receipt import Accepted, Ambiguous, Receipt, Refused
 from .step import describe
 
@@ -64,7 +65,7 @@ def _tell_course(
         case ev.Assigned(_, bundle):
             return f"{bundle} is committed"
         case ev.RecoveryRequested(_, policy, bundle, failed, evidence):
-            blame = f"{failed} failed" if failed is not None else f"no fault of {bundle}"
+            blame = f"back from {failed}" if failed is not None else f"no fault of {bundle}"
             return f"recovery {policy} ({blame}): {'; '.join(evidence)}"
         case ev.RecoveryEnded(_, bundle):
             return f"recovered on {bundle}"
@@ -139,6 +140,8 @@ def _tell_rollout(event: ev.RolloutEvent) -> str:
             return f"rollout {rollout} aborted{how} by {by}: {reason}"
         case ev.WaveApproved(_, wave, by):
             return f"wave {wave} approved by {by}"
+        case ev.Attributed(_, _, _, blame, evidence):
+            return whose(blame, evidence)
         case _:
             assert_never(event)
 

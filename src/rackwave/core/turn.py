@@ -27,7 +27,7 @@ from .finding import Ended
 from .gate import Ill, NotKnown, NotYet, Well, critical_events, judge, log_counts
 from .look import full_look, missing_of
 from .notation import in_words_of
-from .observation import NOT_ASKED, Look, Post, Unknown
+from .observation import NOT_ASKED, Look, Post, Power, Unknown
 from .patience import decide_revived, end_unharmed, patience_with
 from .planner import (
     Blocked,
@@ -92,8 +92,10 @@ def _decide_host_before(situation: Situation) -> Decision | None:
         case Ill(why, is_dead):
             if situation.lasted(attempt.started) < situation.policy.poll:
                 return Wait(situation.policy.poll, f"{why}; nobody is restarted on one look")
+            if attempt.has_begun and (missing := missing_of(full_look(situation.bundle), seen)) is not None:
+                return See(missing)
             if is_dead or attempt.has_begun:
-                return Finish(dead, (why,))
+                return Finish(AttemptResult.ILL if _runs_anew(situation) else dead, (why,))
             if situation.lasted(attempt.started) <= situation.policy.effect_timeout:
                 return situation.wait(f"{why}; it may pass", situation.policy.effect_timeout, moment=attempt.started)
             return Finish(AttemptResult.LOST, (f"{why}, and what runs on it may be at work: it is not restarted",))
@@ -103,6 +105,16 @@ def _decide_host_before(situation: Situation) -> Decision | None:
             return situation.wait(why, situation.policy.reset_timeout)
         case NotKnown(why):
             return patience_with(situation, why, AttemptResult.LOST)
+
+
+def _runs_anew(situation: Situation) -> bool:
+    """Whether something that was written runs already: some makes restart their host unasked (P14)."""
+    return any(
+        isinstance(record.step, Flash)
+        and record.outcome in (Outcome.DONE, Outcome.STAGED)
+        and situation.seen.component(record.step.component).installed == record.step.version
+        for record in situation.attempt.steps
+    )
 
 
 def _decide_elements(situation: Situation) -> Decision:
@@ -208,13 +220,14 @@ def _decide_gate(situation: Situation) -> Decision:
                 return when_idle(situation, host_reset(seen, ()))
             if seen.post is not Post.FAILED and waited <= policy.effect_timeout:
                 return situation.wait(f"{why}; it may pass", policy.effect_timeout)
-            return Finish(AttemptResult.FAILED, (why,))
+            is_off = seen.power is Power.OFF  # whatever keeps it off: nothing of it runs that could be ill
+            return Finish(AttemptResult.FAILED if is_off else AttemptResult.ILL, (why,))
         case NotYet(why):
             resets = attempt.planned_resets
             since = resets[-1].last_at if resets and isinstance(resets[-1].step, ResetHost) else None
             if situation.waited(since) <= policy.reset_timeout:
                 return situation.wait(why, policy.reset_timeout, moment=since)
-            return Finish(AttemptResult.FAILED, (f"{why}, for {policy.reset_timeout:.0f} s",))
+            return Finish(AttemptResult.ILL, (f"{why}, for {policy.reset_timeout:.0f} s",))
         case NotKnown(why):
             return patience_with(situation, why, AttemptResult.FAILED)
         case _:
@@ -236,7 +249,7 @@ def _ask_log(situation: Situation) -> Decision | str:
     if critical := critical_events(seen.log):
         told = "; ".join(entry.message for entry in critical[:3])
         more = f" and {len(critical) - 3} more" if len(critical) > 3 else ""
-        return Finish(AttemptResult.FAILED, (f"new critical events: {told}{more}",))
+        return Finish(AttemptResult.ILL, (f"new critical events: {told}{more}",))
     cleared = ", which was cleared meanwhile" if seen.log.cleared else ""
     return f"no new critical events in its log{cleared}"
 

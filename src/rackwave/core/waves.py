@@ -15,10 +15,11 @@ from typing import TypeAlias
 
 from attrs import frozen
 
+from .attribution import attribution_of, counted, verdicts
 from .enforce import is_enforced, with_date
 from .identity import NodeName
 from .policy import Policy
-from .rollout import RolloutState
+from .rollout import FAILURES, RolloutState
 from .window import Windows, read_windows
 
 Labels: TypeAlias = Mapping[NodeName, Mapping[str, str]]
@@ -116,22 +117,55 @@ def failure_budget(rollout: RolloutState) -> int:
     return max(rollout.policy.failure_budget, share)
 
 
+def other_budget(rollout: RolloutState) -> int:
+    """Return how many nodes may fail for other reasons than the bundle."""
+    share = math.ceil(len(rollout.nodes) * rollout.policy.other_failures_percent / 100)
+    return max(failure_budget(rollout), share)
+
+
 def judge_wave(rollout: RolloutState, now: float = 0.0) -> GoOn | Wait | Stop:
     """Judge the nodes that are done so far: a failed canary or a used-up budget stops the rollout.
 
-    Both a roll-back and a quarantine count: whoever is to blame, the node is not on the new bundle. Where nothing
+    Both a roll-back and a quarantine count, unless the failure is not the bundle's (core/attribution.py); those have
+    a budget of their own, and a canary of which none carries the bundle in the end has shown nothing. Where nothing
     stops it, a wave that is over is watched for ``policy.soak`` seconds, and the next one may want an approval.
     """
     if rollout.aborted is not None:
         return Stop(f"aborted by {rollout.aborted.by}: {rollout.aborted.reason}", aborted=True)
-    failed = rollout.failed
-    for result in failed:
-        if rollout.policy.canary and len(rollout.waves) > 1 and rollout.wave_of[result.node] == 0:
-            return Stop(f"the canary {result.node} is {result.result}: {result.reason}")
-    budget = failure_budget(rollout)
-    if len(failed) > budget:
-        return Stop(f"{len(failed)} nodes failed, the budget is {budget}: {', '.join(r.node for r in failed)}")
+    if rollout.failed:
+        stop = _of_canary(rollout) or _of_budgets(rollout)
+        if stop is not None:
+            return stop
     return _waits(rollout, now)
+
+
+def _of_canary(rollout: RolloutState) -> Stop | None:
+    if not rollout.policy.canary or len(rollout.waves) < 2:
+        return None
+    ends = [rollout.results[node] for node in rollout.waves[0] if node in rollout.results]
+    failed = [end for end in ends if end.result in FAILURES]
+    for end in failed:
+        found = attribution_of(rollout, end)
+        if found.counts:
+            return Stop(f"the canary {end.node} is {end.result}: {end.reason} ({found.beside or found.why})")
+    if failed and len(failed) == len(rollout.waves[0]):
+        why = "; ".join(f"{end.node}: {end.reason}" for end in failed)
+        return Stop(f"no canary shows what {rollout.bundle} does: {why}")
+    return None
+
+
+def _of_budgets(rollout: RolloutState) -> Stop | None:
+    ours = counted(rollout)
+    others = len(rollout.failed) - ours
+    if ours > (budget := failure_budget(rollout)):
+        found = [(end.node, said) for end, said in verdicts(rollout) if said.counts]
+        because = "; ".join(dict.fromkeys(said.beside or said.why for _, said in found))
+        names = ", ".join(node for node, _ in found)
+        return Stop(f"{ours} nodes failed, the budget is {budget}: {names} ({because})")
+    if others > (budget := other_budget(rollout)):
+        names = ", ".join(end.node for end, said in verdicts(rollout) if not said.counts)
+        return Stop(f"{others} nodes failed for other reasons than the bundle, at most {budget} may: {names}")
+    return None
 
 
 def _waits(rollout: RolloutState, now: float) -> GoOn | Wait:

@@ -215,7 +215,7 @@ def test_a_hang_in_post_is_told_as_a_restart_and_a_failure() -> None:
     late = 10.0 + POLICY.reset_timeout + 1
 
     assert "Resolve 2 done" == what(turn(attempt(BEGUN, DONE_WRITE, reset), hangs, late))
-    assert "Finish failed" == what(turn(attempt(BEGUN, DONE_WRITE, evolve(reset, outcome=Outcome.DONE)), hangs, late))
+    assert "Finish ill" == what(turn(attempt(BEGUN, DONE_WRITE, evolve(reset, outcome=Outcome.DONE)), hangs, late))
     assert "Finish failed" == what(turn(attempt(BEGUN, DONE_WRITE, reset), evolve(hangs, boot=OLD.boot), late))
 
 

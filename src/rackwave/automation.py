@@ -85,6 +85,7 @@ from .serving.images import ImageServerProcess
 from .simulation import Simulation, prepare
 from .stock import REPOSITORY, Stock
 from .together import RunReport, deploy_together
+from .watch import Watch
 from .webhooks import Webhooks
 from .worker.worker_orchestrator import WorkerOrchestrator
 
@@ -132,7 +133,7 @@ class Automation:
         self.records = Records(state, clock=self._clock, read_only=read_only)
         self._images: ImageServerProcess | None = None
         self._fleet: Fleet | None = None
-        self._running: WeakSet[BundleOrchestrator] = WeakSet()
+        self._running: WeakSet[BundleOrchestrator | Watch] = WeakSet()
         self._leave: NodeLeave | None = None
         self._webhooks: Webhooks | None = None
         self._releases: Releases | None = None
@@ -454,7 +455,7 @@ class Automation:
         return tuple(reports)
 
     def stop(self) -> None:
-        """Ask a running rollout to stop at its next safe point; it can be gone on with later."""
+        """Ask a running rollout, or watch, to stop at its next safe point; it can be gone on with later."""
         for running in self._running:
             running.stop()
 
@@ -645,6 +646,25 @@ class Automation:
             clock=self._clock,
             by=self._by,
         )
+
+    @property
+    def watch(self) -> Watch:
+        """What keeps the fleet on its bundles while nobody looks; ``stop`` ends it."""
+        self._tell_people()
+        watch = Watch(
+            logbook=self.logbook,
+            bmcs=self.fleet,
+            orchestrator=self._orchestrator,
+            load=self.bundle,
+            bring=self.stock.bring,
+            holders=self.records.holders,
+            windows=self._windows,
+            watch=self.inventory.watch,
+            policy=self.policy(),
+            clock=self._clock,
+        )
+        self._running.add(watch)
+        return watch
 
     @property
     def pins(self) -> Pins:

@@ -160,6 +160,18 @@ class CentralAutomationSystem:
         """See ``Automation.abort``."""
         return RolloutReport(self._run(self.aio.abort(rollout, reason, now=now, roll_back=roll_back)).rollout)
 
+    def watch(self, nodes: str | None = None, *, once: bool = False) -> tuple[NodeStatus, ...]:
+        """Keep nodes on their bundles until another thread calls `stop`; *once*: for one round.
+
+        Return where they stand then. See ``rackwave.watch.Watch.run``.
+        """
+        return self._run(self._watch(nodes, once))
+
+    async def _watch(self, nodes: str | None, once: bool) -> tuple[NodeStatus, ...]:
+        names = [node.name for node in self.aio.fleet.select(nodes)]
+        await self.aio.watch.run(names, once=once)
+        return await self.aio.status(nodes)
+
     def stop(self) -> None:
         """Ask what runs to stop at its next safe point."""
         self._run(self._stop())

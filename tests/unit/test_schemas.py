@@ -37,6 +37,14 @@ def closed(schema: Any) -> Any:
     return {**found, "additionalProperties": False} if "properties" in schema else found
 
 
+def watched(workplace: Workplace) -> list[Any]:
+    """What one round of the watch prints, which is a document a line."""
+    words = ["--inventory", str(workplace.inventory), "--state", str(workplace.state), "watch", "--once", "--json"]
+    done = CliRunner(env=workplace.environment).invoke(cli, words, standalone_mode=False)
+    assert done.exception is None, done.exception
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
 @pytest.fixture
 def printed(tmp_path: Path) -> Iterator[dict[str, list[Any]]]:
     """Real output of every command that has a schema, by schema: a rack is taken from A.1 to A.2 and back."""
@@ -93,6 +101,7 @@ def printed(tmp_path: Path) -> Iterator[dict[str, list[Any]]]:
             rackwave("bundle-tags", "bundle", "tags", *where)
             rackwave("bundle-pull", "bundle", "pull", "A.1", *where)
         rackwave("status", "status", "--look")
+        found["watch"] = watched(workplace)
         rackwave("status", "rollback", "A", "--nodes", "r1n02")
         back = ("rollback", "A", "--nodes", "r1n01", "--component", "BIOS")
         rackwave("status", *back, "--reason", "hangs")

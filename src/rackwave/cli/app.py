@@ -63,6 +63,7 @@ _COMMANDS = {
     "log": ("panel", "log"),
     "doctor": ("doctor", "doctor"),
     "quirk": ("quirks", "quirk"),
+    "watch": ("watch", "watch"),
     "demo": ("demo", "demo"),
 }
 """Where each command lives: imported when it is called, since ``--help`` should not cost half a second."""

@@ -10,8 +10,9 @@ from ..automation import Automation
 from ..core.event import Recorded
 from ..core.identity import NodeName
 from ..core.observation import Unknown
-from ..core.report import NodeStatus, timestamp
+from ..core.report import NodeStatus, event_document, timestamp
 from ..core.story import tell
+from ..core.watching import amiss
 from ..engine.chain import Head
 from ..leave import words
 from .app import Setting
@@ -71,6 +72,8 @@ def _note(status: NodeStatus) -> str:
     seen = status.seen
     if seen is not None and isinstance(seen.power, Unknown) and isinstance(seen.health, Unknown):
         told.append(seen.power.reason)  # nothing was read, and the table has no room to say so in every column
+    elif seen is None:
+        told += amiss(history.sightings)
     return "; ".join(told) or status.held_by
 
 
@@ -118,18 +121,7 @@ def tell_history(setting: Setting, nodes: str | None, as_json: bool) -> None:
 
     recorded = setting.run(work, read_only=True)
     if as_json:
-        print_json(
-            [
-                {
-                    "number": each.number,
-                    "at": timestamp(each.at),
-                    "event": type(each.event).__name__,
-                    "node": getattr(each.event, "node", None),
-                    "text": tell(each.event),
-                }
-                for each in recorded
-            ]
-        )
+        print_json([event_document(each) for each in recorded])
         return
     for each in recorded:
         click.echo(f"{timestamp(each.at)}  {getattr(each.event, 'node', ''):12}  {tell(each.event)}")

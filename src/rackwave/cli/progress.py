@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_QUIET = (
+QUIET = (
     ev.SessionOpened,
     ev.SessionClosed,
     ev.Identified,
@@ -100,7 +100,7 @@ class Progress:
         self._note(event)
         if self._live is not None:
             self._live.update(self._table())
-        elif not self._quiet and not isinstance(event, _QUIET):
+        elif not self._quiet and not isinstance(event, QUIET):
             node = getattr(event, "node", "")
             moment = time.strftime("%H:%M:%S", time.localtime(recorded.at))
             click.echo(f"{moment} {node:12} {tell(event)}", err=True)
@@ -120,7 +120,7 @@ class Progress:
                 self._titles[event.rollout] = f"{title} - {tell(event)}"
             case AboutReleases() | ev.Notified():
                 pass
-            case _ if not isinstance(event, _QUIET):
+            case _ if not isinstance(event, QUIET):
                 self._lines[event.node] = tell(event)
             case _:
                 pass

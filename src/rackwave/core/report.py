@@ -15,7 +15,7 @@ from .attribution import verdicts
 from .binding import Binding
 from .bundle import frozen_map
 from .eta import Eta
-from .event import NodeResult
+from .event import NodeResult, Recorded
 from .history import NodeHistory
 from .identity import BundleId, Digest, Lineage, NodeName
 from .observation import Observation, Unknown
@@ -23,6 +23,7 @@ from .planner import NodePlan
 from .policy import Policy
 from .rollout import RolloutState
 from .step import StartUpdate, WriteImage, describe
+from .story import tell
 from .way_back import Consent, Lack
 
 
@@ -241,6 +242,9 @@ class NodeStatus:
                 }
                 for back in history.set_back
             ],
+            "sightings": {
+                name: {"is": each.word, "since": timestamp(each.since)} for name, each in history.sightings.items()
+            },
             "seen": None
             if seen is None
             else {
@@ -251,6 +255,17 @@ class NodeStatus:
             },
             "drift": {str(lineage): list(lines) for lineage, lines in self.drift.items()} if seen is not None else None,
         }
+
+
+def event_document(recorded: Recorded) -> dict[str, Any]:
+    """Return one event of the journal as JSON values."""
+    return {
+        "number": recorded.number,
+        "at": timestamp(recorded.at),
+        "event": type(recorded.event).__name__,
+        "node": getattr(recorded.event, "node", None),
+        "text": tell(recorded.event),
+    }
 
 
 def timestamp(at: float) -> str:

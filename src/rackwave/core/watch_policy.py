@@ -26,6 +26,11 @@ def _seconds(_policy: WatchPolicy, attribute: Attribute[Any], value: object) -> 
         raise UsageError(f"{attribute.name} is {value!r}", advice="It takes a number of seconds, from 1 to 86400.")
 
 
+def _flag(_policy: WatchPolicy, attribute: Attribute[Any], value: object) -> None:
+    if not isinstance(value, bool):
+        raise UsageError(f"{attribute.name} is {value!r}", advice="It takes true or false.")
+
+
 def _count(_policy: WatchPolicy, attribute: Attribute[Any], value: object) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise UsageError(f"{attribute.name} is {value!r}", advice="It takes a whole number, 1 or more.")
@@ -49,6 +54,8 @@ class WatchPolicy:
             That restarts hosts that run, so it is to be asked for.
         at_once: Nodes on which drift is mended at the same time. They run until then: were a whole rack found
             to differ, it must not go down as a whole. Dead ones have nothing to lose and are not counted.
+        listen: Whether BMCs that tell of news by themselves are listened to. A stream of events keeps a connection
+            a node open, some 120 KiB; without it a death is seen at the next look.
     """
 
     soonest: float = field(default=15.0, validator=_seconds)
@@ -58,6 +65,7 @@ class WatchPolicy:
     off: str = field(default="recover", validator=_choice(*OFF))
     drift: str = field(default="report", validator=_choice(*DRIFT))
     at_once: int = field(default=1, validator=_count)
+    listen: bool = field(default=True, validator=_flag)
 
     def __attrs_post_init__(self) -> None:
         if self.latest < self.soonest:

@@ -16,7 +16,8 @@ Example: a host is seen off at 12:00:00, 12:00:14 again: it is put on the ladder
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -35,7 +36,8 @@ from .policy import Policy
 from .sighting import POWER, Sightings
 from .step import StageSettings, WriteImage, describe
 from .watch_policy import WatchPolicy
-from .window import read_windows
+from .waves import why_shut
+from .window import Windows
 
 LEFT_ALONE = "left alone"
 """Under which name it is kept why something is wrong with a node and nothing is done about it."""
@@ -49,7 +51,7 @@ class Reach(StrEnum):
 
     ANSWERS = "answers"
     AWAY = "does not answer"
-    REFUSED = "refuses us"
+    REFUSED = "lets us not in"
 
 
 @frozen
@@ -57,7 +59,7 @@ class Condition:
     """What one look found. *dead* is why the host counts as dead; empty: it does not, or nobody can tell.
 
     *drift* is as it was read last, which not every look does; *proven* are the lineages that differ on two
-    readings in a row.
+    readings in a row. *why* says why the BMC lets us not in.
     """
 
     bmc: Reach
@@ -67,6 +69,7 @@ class Condition:
     dead: str = ""
     drift: Mapping[Lineage, Drift] = field(factory=dict, converter=frozen_map)
     proven: frozenset[Lineage] = frozenset()
+    why: str = ""
 
     @classmethod
     def of(cls, seen: Observation, last: Condition | None, drift: Mapping[Lineage, Drift] | None = None) -> Condition:
@@ -99,6 +102,11 @@ class Condition:
             "health": self.health,
             **{f"drift {lineage}": _drift_word(drift) for lineage, drift in self.drift.items()},
         }
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether a lineage differs on one reading, which another has yet to prove."""
+        return bool(_drifted(self.drift) - self.proven)
 
     @property
     def is_passing(self) -> bool:
@@ -151,6 +159,21 @@ def left_alone(node: NodeName, known: Sightings, why: str) -> tuple[ConditionCha
     """Return the change where *why* a node is left alone is not what is *known*; empty: it is not, or not any more."""
     before = known[LEFT_ALONE].word if LEFT_ALONE in known else ""
     return (ConditionChanged(node, LEFT_ALONE, before, why),) if why != before else ()
+
+
+_AS_IT_SHOULD = frozenset({*map(str, Reach), Power.ON, Post.COMPLETE, Health.OK, "level"} - {Reach.AWAY, Reach.REFUSED})
+
+
+def amiss(known: Sightings) -> tuple[str, ...]:
+    """Say what of *known* is not as it should be, and since when; empty where all is well, or nothing was seen."""
+    found = (name for name, each in known.items() if each.word not in _AS_IT_SHOULD)
+    if "bmc" in known and known["bmc"].word == Reach.AWAY:
+        found = (name for name in ("bmc", LEFT_ALONE) if name in known)
+    return tuple(f"{name} {known[name].word} since {_moment(known[name].since)}" for name in found)
+
+
+def _moment(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="minutes").replace("+00:00", "Z")
 
 
 def _told(name: str, word: str | Unknown) -> str:
@@ -245,6 +268,7 @@ def decide(
     at: float,
     holder: str = "",
     in_rollout: bool = False,
+    own: Sequence[Windows] = (),
 ) -> Decision:
     """Say what is to be done about a node that was found as *last* and then as *now*.
 
@@ -257,13 +281,14 @@ def decide(
         at: The moment, in epoch seconds.
         holder: Which other process works on it; empty: none.
         in_rollout: A rollout that it belongs to has not ended.
+        own: Maintenance windows of its own, which must be open too.
     """
     wish = _wish(last, now, history)
     if wish is None:
         return Leave()
     why = _why_not_touch(history, at, holder)
     if why is None:
-        why = _why_not(wish, now, history, watch, policy, at, in_rollout)
+        why = _why_not(wish, now, history, watch, policy, at, in_rollout, own)
     return wish if why is None or isinstance(wish, Leave) else Leave(why)
 
 
@@ -275,7 +300,7 @@ def is_doubted(last: Condition | None, now: Condition) -> bool:
     unread = any(
         isinstance(word, Unknown) and not isinstance(before.get(name), Unknown) for name, word in now.words.items()
     )
-    return unread or bool(_drifted(now.drift) - now.proven)
+    return unread or now.is_suspect
 
 
 def _wish(last: Condition | None, now: Condition, history: NodeHistory) -> GoOn | Recover | Reassert | Leave | None:
@@ -284,6 +309,8 @@ def _wish(last: Condition | None, now: Condition, history: NodeHistory) -> GoOn 
         return GoOn(history.recovery.bundle.lineage)
     if history.attempt is not None:
         return GoOn(history.attempt.goal.bundle.lineage)
+    if now.why:
+        return Leave(now.why)
     if now.dead:
         if last is None or not last.dead:
             return None
@@ -319,6 +346,7 @@ def _why_not(
     policy: Policy,
     at: float,
     in_rollout: bool,
+    own: Sequence[Windows],
 ) -> str | None:
     if isinstance(wish, Leave):
         return wish.why
@@ -327,7 +355,7 @@ def _why_not(
     if isinstance(wish, Reassert):
         if watch.drift != "reassert":
             return ""  # its drift says so
-        shut = read_windows(policy.window).why_not(at, None)
+        shut = why_shut(policy, at, None, own)
         if shut is not None:
             return f"it differs from its bundle, and {shut}"
     else:

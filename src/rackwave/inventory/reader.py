@@ -32,7 +32,7 @@ import difflib
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 import attrs
@@ -44,6 +44,7 @@ from ..core.identity import Lineage, NodeName
 from ..core.node import Node, Selector
 from ..core.policy import Policy
 from ..core.recovery import POLICIES
+from ..core.watch_policy import WatchPolicy
 from ..drain import SCHEDULERS, DrainConfig
 from ..errors import InventoryError, SecretError, UsageError
 from ..secrets import absolute_reference
@@ -56,6 +57,7 @@ from .webhooks import read_webhooks
 from .windows import read_own_windows
 
 Table: TypeAlias = Mapping[str, Any]
+K = TypeVar("K", AccessPolicy, WatchPolicy)
 
 _TOP = (
     "defaults",
@@ -67,6 +69,7 @@ _TOP = (
     "serving",
     "drain",
     "policy",
+    "watch",
     "webhooks",
     "windows",
 )
@@ -83,7 +86,6 @@ _DEFAULTS = (
 )
 _NODE = ("name", "bmc", *_DEFAULTS)
 _SELECT = ("vendor", "model", "labels", "nodes")
-_ACCESS = tuple(attribute.name for attribute in attrs.fields(AccessPolicy))
 _TLS = ("verify", "pin")
 _SERVING = tuple(attribute.name for attribute in attrs.fields(ServingConfig))
 _DRAIN = tuple(attribute.name for attribute in attrs.fields(DrainConfig))
@@ -139,7 +141,8 @@ class _Reader:
             nodes,
             serving=self._serving(document),
             drain=self._drain(document),
-            access=self._access(document),
+            access=self._knobs(document, "access", AccessPolicy),
+            watch=self._knobs(document, "watch", WatchPolicy),
             policy=self._policy(document),
             outlet=self._hook(document, "outlet"),
             in_band=self._hook(document, "in_band"),
@@ -352,13 +355,14 @@ class _Reader:
         timeout = self._number(table, "timeout", where, DrainConfig().timeout)
         return DrainConfig(hook, command, self._text(table, "name", where) or DrainConfig().name, timeout)
 
-    def _access(self, document: Table) -> AccessPolicy:
-        table = self._table(document, "access", "the top level")
-        self._known(table, _ACCESS, "[access]")
+    def _knobs(self, document: Table, key: str, kind: type[K]) -> K:
+        """Return the table *key* as the value of *kind*, which checks itself."""
+        table = self._table(document, key, "the top level")
+        self._known(table, tuple(attribute.name for attribute in attrs.fields(kind)), f"[{key}]")
         try:
-            return AccessPolicy(**table)
+            return kind(**table)
         except UsageError as error:
-            raise self._error("[access]", str(error).rstrip("."), error.advice) from error
+            raise self._error(f"[{key}]", str(error).rstrip("."), error.advice) from error
 
     def _policy(self, document: Table) -> Mapping[str, int | float | str]:
         table = self._table(document, "policy", "the top level")

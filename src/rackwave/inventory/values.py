@@ -17,6 +17,7 @@ from ..core.identity import NodeName
 from ..core.node import Node, Selector
 from ..core.notice import Occasion
 from ..core.pin import Trust
+from ..core.watch_policy import WatchPolicy
 from ..core.window import Windows
 from ..drain import DrainConfig
 from ..errors import UsageError
@@ -106,6 +107,7 @@ class Inventory:
     in_band: HookCommand | None = None
     webhooks: tuple[Webhook, ...] = ()
     windows: Mapping[NodeName, tuple[Windows, ...]] = field(factory=dict, converter=frozen_map)
+    watch: WatchPolicy = field(factory=WatchPolicy)
 
     def node(self, name: NodeName) -> ManagedNode:
         """Return the node called *name*.

@@ -281,9 +281,10 @@ def test_what_one_reading_lacks_is_unknown_once_the_next_lacks_it_too() -> None:
 
 def test_a_bmc_that_refuses_us_is_told_at_once() -> None:
     """Nothing else is known of it then."""
-    refused = Condition(Reach.REFUSED)
+    refused = Condition(Reach.REFUSED, why="its BMC refuses the login")
 
-    assert [("bmc", "", "refuses us")] == told(changes(NODE, {}, None, refused))
+    assert Leave("its BMC refuses the login") == decide(None, refused, ASSIGNED, USUAL, Policy(), at=0.0)
+    assert [("bmc", "", "lets us not in")] == told(changes(NODE, {}, None, refused))
     assert not refused.is_passing
 
 

@@ -145,9 +145,8 @@ class RackPlanner:
             seen = await bmc.observe(full_look(bundle))
             plan = plan_node(node.name, goal, bundle, seen)
             told = _told(self._bindings.get(node.name, before))
-            return evolve(
-                plan, notes=(*told, *plan.notes, *await _checked(bmc, bundle, plan), *await self._waits(plan))
-            )
+            asked = (*await _checked(bmc, bundle, plan), *await self._waits(plan))
+            return evolve(plan, notes=(*told, *plan.notes, *asked)) if told or asked else plan
         except (BmcLoginError, BmcCertificateError, SecretError) as error:
             # No wait mends this: a person must, and before the rollout rather than in its midst.
             return NodePlan(node.name, goal, (), (Note("login", error.whole, blocks=True, refused=True),))
@@ -260,10 +259,12 @@ def _drift(node: NodeName, bundle: Bundle, seen: Observation) -> tuple[str, ...]
 
 async def each(work: Callable[[T], Awaitable[R]], items: Sequence[T]) -> list[R]:
     """Do *work* on every item, `AT_ONCE` at a time, and return the results in order."""
-    gate = asyncio.Semaphore(AT_ONCE)
+    left = iter(enumerate(items))
+    results: dict[int, R] = {}
 
-    async def one(item: T) -> R:
-        async with gate:
-            return await work(item)
+    async def some() -> None:
+        for index, item in left:  # which all of them take from
+            results[index] = await work(item)
 
-    return list(await asyncio.gather(*(one(item) for item in items)))
+    await asyncio.gather(*(some() for _ in range(min(AT_ONCE, len(items)))))
+    return [results[index] for index in range(len(items))]

@@ -26,7 +26,7 @@ from .core.node import Node, Selector
 from .core.odds import Odds
 from .core.policy import Policy
 from .core.report import RackPlan
-from .core.stand_in import BMC_RESTART, FLASH, POST, Pace, StandIn, meant, stand_in
+from .core.stand_in import BMC_RESTART, FLASH, POST, Pace, StandIn, meant, named, stand_in
 from .core.step import Step
 from .core.waves import GoOn
 from .core.way_back import Consent
@@ -139,7 +139,7 @@ async def prepare(
             with suppress(BundleError):  # what is gone cannot be sent; the plan says what that means
                 held.append(meant(bundles.setdefault(carried.bundle, load(carried.bundle)), node, history))
         took = partial(_took, ledger, node.name)
-        stand_ins.append(stand_in(node, meant(bundle, node, history), held, took, pace))
+        stand_ins.append(stand_in(named(node, history), meant(bundle, node, history), held, took, pace))
     rack = simulator(stand_ins, bundles.values(), start=start)
     planner = RackPlanner(
         logbook=logbook,

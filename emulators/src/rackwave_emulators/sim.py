@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, assert_never
 
@@ -326,6 +327,9 @@ class SimBmc:
         if not self._logged_in():
             return WireFate.SILENT
         match self._machine.strike_wire(method, path):
+            case None:
+                incomplete = act == "observe" and self._machine.incomplete
+                return WireFate.PARTIAL if incomplete else WireFate.OK
             case RequestLost():
                 return WireFate.LOST_REQUEST
             case AnswerLost():
@@ -336,9 +340,6 @@ class SimBmc:
                 return WireFate.REFUSED
             case KeepAliveDropped():
                 return WireFate.OK  # the adapter connects anew
-            case None:
-                incomplete = act == "observe" and self._machine.incomplete
-                return WireFate.PARTIAL if incomplete else WireFate.OK
             case unknown:
                 assert_never(unknown)
 
@@ -431,10 +432,11 @@ class SimBmc:
         off = int(machine.controller.clock_offset)
         seen: dict[str, Any] = {"at": now, "components": self._components(look.components)}
         if look.system:
+            post = machine.post
             seen |= {
                 "power": _POWER[machine.power],
-                "post": machine.post if rules.boot_progress else _NO_PROGRESS,
-                "os": _os(machine),
+                "post": post if rules.boot_progress else _NO_PROGRESS,
+                "os": post is Post.COMPLETE if rules.boot_progress else _NO_PROGRESS,
                 "health": machine.health,
                 "boot": _marker(machine.last_reset + off, told=rules.last_reset_time),
                 "identity": Identity(machine.personality.vendor, machine.personality.model, machine.serial),
@@ -513,6 +515,7 @@ _POWER = {
     PowerState.POWERING_OFF: Power.CHANGING,
 }
 _NO_ATTRIBUTES = Unknown("this BMC has no BIOS attributes", Lack.ABSENT)
+_NO_MARKER = Unknown("this BMC tells no LastResetTime", Lack.ABSENT)
 _NO_PROGRESS = Unknown("this BMC tells no BootProgress", Lack.ABSENT)
 
 
@@ -522,13 +525,14 @@ def _objection(attribute: Attribute | None, value: AttributeValue) -> str:
     return "is read-only" if attribute.read_only else attribute.objection(value)
 
 
-def _os(machine: Machine) -> bool | Unknown:
-    return machine.post is Post.COMPLETE if machine.personality.rules.boot_progress else _NO_PROGRESS
-
-
 def _marker(moment: int, *, told: bool) -> str | Unknown:
-    no_marker = Unknown("this BMC tells no LastResetTime", Lack.ABSENT)
-    return datetime.fromtimestamp(moment, UTC).isoformat() if told else no_marker
+    return _date(moment) if told else _NO_MARKER
+
+
+@lru_cache(1024)
+def _date(moment: int) -> str:
+    """Write *moment* as a date; it is written at every look, and the same until the next reset."""
+    return datetime.fromtimestamp(moment, UTC).isoformat()
 
 
 class SimRack:

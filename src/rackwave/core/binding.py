@@ -59,7 +59,7 @@ Bindings: TypeAlias = Mapping[Digest, Binding]
 
 def needs_binding(bundle: Bundle) -> bool:
     """Whether *bundle* may mean something else on each machine."""
-    return any(each.selector is not None or each.applies_to != AppliesTo() for each in bundle.manifest.elements)
+    return bundle.manifest.varies
 
 
 def has_patterns(bundle: Bundle) -> bool:

@@ -180,6 +180,11 @@ class Manifest:
         """Whether something in it wants a restart of the BMC."""
         return any(element.activation is Activation.BMC_RESET for element in self.elements)
 
+    @cached_property
+    def varies(self) -> bool:
+        """Whether it may mean something else on each machine: it has patterns, or elements for some machines only."""
+        return any(each.selector is not None or each.applies_to != AppliesTo() for each in self.elements)
+
     def element(self, name: str) -> Element:
         """Return the element called *name* (KeyError where there is none)."""
         for element in self.elements:

@@ -6,6 +6,8 @@ Rules:
   nothing was committed nobody knows the versions: each part has one that is unlike the bundle's.
 - What something takes is what it took before, on the node or on its like, as the journal knows. Where nobody knows,
   it is assumed, and told as such; whoever simulates may say it instead.
+- A machine says who made it, as real ones do, so that the first nodes of a rollout teach the others how long a start
+  takes: the inventory's words, or those that the node said once, or else one make for all of which nobody knows it.
 - A pattern over parts counts as one part, unless a rollout has bound it to the node's own.
 """
 
@@ -14,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from .binding import bind, bound
 from .bundle import BUNDLE_STONE, Activation, AttributeValue, Bundle, Element, ElementKind, frozen_map
@@ -93,11 +95,18 @@ def sample(element: Element) -> ComponentName:
     return ComponentName((element.selector or "").replace("*", "1").replace("?", "1"))
 
 
+def named(node: Node, history: NodeHistory) -> Node:
+    """Return *node* with the make and model that its machine will say."""
+    said = history.identity
+    vendor, model = (said.vendor, said.model) if said is not None else ("", "")
+    return evolve(node, vendor=node.vendor or vendor or "unknown", model=node.model or model or "unknown")
+
+
 def stand_in(node: Node, bundle: Bundle, held: Sequence[Bundle], took: Took, pace: Pace) -> StandIn:
     """Return what stands in for *node* while *bundle* is rolled out.
 
     Args:
-        node: The node.
+        node: The node, with its make and model.
         bundle: What is rolled out, as it is meant on the node.
         held: What the node may be brought back to, likewise: the assigned bundle, then the one before.
         took: What steps took before.

@@ -5,10 +5,11 @@ from __future__ import annotations
 from attrs import evolve
 
 from rackwave.core.bundle import Activation, Bundle, Element, ElementKind, Manifest, Payload, PayloadRole, Reversibility
+from rackwave.core.event import Identified
 from rackwave.core.history import NodeHistory
 from rackwave.core.identity import BundleId, ComponentName, ComponentPattern, Digest, NodeName
 from rackwave.core.node import Node
-from rackwave.core.stand_in import BMC_RESTART, FLASH, POST, Pace, StandIn, meant, sample, stand_in
+from rackwave.core.stand_in import BMC_RESTART, FLASH, POST, Pace, StandIn, meant, named, sample, stand_in
 from rackwave.core.step import Step, WriteImage
 
 NODE = Node(NodeName("r1n01"), "Dell Inc.", "R760")
@@ -95,6 +96,17 @@ def test_settings_are_what_was_assigned_or_something_else() -> None:
 
     assert {"Mode": "Uefi", "Delay": 6, "Quiet": False, "Tag": "not x"} == dict(found.settings)
     assert () == found.parts
+
+
+def test_every_machine_is_of_some_make() -> None:
+    """The inventory's, or what it said itself, or one make for all that said nothing."""
+    silent = NodeHistory(NODE.name)
+    spoken = evolve(silent, identity=Identified(NODE.name, "HPE", "DL380"))
+    bare = Node(NODE.name)
+
+    assert ("Dell Inc.", "R760") == (named(NODE, spoken).vendor, named(NODE, spoken).model)
+    assert ("HPE", "DL380") == (named(bare, spoken).vendor, named(bare, spoken).model)
+    assert ("unknown", "unknown") == (named(bare, silent).vendor, named(bare, silent).model)
 
 
 def test_a_pattern_counts_as_one_part() -> None:

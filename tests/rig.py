@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from attrs import define, field
 from rackwave.bmc.failover import FailoverBmc, Way
 from rackwave.bundle_orchestrator import BundleOrchestrator
 from rackwave.core.bundle import Activation, Bundle, Element, ElementKind, Manifest, Payload, PayloadRole, Reversibility
-from rackwave.core.event import Assigned, Event, Recorded, RolloutStarted
+from rackwave.core.event import Assigned, Event, GateJudged, Recorded, RolloutStarted
 from rackwave.core.identity import AttemptId, BundleId, ComponentName, Digest, Lineage, NodeName, RolloutId
 from rackwave.core.policy import Policy
 from rackwave.core.receipt import Accepted, Receipt
@@ -228,6 +228,7 @@ class Rig:
     journal: MemoryJournal = field(init=False)
     leases: MemoryLeases = field(factory=MemoryLeases)
     own_windows: Mapping[NodeName, tuple[Windows, ...]] = field(factory=dict)
+    gate: Callable[[RolloutState], Awaitable[GateJudged]] | None = None
     hook: DrainHook | None = None
     """Who is asked whether a node is busy."""
     _ways: dict[NodeName, FailoverBmc] = field(factory=dict, init=False)
@@ -305,6 +306,7 @@ class Rig:
             holder=Holder("sim", "sim", "", "", 0, ""),
             clock=self.clock,
             windows=lambda node: self.own_windows.get(node, ()),
+            gate=self.gate,
         )
 
     async def _forward(self, bundle: BundleId, _: Digest) -> GoOn | Wait | Stop:

@@ -69,6 +69,7 @@ from .fleet import Fleet
 from .hands_on import HandsOn
 from .inventory import Inventory, load_inventory
 from .leave import NodeLeave
+from .metrics_gate import MetricsGate
 from .operator_recovery import OperatorRecovery
 from .pins import Pins
 from .planning import RackPlanner, each, unless_refused
@@ -754,6 +755,7 @@ class Automation:
             holder=Holder.here(),
             clock=self._clock,
             windows=self._windows,
+            gate=MetricsGate(self.inventory.gate) if self.inventory.gate is not None else None,
         )
         self._running.add(orchestrator)
         return orchestrator

@@ -20,6 +20,7 @@ from .core.deployment import Context
 from .core.event import (
     Bound,
     Enforced,
+    GateJudged,
     HeldBack,
     RolloutFinished,
     RolloutResult,
@@ -28,6 +29,7 @@ from .core.event import (
     WaveStarted,
 )
 from .core.gate import Ill, judge
+from .core.gating import Ask, judge_gate
 from .core.history import NodeHistory
 from .core.identity import BundleId, Digest, Lineage, NodeName, RolloutId
 from .core.observation import Look
@@ -100,11 +102,16 @@ class BundleOrchestrator:
         holder: Holder,
         clock: Clock,
         windows: Callable[[NodeName], Sequence[Windows]] = lambda _: (),
+        gate: Callable[[RolloutState], Awaitable[GateJudged]] | None = None,
     ) -> None:
         """Compose it of its parts; *forward* says, before each wave, whether its bundle may still be deployed.
 
-        *windows* are the maintenance windows that a node has of its own.
+        *windows* are the maintenance windows that a node has of its own; *gate* says of a rollout whose wave is over
+        whether the next may begin.
         """
+        self._gate = gate
+        self._asking: asyncio.Task[None] | None = None
+        self._asked: float | None = None
         self._windows = windows
         self._logbook = logbook
         self._worker = worker
@@ -239,9 +246,11 @@ class BundleOrchestrator:
             return 0.0 if rest is None else rest
         await self._advance(rollout)
         state = self._logbook.ledger.rollouts[rollout]
-        if state.finished is not None or (node in state.results and not self._is_soaking(state, node)):
+        if state.finished is not None or (node in state.results and not self._is_watched(state, node)):
             await self._done_with(node)
             return None
+        if node in state.results and not state.policy.soak:
+            return state.policy.watch  # it is done, and its turns are how the gate's answer comes to be looked at
         if node in state.results:
             return await self._watch_done(node, context)
         if state.wave < state.wave_of[node]:
@@ -259,9 +268,10 @@ class BundleOrchestrator:
         await self._advance(rollout)
         return 0.0 if rest is None else rest
 
-    def _is_soaking(self, state: RolloutState, node: NodeName) -> bool:
-        """Whether the wave of *node*, which is done, is the one that is watched before the rollout goes on."""
-        return bool(state.policy.soak) and state.wave_of[node] == state.wave
+    def _is_watched(self, state: RolloutState, node: NodeName) -> bool:
+        """Whether the wave of *node*, which is done, is watched, or is what the gate is asked of, before it goes on."""
+        is_asked = self._gate is not None and state.is_wave_over and state.wave + 1 < len(state.waves)
+        return (bool(state.policy.soak) or is_asked) and state.wave_of[node] == state.wave
 
     def _expected(self, node: NodeName, state: RolloutState) -> float | None:
         """Return what the images of the rollout's bundle took before, on *node* or its like; None: nobody knows."""
@@ -356,6 +366,8 @@ class BundleOrchestrator:
         is_next = (state.wave < 0 or state.is_wave_over) and state.wave + 1 < len(state.waves)
         if isinstance(verdict, GoOn) and is_next:
             verdict = await self._forward(state.bundle, state.digest)
+        if isinstance(verdict, GoOn) and is_next and state.wave >= 0 and self._gate is not None:
+            verdict = self._gated(state, self._gate)
         if isinstance(verdict, Stop):
             # A node of a later wave may be on a ladder: a rollout that is over would not be resumed for it.
             at_once = state.aborted is not None and state.aborted.now
@@ -381,6 +393,26 @@ class BundleOrchestrator:
             await self._logbook.record(RolloutFinished(rollout, RolloutResult.DONE))
             self._engine.wake(state.nodes)
         return True
+
+    def _gated(self, state: RolloutState, gate: Callable[[RolloutState], Awaitable[GateJudged]]) -> GoOn | Wait | Stop:
+        """Say what the gate said, and have it asked beside the turns, none of which waits for it."""
+        answer = judge_gate(state, self._clock.now(), self._asked)
+        if not isinstance(answer, Ask):
+            return answer
+        if self._asking is not None and self._asking.done():
+            asked, self._asking = self._asking, None
+            asked.result()  # what it could not write down ends the run, as in a turn
+        if self._asking is None:
+            self._asking = asyncio.ensure_future(self._ask(state, gate))
+        return Wait(answer.why)
+
+    async def _ask(self, state: RolloutState, gate: Callable[[RolloutState], Awaitable[GateJudged]]) -> None:
+        told = await gate(state)
+        self._asked = self._clock.now()
+        now = self._logbook.ledger.rollouts[state.id]
+        if now.wave == state.wave and now.finished is None and now.gate != told:
+            await self._logbook.record(told)
+        self._engine.wake(state.nodes)
 
     async def _bring_back(self, nodes: tuple[NodeName, ...], state: RolloutState, why: str) -> None:
         """Roll *nodes* back, which are done, in a rollout that was aborted."""
@@ -427,6 +459,8 @@ class BundleOrchestrator:
             await self._engine.run(nodes, turn)
         finally:
             heart.cancel()
+            if self._asking is not None:
+                self._asking.cancel()
 
     async def _beat(self) -> None:
         while True:

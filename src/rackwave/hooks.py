@@ -31,8 +31,10 @@ class Ran:
         return lines[0][:200] if lines else ""
 
 
-async def run_hook(argv: Sequence[str], *, timeout: float) -> Ran:
+async def run_hook(argv: Sequence[str], *, timeout: float, given: bytes | None = None) -> Ran:
     """Run *argv* and wait for its end, *timeout* real seconds at most; then it and its children are killed.
+
+    *given* is what it can read from its standard input.
 
     Raises:
         HookError: it could not be started, or did not end in time.
@@ -40,7 +42,7 @@ async def run_hook(argv: Sequence[str], *, timeout: float) -> Ran:
     try:
         child = await asyncio.create_subprocess_exec(
             *argv,
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=asyncio.subprocess.DEVNULL if given is None else asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,
@@ -53,7 +55,9 @@ async def run_hook(argv: Sequence[str], *, timeout: float) -> Ran:
     assert child.stderr is not None  # noqa: S101
     try:
         async with asyncio.timeout(timeout):
-            output, complaint = await asyncio.gather(_bounded(child.stdout), _bounded(child.stderr))
+            output, complaint, _ = await asyncio.gather(
+                _bounded(child.stdout), _bounded(child.stderr), _feed(child.stdin, given)
+            )
             return Ran(await child.wait(), output, complaint)
     except TimeoutError:
         raise HookError(
@@ -74,6 +78,18 @@ def filled(argv: Sequence[str], values: Mapping[str, str]) -> tuple[str, ...]:
             argument = argument.replace(f"{{{name}}}", value)
         found.append(argument)
     return tuple(found)
+
+
+async def _feed(stream: asyncio.StreamWriter | None, given: bytes | None) -> None:
+    """Write *given*; a command that does not care to read it is none the worse."""
+    if stream is None or given is None:
+        return
+    with suppress(ConnectionError):
+        stream.write(given)
+        await stream.drain()
+    stream.close()
+    with suppress(ConnectionError):
+        await stream.wait_closed()
 
 
 async def _bounded(stream: asyncio.StreamReader) -> str:

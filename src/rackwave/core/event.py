@@ -70,6 +70,14 @@ class NodeResult(StrEnum):
     NOT_STARTED = "not-started"
 
 
+class GateAnswer(StrEnum):
+    """What the operator's gate says of the nodes done so far (core/gating.py)."""
+
+    GOOD = "good"
+    BAD = "bad"
+    NOT_KNOWN = "not-known"
+
+
 class AboutRollouts:
     """Every event of a rollout as a whole, and what became of a node in it."""
 
@@ -177,6 +185,16 @@ class Attributed(AboutRollouts):
     blame: Blame
     evidence: tuple[str, ...]
     without: bool = False
+
+
+@frozen
+class GateJudged(AboutRollouts):
+    """Asked after wave *wave* whether the next may begin, the operator's gate answered so."""
+
+    rollout: RolloutId
+    wave: int
+    answer: GateAnswer
+    reason: str = ""
 
 
 @frozen
@@ -456,6 +474,7 @@ RolloutEvent: TypeAlias = (
     | RolloutAborted
     | WaveApproved
     | Attributed
+    | GateJudged
 )
 
 NodeEvent: TypeAlias = (

@@ -11,6 +11,9 @@ from attrs import Attribute, field, frozen
 from ..errors import UsageError
 from .window import read_windows
 
+GATE_UNKNOWNS = ("stop", "wait")
+"""What it counts as where the gate cannot say for too long."""
+
 APPROVALS = ("none", "after-canary", "each-wave")
 """Before which waves a person is asked."""
 
@@ -81,6 +84,12 @@ def _parts(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
+def _check_unknown(policy: Policy, attribute: Attribute[Any], value: object) -> None:
+    _check_text(policy, attribute, value)
+    if value not in GATE_UNKNOWNS:
+        raise UsageError(f"policy {attribute.name} is {value!r}", advice=f"One of {', '.join(GATE_UNKNOWNS)}.")
+
+
 def _check_window(policy: Policy, attribute: Attribute[Any], value: object) -> None:
     _check_text(policy, attribute, value)
     read_windows(str(value))
@@ -136,6 +145,9 @@ class Policy:
             counts as done after the last: what a new bundle does to a machine may take its time.
         approval: ``none``, ``after-canary`` or ``each-wave``: before which waves a person is asked.
         window: When work on a node may begin (``core.window``); a roll-back or a recovery waits for no window.
+        gate_timeout: How long a gate that cannot say (``core.gating``) holds a wave before that counts as
+            ``gate_unknown`` says. Metrics lag by minutes and their server restarts; an hour is neither.
+        gate_unknown: ``stop``: then the rollout is stopped. ``wait``: a person must pause or abort it.
         first: Labels of the nodes that come first (``tier=test,tier=staging``), the others after them: what can best
             be spared goes ahead, and its first ones are the canary. Empty: all in their order.
         enforce_by: From this date and time on a node's scheduler and maintenance windows no longer keep it waiting
@@ -173,6 +185,8 @@ class Policy:
     soak: float = field(default=0.0, validator=_check)
     approval: str = field(default="none", validator=_check_approval)
     window: str = field(default="", validator=_check_window)
+    gate_timeout: float = field(default=3600.0, validator=_check)
+    gate_unknown: str = field(default="stop", validator=_check_unknown)
     first: str = field(default="", validator=_check_terms)
     enforce_by: str = field(default="", validator=_check_moment)
     recovery: str = "resend-then-prior"

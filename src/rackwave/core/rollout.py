@@ -25,6 +25,7 @@ AfterItsStart: TypeAlias = (
     | ev.RolloutAborted
     | ev.WaveApproved
     | ev.Attributed
+    | ev.GateJudged
 )
 """What is told of a rollout that has begun."""
 
@@ -73,7 +74,8 @@ class RolloutState:
     *signs* are what failures with its bundle show by themselves, *tally* how many of the failed nodes show the same;
     *ill_without* are the nodes that fell ill while they waited.
     *waits*: for what the next wave waits. *settled_at* is when a node was done last, in epoch seconds. *failed* are
-    the ends of the nodes that are not on the new bundle, *settled* says how many of each wave are done.
+    the ends of the nodes that are not on the new bundle, *settled* says how many of each wave are done. *gate* is what
+    the operator's gate said last of the wave under way, *gate_since* since when it says so.
 
     One event costs the same however many nodes there are: what follows from the other fields is handed on from
     state to state, and *results* shares what it has in common with those of the state before.
@@ -97,6 +99,8 @@ class RolloutState:
     settled_at: float | None = None
     signs: Map[NodeName, Sign] = field(factory=Map)
     ill_without: Map[NodeName, Sign] = field(factory=Map)
+    gate: ev.GateJudged | None = None
+    gate_since: float | None = None
     nodes: tuple[NodeName, ...] = field(default=Factory(_nodes, takes_self=True), eq=False, repr=False)
     """Every node of every wave, in order."""
     wave_of: Mapping[NodeName, int] = field(default=Factory(_wave_of, takes_self=True), eq=False, repr=False)
@@ -124,7 +128,7 @@ def apply_to_rollout(state: RolloutState, event: AfterItsStart, at: float) -> Ro
     """Return *state* with one more event about its rollout."""
     match event:
         case ev.WaveStarted(_, wave):
-            return evolve(state, wave=wave, waits="")
+            return evolve(state, wave=wave, waits="", gate=None, gate_since=None)
         case ev.NodeFinished():
             return _with_result(state, event, at)
         case ev.RolloutPaused():
@@ -143,6 +147,10 @@ def apply_to_rollout(state: RolloutState, event: AfterItsStart, at: float) -> Ro
             end = state.results.get(event.node)
             is_counted = end is not None and end.result in FAILURES  # what failed once stays what it was
             return state if is_counted else evolve(state, signs=state.signs.set(event.node, event.sign))
+        case ev.GateJudged(_, _, answer):
+            # Not known for another reason is still not known.
+            is_still = state.gate is not None and state.gate.answer is answer
+            return evolve(state, gate=event, gate_since=state.gate_since if is_still else at)
         case ev.RolloutFinished():
             return evolve(state, finished=event, finished_at=at, waits="")
         case _:

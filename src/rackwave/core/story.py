@@ -138,6 +138,8 @@ def _tell_rollout(event: ev.RolloutEvent) -> str:
         case ev.RolloutAborted(rollout, reason, by, now, roll_back):
             how = " at once" if now else ", what is done goes back," if roll_back else ""
             return f"rollout {rollout} aborted{how} by {by}: {reason}"
+        case ev.GateJudged(_, wave, answer, reason):
+            return f"the gate says of wave {wave}: {answer}" + (f": {reason}" if reason else "")
         case ev.WaveApproved(_, wave, by):
             return f"wave {wave} approved by {by}"
         case ev.Attributed(_, _, _, blame, evidence):

@@ -2,6 +2,6 @@
 
 from .reader import load_inventory, parse_inventory
 from .selection import select
-from .values import Inventory, ManagedNode, Webhook
+from .values import GateCommand, Inventory, ManagedNode, Webhook
 
-__all__ = ["Inventory", "ManagedNode", "Webhook", "load_inventory", "parse_inventory", "select"]
+__all__ = ["GateCommand", "Inventory", "ManagedNode", "Webhook", "load_inventory", "parse_inventory", "select"]

@@ -23,6 +23,7 @@ command = ["/usr/local/bin/pdu", "{node}", "{action}"]
 [drain]                                  # see drain.py
 [[webhooks]]                             # see webhooks.py
 [[windows]]                              # see windows.py
+[gate]                                   # see gate.py
 [policy]                                 # see core/policy.py
 """
 
@@ -49,6 +50,7 @@ from ..drain import SCHEDULERS, DrainConfig
 from ..errors import InventoryError, SecretError, UsageError
 from ..secrets import absolute_reference
 from ..serving.config import ServingConfig
+from .gate import read_gate
 from .hooks import read_hook
 from .ranges import LIMIT, Expanded, expand
 from .selection import select
@@ -72,6 +74,7 @@ _TOP = (
     "watch",
     "webhooks",
     "windows",
+    "gate",
 )
 _DEFAULTS = (
     "vendor",
@@ -147,6 +150,7 @@ class _Reader:
             outlet=self._hook(document, "outlet"),
             in_band=self._hook(document, "in_band"),
             webhooks=read_webhooks(document, self._path),
+            gate=read_gate(document, self._path),
         )
         return attrs.evolve(
             inventory,

@@ -75,6 +75,14 @@ class ManagedNode:
 
 
 @frozen
+class GateCommand:
+    """The user's command that looks at metrics of the nodes done so far; *timeout* in seconds for one run."""
+
+    command: tuple[str, ...]
+    timeout: float = 30.0
+
+
+@frozen
 class Webhook:
     """Where notices go: *on* are the occasions, *secret* is a reference to what signs them, *ca* vouches for the host.
 
@@ -106,6 +114,7 @@ class Inventory:
     outlet: HookCommand | None = None
     in_band: HookCommand | None = None
     webhooks: tuple[Webhook, ...] = ()
+    gate: GateCommand | None = None
     windows: Mapping[NodeName, tuple[Windows, ...]] = field(factory=dict, converter=frozen_map)
     watch: WatchPolicy = field(factory=WatchPolicy)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import sys
+
 import pytest
 
 from workplace import Workplace
@@ -59,3 +62,22 @@ def test_a_rollout_that_nobody_runs_is_aborted_at_once_where_nothing_is_under_wa
     assert "is aborted" in asked.out
     assert ["not-started"] * 2 == [node["result"] for node in shown.json["nodes"]]
     assert 0 == workplace.writes()
+
+
+@pytest.mark.lab(nodes=2)
+def test_a_gate_of_the_operators_stops_a_rollout_after_its_canary(workplace: Workplace) -> None:
+    """The command reads the rollout and says bad: its words are the reason, the second node is untouched."""
+    workplace.make_bundles("A.1")
+    workplace.run("deploy", "A.1")
+    workplace.publish("A.2")
+    program = "import json, sys; print(json.load(sys.stdin)['nodes'][0]['result'], 'and hot'); sys.exit(1)"
+    command = json.dumps([sys.executable, "-c", program])
+    workplace.inventory.write_text(f"{workplace.inventory.read_text()}\n[gate]\ncommand = {command}\n")
+    done = workplace.run("deploy", "A.2", "--json")
+
+    assert 1 == done.code, done.err
+    assert ("stopped", "the gate says that wave 1 may not begin: on-new and hot") == (
+        done.json["result"],
+        done.json["reason"],
+    )
+    assert {"r1n01": "2.0.0", "r1n02": "1.0.0"} == workplace.installed()

@@ -9,6 +9,8 @@ from typing import Any
 from attrs import frozen
 
 from rackwave.core.attribution import verdicts
+from rackwave.core.blame import Blame
+from rackwave.core.event import Attributed
 from rackwave.core.identity import NodeName
 from rackwave_emulators.faults import BadHealth, FlashFails
 from soak.season import NEW, Season
@@ -44,17 +46,33 @@ class Confusion:
         )
 
 
-def confusion(seasons: Iterable[Season]) -> tuple[Confusion, list[str]]:
-    """Count over *seasons*, and tell of each failure about which what was said was wrong."""
-    counts: Counter[tuple[bool, bool]] = Counter()
+@frozen
+class Judged:
+    """What was said of each failure at once, and in the end, beside all others; *wrong* is of the latter."""
+
+    at_once: Confusion
+    in_the_end: Confusion
+    wrong: tuple[str, ...]
+
+
+def judged(seasons: Iterable[Season]) -> Judged:
+    """Count over *seasons*, and tell of each failure about which what was said in the end was wrong."""
+    first: Counter[tuple[bool, bool]] = Counter()
+    last: Counter[tuple[bool, bool]] = Counter()
     wrong = []
     for over in seasons:
+        events = [recorded.event for recorded in over.rig.journal.events()]
+        said_first = {e.node: e.blame is not Blame.ELSEWHERE for e in reversed(events) if isinstance(e, Attributed)}
         for node, truly, said, told in _failures(over):
-            counts[truly, said] += 1
+            first[truly, said_first.get(node, True)] += 1
+            last[truly, said] += 1
             if truly != said:
                 wrong.append(f"seed {over.seed}, {node}: {told}")
-    found = Confusion(counts[True, True], counts[True, False], counts[False, True], counts[False, False])
-    return found, wrong
+    return Judged(_counted(first), _counted(last), tuple(wrong))
+
+
+def _counted(counts: Counter[tuple[bool, bool]]) -> Confusion:
+    return Confusion(counts[True, True], counts[True, False], counts[False, True], counts[False, False])
 
 
 def _failures(over: Season) -> Iterator[tuple[NodeName, bool, bool, str]]:

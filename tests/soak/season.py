@@ -61,8 +61,11 @@ class Season:
         return {event.node: at for at, event in told if isinstance(event, NodeFinished)}
 
 
-def play(seed: int, shelf: Shelf, count: int, *, spoilt: Fault | None = None) -> Season:
-    """Roll A.2 out to *count* nodes that carry A.1, in the weather of *seed*; *spoilt* befalls all of them."""
+def play(seed: int, shelf: Shelf, count: int, *, spoilt: Fault | None = None, every: int = 1) -> Season:
+    """Roll A.2 out to *count* nodes that carry A.1, in the weather of *seed*.
+
+    *spoilt* befalls one of *every* so many beside that.
+    """
     began = time.monotonic()
     chance = random.Random(f"season {seed}")  # noqa: S311 - guards nothing
     names = nodes(count)
@@ -86,7 +89,7 @@ def play(seed: int, shelf: Shelf, count: int, *, spoilt: Fault | None = None) ->
         for fault in given:
             rig.rack.machine(name).inject(fault)
     rollout = rig.clock.run(rig.start(new))
-    for name in names if spoilt is not None else ():
+    for name in names[::every] if spoilt is not None else ():
         rig.rack.machine(name).inject(spoilt)
     takeover_at = chance.uniform(200.0, 2000.0)
     stall = Stall(rig, takeover_at - 150.0)

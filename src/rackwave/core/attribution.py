@@ -5,11 +5,11 @@ By itself (``sign_of``), from the steps of the attempt:
     nothing was written, or nothing that was written is in force yet        not the bundle's
     the host is not well once what was written is in force                  the bundle's
     an image or a setting was refused, failed, or did not take              open
-    the machine does not come back, or cannot be read, once it is in force  open
+    once it is in force a witness cannot be heard, or the event log objects  open
     the machine fell ill later, while its wave was watched                  open
 
 What is open is decided beside the others (``attribute``), by exact tests: an image that other machines took well is
-excused, since a fault of its own would hit half of them at least; an illness is held against the bundle where machines
+excused, since a fault of its own would hit one of five at least; an illness is held against the bundle where machines
 with it fall ill more often than those without (Fisher's test), and excused where they do not. What stays open counts
 as the bundle's: a lone canary cannot convict it, and must not acquit it.
 """
@@ -23,21 +23,26 @@ from math import exp, lgamma, log
 from attrs import evolve, frozen
 
 from .attempt import Attempt, StepRecord
-from .blame import Beside, Blame, Sign
+from .blame import Beside, Blame, Sign, Symptom
 from .bundle import Activation
 from .event import AttemptResult, NodeFinished, Outcome
 from .receipt import Ground, Refused
 from .rollout import RolloutState
 from .step import Flash, StageSettings, WriteImage
 
-_LOG_2 = log(2.0)
 LEVEL = 0.05
 """How improbable it must be that chance alone did it."""
+
+SHARE = 0.2
+"""Of the machines of a rollout, those that a fault of the bundle itself hits at least: one board revision of five."""
 
 
 @frozen
 class Cohort:
-    """The machines of a rollout, without the one that is judged: with the bundle and without it, ill and well."""
+    """The machines of a rollout, without the one that is judged: with the bundle and without it, ill and well.
+
+    *ill* are those that failed alike where one is judged beside its peers, else all whose failure may be the bundle's.
+    """
 
     ill: int = 0
     well: int = 0
@@ -68,24 +73,31 @@ def sign_of(attempt: Attempt, result: AttemptResult) -> Sign:
     """Say what the end of *attempt*, which was to bring a bundle, shows by itself."""
     refused = next((r for r in attempt.steps if _is_of_bundle(r) and _is_turned_down(r)), None)
     if refused is not None and not attempt.has_begun:
-        return Sign(Blame.UNDECIDED, f"the BMC turned it down: {_reason(refused)}", Beside.PEERS)
+        return Sign(Blame.UNDECIDED, f"the BMC turned it down: {_reason(refused)}", Beside.PEERS, Symptom.REFUSED)
     if not attempt.has_begun:
         return Sign(Blame.ELSEWHERE, "nothing of the bundle was written")
     if result is AttemptResult.ILL:
-        return Sign(Blame.BUNDLE, "the host is not well with what was written, from when that came into force")
+        return Sign(
+            Blame.BUNDLE,
+            "the host is not well with what was written, from when that came into force",
+            symptom=Symptom.ILL,
+        )
     failed = next((r for r in attempt.steps if r.outcome in (Outcome.FAILED, Outcome.UNSEEN)), None)
     if failed is not None or refused is not None:
-        return Sign(Blame.UNDECIDED, f"what was sent did not take: {_reason(failed or refused)}", Beside.PEERS)
+        how = Symptom.BROKE_OFF if failed is not None and failed.outcome is Outcome.FAILED else Symptom.DID_NOT_TAKE
+        return Sign(Blame.UNDECIDED, f"what was sent did not take: {_reason(failed or refused)}", Beside.PEERS, how)
     if _wrote_bmc(attempt):
-        return Sign(Blame.UNDECIDED, "its BMC does not tell, and the bundle wrote that BMC's firmware", Beside.PEERS)
+        return Sign(Blame.UNDECIDED, _SILENT, Beside.PEERS, Symptom.UNHEARD)
     if not _in_force(attempt):
         return Sign(Blame.ELSEWHERE, "nothing of what was written was in force yet")
-    return Sign(Blame.UNDECIDED, "how the machine is with what was written cannot be told", Beside.PEERS)
+    return Sign(Blame.UNDECIDED, _UNHEARD, Beside.PEERS, Symptom.UNHEARD)
 
 
 def sign_of_illness(seconds: float) -> Sign:
     """Say what it shows that a machine falls ill *seconds* after a bundle was committed on it."""
-    return Sign(Blame.UNDECIDED, f"it fell ill {seconds:.0f} s after the bundle was committed", Beside.OTHERS)
+    return Sign(
+        Blame.UNDECIDED, f"it fell ill {seconds:.0f} s after the bundle was committed", Beside.OTHERS, Symptom.ILL
+    )
 
 
 def attribute(sign: Sign, cohort: Cohort) -> Attribution:
@@ -93,17 +105,17 @@ def attribute(sign: Sign, cohort: Cohort) -> Attribution:
     total, total_without = cohort.ill + 1 + cohort.well, cohort.ill_without + cohort.well_without
     match sign.beside:
         case Beside.PEERS:
-            chance = at_most_half(cohort.ill + 1, total)
-            told = f"{cohort.ill + 1} of {total} machines with the bundle failed"
+            chance = at_most(cohort.ill + 1, total, SHARE)
+            told = f"{cohort.ill + 1} of {total} machines with the bundle failed so"
             if chance < LEVEL:
-                excuse = f"{told}; a fault of its own would hit half of them: p = {chance:.2g}"
+                excuse = f"{told}; a fault of its own would hit one of five at least: p = {chance:.2g}"
                 return Attribution(Blame.ELSEWHERE, sign.why, excuse)
             return Attribution(Blame.UNDECIDED, sign.why, f"{told}; {_COUNTS}")
         case Beside.OTHERS:
             chance = fisher(cohort.ill + 1, total, cohort.ill_without, total_without)
             with_it = f"{cohort.ill + 1} of {total} machines with the bundle are ill"
             told = f"{with_it}, {cohort.ill_without} of {total_without} without it: p = {chance:.2g}"
-            if chance < LEVEL:
+            if chance < LEVEL and cohort.ill:  # one machine alone convicts nothing
                 return Attribution(Blame.BUNDLE, sign.why, told)
             if cohort.ill_without and (cohort.ill + 1) * total_without <= cohort.ill_without * total:
                 return Attribution(Blame.ELSEWHERE, sign.why, f"{told}; those without it fare no better")
@@ -112,12 +124,12 @@ def attribute(sign: Sign, cohort: Cohort) -> Attribution:
             return Attribution(sign.blame, sign.why)
 
 
-def cohort_of(rollout: RolloutState) -> Cohort:
-    """Return the machines of *rollout* that are done, and those that wait, as they fared."""
+def cohort_of(rollout: RolloutState, sign: Sign) -> Cohort:
+    """Return the machines of *rollout* that are done, and those that wait, as they fared, beside a failure's *sign*."""
     begun = sum(map(len, rollout.waves[: rollout.wave + 1]))
     ill_while_waiting = sum(1 for node in rollout.ill_without if rollout.wave_of[node] > rollout.wave)
     return Cohort(
-        ill=sum(number for sign, number in rollout.tally.items() if sign.blame is not Blame.ELSEWHERE),
+        ill=sum(number for each, number in rollout.tally.items() if _is_like(each, sign)),
         well=len(rollout.results) - len(rollout.failed),
         ill_without=len(rollout.ill_without),
         well_without=len(rollout.nodes) - begun - ill_while_waiting,
@@ -127,16 +139,26 @@ def cohort_of(rollout: RolloutState) -> Cohort:
 def attribution_of(rollout: RolloutState, node: NodeFinished) -> Attribution:
     """Say whose the failure of a node is that is done, beside all that is known of the others by now."""
     sign = rollout.sign_of(node.node)
-    cohort = cohort_of(rollout)
-    itself = sign.blame is not Blame.ELSEWHERE
-    return attribute(sign, evolve(cohort, ill=cohort.ill - 1) if itself else cohort)
+    return attribute(sign, _without_itself(cohort_of(rollout, sign)))
 
 
 def counted(rollout: RolloutState) -> int:
     """Return how many of the failures of *rollout* count as the bundle's. Cost does not grow with the nodes."""
-    cohort = cohort_of(rollout)
-    beside = evolve(cohort, ill=max(0, cohort.ill - 1))
-    return sum(n for sign, n in rollout.tally.items() if attribute(sign, beside).counts)
+    return sum(
+        number
+        for sign, number in rollout.tally.items()
+        if attribute(sign, _without_itself(cohort_of(rollout, sign))).counts
+    )
+
+
+def _is_like(sign: Sign, other: Sign) -> bool:
+    if other.beside is Beside.PEERS:
+        return (sign.beside, sign.symptom) == (other.beside, other.symptom)
+    return sign.blame is not Blame.ELSEWHERE
+
+
+def _without_itself(cohort: Cohort) -> Cohort:
+    return evolve(cohort, ill=max(0, cohort.ill - 1))
 
 
 def verdicts(rollout: RolloutState) -> Iterator[tuple[NodeFinished, Attribution]]:
@@ -144,6 +166,8 @@ def verdicts(rollout: RolloutState) -> Iterator[tuple[NodeFinished, Attribution]
     return ((end, attribution_of(rollout, end)) for end in rollout.failed)
 
 
+_SILENT = "its BMC does not tell, and the bundle wrote that BMC's firmware"
+_UNHEARD = "a witness speaks against what was written, or cannot be heard"
 _COUNTS = "not decided, which counts as the bundle's"
 
 
@@ -165,16 +189,15 @@ def fisher(ill: int, total: int, ill_without: int, total_without: int) -> float:
 
 
 @lru_cache(maxsize=4096)
-def at_most_half(hits: int, total: int) -> float:
-    """Return how probable at most *hits* of *total* are where each is hit with probability 1/2 (binomial tail).
-
-    Like machines run the same bytes: a fault of the bundle itself hits half of them at least.
-    """
+def at_most(hits: int, total: int, share: float) -> float:
+    """Return how probable at most *hits* of *total* are where each is hit with probability *share* (binomial tail)."""
     if hits >= total:
         return 1.0
-    if 2 * hits >= total:
-        return 1.0 - at_most_half(total - hits - 1, total)
-    return _tail(_log_ways(total, hits) - total * _LOG_2, (k / (total - k + 1) for k in range(hits, 0, -1)))
+    if hits + 1 > share * (total + 1):  # beyond the most probable number: what lies above is the smaller sum
+        return 1.0 - at_most(total - hits - 1, total, 1.0 - share)
+    odds = (1.0 - share) / share
+    at_hits = _log_ways(total, hits) + hits * log(share) + (total - hits) * log(1.0 - share)
+    return _tail(at_hits, (k * odds / (total - k + 1) for k in range(hits, 0, -1)))
 
 
 def _log_ways(total: int, chosen: int) -> float:

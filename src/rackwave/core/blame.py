@@ -24,6 +24,17 @@ class Beside(StrEnum):
     OTHERS = "others"
 
 
+class Symptom(StrEnum):
+    """What kind of failure it is: like is compared with like."""
+
+    NONE = "none"
+    REFUSED = "refused"
+    BROKE_OFF = "broke-off"
+    DID_NOT_TAKE = "did-not-take"
+    UNHEARD = "unheard"
+    ILL = "ill"
+
+
 @frozen
 class Sign:
     """What a failure shows by itself, and in words on what that rests."""
@@ -31,6 +42,7 @@ class Sign:
     blame: Blame
     why: str
     beside: Beside = Beside.NOBODY
+    symptom: Symptom = Symptom.NONE
 
 
 def whose(blame: Blame, evidence: Sequence[str]) -> str:

@@ -123,7 +123,7 @@ def fell_ill(history: NodeHistory, context: Context, *, why: str, by: str) -> tu
         asked = request_recovery(history, context, policy=context.policy.recovery, failed=False, evidence=(why,), by=by)
         return (*without, *asked)
     sign = sign_of_illness(context.now - held.at)
-    cohort = cohort_of(rollout)
+    cohort = cohort_of(rollout, sign)
     found = attribute(sign, evolve(cohort, well=max(0, cohort.well - 1)))  # it is among those that were done well
     told = Attributed(rollout.id, history.node, sign, found.blame, found.evidence)
     ladder = "rollback" if found.counts else context.policy.recovery
@@ -196,7 +196,7 @@ def _blame(after: NodeHistory, attempt: Attempt, context: Context) -> tuple[Attr
     if after.last.result is AttemptResult.DEAD:
         return _told_without(after, context, "; ".join(after.last.evidence))
     sign = sign_of(attempt, after.last.result)
-    found = attribute(sign, cohort_of(rollout))
+    found = attribute(sign, cohort_of(rollout, sign))
     return (Attributed(rollout.id, after.node, sign, found.blame, found.evidence),)
 
 

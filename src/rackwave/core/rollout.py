@@ -60,7 +60,7 @@ def _settled(state: RolloutState) -> Map[int, int]:
 def _kind(state: RolloutState, node: NodeName) -> Sign:
     """What counts failures of one kind together."""
     sign = state.sign_of(node)
-    return Sign(sign.blame, "", sign.beside)
+    return evolve(sign, why="")
 
 
 def _tally(state: RolloutState) -> Map[Sign, int]:

@@ -249,7 +249,7 @@ def _ask_log(situation: Situation) -> Decision | str:
     if critical := critical_events(seen.log):
         told = "; ".join(entry.message for entry in critical[:3])
         more = f" and {len(critical) - 3} more" if len(critical) > 3 else ""
-        return Finish(AttemptResult.ILL, (f"new critical events: {told}{more}",))
+        return Finish(AttemptResult.FAILED, (f"new critical events: {told}{more}",))
     cleared = ", which was cleared meanwhile" if seen.log.cleared else ""
     return f"no new critical events in its log{cleared}"
 

@@ -13,7 +13,7 @@ from rackwave.core.attempt import Attempt, StepRecord
 from rackwave.core.attribution import (
     LEVEL,
     Cohort,
-    at_most_half,
+    at_most,
     attribute,
     counted,
     fisher,
@@ -55,21 +55,22 @@ def test_fishers_test_is_the_share_of_all_deals_that_are_as_bad(
     assert pytest.approx(bad / len(deals)) == fisher(ill, total, ill_without, ill_without + well_without)
 
 
-@given(total=st.integers(1, 12), data=st.data())
-@settings(max_examples=60, deadline=None)
-def test_the_binomial_tail_is_the_share_of_all_tosses(total: int, data: st.DataObject) -> None:
-    """Counted out: of all tosses of as many coins, those with at most that many heads."""
+@given(total=st.integers(1, 12), share=st.sampled_from([0.1, 0.2, 0.5, 0.9]), data=st.data())
+@settings(max_examples=100, deadline=None)
+def test_the_binomial_tail_is_the_share_of_all_draws(total: int, share: float, data: st.DataObject) -> None:
+    """Counted out: over all outcomes, those with at most that many hits, each as probable as it is."""
     hits = data.draw(st.integers(0, total))
-    few = sum(number.bit_count() <= hits for number in range(2**total))
+    counts = (number.bit_count() for number in range(2**total))
+    few = sum(share**hit * (1 - share) ** (total - hit) for hit in counts if hit <= hits)
 
-    assert pytest.approx(few / 2**total) == at_most_half(hits, total)
+    assert pytest.approx(few) == at_most(hits, total, share)
 
 
 def test_the_tests_hold_for_large_racks() -> None:
     """No overflow, no zero where it is not zero."""
-    assert 0.0 == at_most_half(30, 100_000)
-    assert pytest.approx(0.5, abs=0.01) == at_most_half(50_000, 100_000)
-    assert 1.0 == at_most_half(100_000, 100_000)
+    assert 0.0 == at_most(30, 100_000, 0.5)
+    assert pytest.approx(0.5, abs=0.01) == at_most(20_000, 100_000, 0.2)
+    assert 1.0 == at_most(100_000, 100_000, 0.2)
     assert 0.0 < fisher(40, 50_000, 10, 50_000) < LEVEL
     assert 0.4 < fisher(20_000, 50_000, 20_000, 50_000) < 0.6
 
@@ -99,15 +100,15 @@ def test_more_evidence_against_it_never_acquits(
 def test_a_lone_canary_neither_convicts_nor_acquits() -> None:
     """What is open about it counts as the bundle's."""
     for sign in (PROGRAMMED, sign_of_illness(60.0)):
-        found = attribute(sign, Cohort(well_without=99) if sign is PROGRAMMED else Cohort())
+        found = attribute(sign, Cohort(well_without=99))
         assert (Blame.UNDECIDED, True) == (found.blame, found.counts)
 
 
 def test_machines_that_took_it_well_excuse_an_image() -> None:
-    """One flash of eight that fails is the machine's, one of four may be the bundle's."""
-    assert attribute(PROGRAMMED, Cohort(well=3)).counts
-    assert not attribute(PROGRAMMED, Cohort(well=8)).counts
-    assert attribute(PROGRAMMED, Cohort(ill=4, well=4)).counts
+    """One flash of thirty that fails is the machine's; one of eight, or six of thirty, may be the bundle's."""
+    assert attribute(PROGRAMMED, Cohort(well=7)).counts
+    assert not attribute(PROGRAMMED, Cohort(well=29)).counts
+    assert attribute(PROGRAMMED, Cohort(ill=5, well=24)).counts
 
 
 def test_machines_without_it_that_are_well_convict_it() -> None:

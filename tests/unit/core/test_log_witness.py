@@ -57,10 +57,10 @@ def test_the_log_is_asked_since_the_mark():
     ("entries", "result"),
     [
         ((), AttemptResult.LEVEL),
-        ((entry("Memory met an error that cannot be corrected."),), AttemptResult.ILL),
+        ((entry("Memory met an error that cannot be corrected."),), AttemptResult.FAILED),
         ((entry("Fan 3 is slow.", Severity.WARNING),), AttemptResult.LEVEL),
         ((entry("Something.", Severity.UNKNOWN),), AttemptResult.LEVEL),
-        ((entry("The host's power is off."), entry("Memory failed.")), AttemptResult.ILL),
+        ((entry("The host's power is off."), entry("Memory failed.")), AttemptResult.FAILED),
         ((entry("The host's power is off."),), AttemptResult.LEVEL),
     ],
 )

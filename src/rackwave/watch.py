@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import assert_never
 
 from attrs import define, evolve
@@ -195,14 +196,14 @@ class Watch:
             why = found.why if isinstance(found, Leave) else ""
             await self._logbook.record(*left_alone(node, self._logbook.node(node).sightings, why))
         self._memories[node] = _Memory(announces=memory.announces)
-        await self._bmcs.release(node)
+        await self._release(node)
         return None if self._once else spread(self._watch.soonest, node, self._clock.now())
 
     async def _rest(self, node: NodeName, last: Condition | None, condition: Condition, started: float) -> float | None:
         """Let go of the connection to *node*'s BMC, keep the session, and hear what it tells by itself."""
-        memory, doubted = self._memories[node], is_doubted(last, condition)
+        memory, doubted = self._memories[node], is_doubted(last, condition, self._watch)
         if self._once and not doubted and node not in self._waiting:
-            await self._bmcs.release(node)
+            await self._release(node)
             return None
         now = self._clock.now()
         wait = next_look(
@@ -215,11 +216,16 @@ class Watch:
             now=now,
         )
         if condition.bmc is Reach.ANSWERS:
-            bmc = await self._bmcs.get(node)
-            if self._watch.listen and wait > self._watch.soonest and isinstance(bmc, Announces):
-                await bmc.listen(lambda: self._news(node))
-            await bmc.park()
+            with suppress(NodeError, SecretError):  # the next look finds out what it is
+                bmc = await self._bmcs.get(node)
+                if self._watch.listen and wait > self._watch.soonest and isinstance(bmc, Announces):
+                    await bmc.listen(lambda: self._news(node))
+                await bmc.park()
         return wait
+
+    async def _release(self, node: NodeName) -> None:
+        with suppress(NodeError, SecretError):  # its session ends by itself, or with the next that is opened
+            await self._bmcs.release(node)
 
     def _news(self, node: NodeName) -> None:
         self._memories[node].announces = True

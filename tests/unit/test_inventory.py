@@ -11,6 +11,7 @@ from rackwave.core.access import AccessPolicy
 from rackwave.core.identity import Lineage, NodeName
 from rackwave.core.node import Selector
 from rackwave.core.pin import Trust
+from rackwave.core.watch_policy import WatchPolicy
 from rackwave.errors import InventoryError, UsageError
 from rackwave.inventory import Inventory, load_inventory, parse_inventory, select
 from rackwave.inventory.ranges import LIMIT, count, expand
@@ -104,6 +105,14 @@ def test_how_bmcs_are_believed_and_treated() -> None:
     assert AccessPolicy(in_flight=7, repin="never") == pinned.access
     assert (Trust.CA, Trust.NOBODY) == (plain.nodes[0].trust, plain.nodes[-1].trust)
     assert ("x", AccessPolicy()) == (plain.nodes[0].site, plain.access)
+
+
+def test_how_closely_the_fleet_is_watched() -> None:
+    """[watch] changes what it names."""
+    found = _parse("[watch]\nlatest = 600\ndrift = 'reassert'\nlisten = false\n" + _node()).watch
+
+    assert WatchPolicy(latest=600, drift="reassert", listen=False) == found
+    assert WatchPolicy() == _parse(_RACKS).watch
 
 
 def test_lineages_become_selectors() -> None:
@@ -236,6 +245,11 @@ _REFUSED = [
     (_node() + "[access]\nin_flight = true\n", "in_flight is True", "from 1"),
     (_node() + "[access]\nrepin = 'always'\n", "repin is 'always'", "never"),
     (_node() + "[access]\nrepin = []\n", "repin is []", "never"),
+    (_node() + "[watch]\ndirft = 'report'\n", "unknown key 'dirft'", "'drift'"),
+    (_node() + "[watch]\ndrift = 'mend'\n", "drift is 'mend'", "report, reassert"),
+    (_node() + "[watch]\ndead = []\n", "dead is []", "recover, report"),
+    (_node() + "[watch]\nlatest = 1e400\n", "latest is inf", "from 1 to 86400"),
+    (_node() + "[watch]\nsoonest = 400\n", "latest is 300 and soonest 400", "not below"),
     (_node("insecure_http = 'yes'"), "'insecure_http' is a text", "true or false"),
     (_node(bmc="http://10.0.0.1"), "without TLS", "insecure_http"),
     (_node(bmc="10.0.0.1"), "'bmc' is '10.0.0.1'", "https://"),

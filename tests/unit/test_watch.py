@@ -352,7 +352,7 @@ class Telling:
 
 
 def test_a_bmc_that_tells_of_a_death_has_it_seen_at_once(rig: Rig) -> None:
-    """Two looks all the same; without its word the death would be seen up to 5 minutes later."""
+    """It must last a minute all the same; without its word it would be seen up to 5 minutes later."""
     doors: dict[str, Callable[[], None]] = {}
     rig.between = lambda bmc: Telling(bmc, doors)  # type: ignore[assignment,return-value]  # what it lacks is the BMC's
     node = rig.nodes[0]
@@ -364,7 +364,7 @@ def test_a_bmc_that_tells_of_a_death_has_it_seen_at_once(rig: Rig) -> None:
     Service(rig).run(3 * HOUR, {2 * HOUR: die})
     begun = next(iter(rig.journal.events())).at
 
-    assert events(rig, ev.RecoveryRequested)[0].at - begun <= 2 * HOUR + 20.0
+    assert events(rig, ev.RecoveryRequested)[0].at - begun <= 2 * HOUR + 80.0
 
 
 def test_a_bmc_that_tells_without_an_end_is_not_asked_without_an_end(shelf: Shelf) -> None:

@@ -48,6 +48,9 @@ class WatchPolicy:
         read_every: How old the reading of versions and settings may be. It costs several times the requests of a
             look at power and health, and nothing in a rack changes them by the minute.
         dead: ``recover``: a host that died gets its assigned bundle again; ``report``: it is only told.
+        dead_after: How long a host must have been dead, without a look that found otherwise, before it counts. One
+            that somebody restarts is off or without health for a while: a power cycle takes 10 to 30 s, one that
+            cuts the standby power too about a minute.
         off: What a host counts as that is off and was not switched off through rackwave: ``recover``, dead;
             ``leave``, switched off by somebody who will know why.
         drift: ``report``: what differs from the assigned bundle is only told; ``reassert``: it is written again.
@@ -62,6 +65,7 @@ class WatchPolicy:
     latest: float = field(default=300.0, validator=_seconds)
     read_every: float = field(default=3600.0, validator=_seconds)
     dead: str = field(default="recover", validator=_choice(*DEAD))
+    dead_after: float = field(default=60.0, validator=_seconds)
     off: str = field(default="recover", validator=_choice(*OFF))
     drift: str = field(default="report", validator=_choice(*DRIFT))
     at_once: int = field(default=1, validator=_count)

@@ -3,14 +3,15 @@
 Rules:
 1. What could not be read is neither dead nor drift, and counts as a change only where the look before could not
    read it either. While a BMC does not answer, the rest stays what it was last.
-2. Nobody is restarted on one look, nor written to on one reading: what speaks for it must be seen twice in a row.
+2. Nobody is restarted on one look, nor written to on one reading: what speaks for it must be seen twice in a row,
+   and a host must have been dead for a while (`WatchPolicy.dead_after`): one that somebody restarts is off, too.
 3. What a person, a hold, a quarantine or another process has a hand in is left alone, and the watch says why.
 4. A dead host gets its assigned bundle again, by the recovery policy, as often as that allows; one that runs and
    differs from its bundle is left as it is unless the watch policy asks for more, and then within the maintenance
    window.
 5. The longer nothing changed, the rarer the looks; no two nodes in step.
 
-Example: a host is seen off at 12:00:00, 12:00:14 again: it is put on the ladder. Switched off by
+Example: a host is seen off at 12:00:00, and still at 12:01:02: it is put on the ladder. Switched off by
 ``rackwave power off``, it would be left alone until it is seen on again.
 """
 
@@ -56,8 +57,10 @@ class Reach(StrEnum):
 
 @frozen
 class Condition:
-    """What one look found. *dead* is why the host counts as dead; empty: it does not, or nobody can tell.
+    """What one look found, at *at*.
 
+    *dead* is why the host counts as dead; empty: it does not, or nobody can tell. *dying* is for how many seconds
+    no look has found otherwise.
     *drift* is as it was read last, which not every look does; *proven* are the lineages that differ on two
     readings in a row. *why* says why the BMC lets us not in.
     """
@@ -67,6 +70,8 @@ class Condition:
     post: Post | Unknown = NOT_ASKED
     health: Health | Unknown = NOT_ASKED
     dead: str = ""
+    dying: float = 0.0
+    at: float = 0.0
     drift: Mapping[Lineage, Drift] = field(factory=dict, converter=frozen_map)
     proven: frozenset[Lineage] = frozenset()
     why: str = ""
@@ -81,12 +86,15 @@ class Condition:
         else:
             proven = _drifted(known) & _drifted(drift)
         reads_none = all(isinstance(value, Unknown) for value in (seen.power, seen.post, seen.health))
+        dead = verdict.why if isinstance(verdict, Ill) and verdict.dead else ""
         return cls(
             bmc=Reach.AWAY if reads_none and seen.is_away else Reach.ANSWERS,
             power=seen.power,
             post=seen.post,
             health=seen.health,
-            dead=verdict.why if isinstance(verdict, Ill) and verdict.dead else "",
+            dead=dead,
+            dying=last.dying + seen.at - last.at if dead and last is not None and last.dead else 0.0,
+            at=seen.at,
             drift=known if drift is None else drift,
             proven=proven,
         )
@@ -283,7 +291,7 @@ def decide(
         in_rollout: A rollout that it belongs to has not ended.
         own: Maintenance windows of its own, which must be open too.
     """
-    wish = _wish(last, now, history)
+    wish = _wish(last, now, history, watch)
     if wish is None:
         return Leave()
     why = _why_not_touch(history, at, holder)
@@ -292,9 +300,9 @@ def decide(
     return wish if why is None or isinstance(wish, Leave) else Leave(why)
 
 
-def is_doubted(last: Condition | None, now: Condition) -> bool:
-    """Whether the next look decides on what *now* found for the first time."""
-    if now.dead and not (last is not None and last.dead):
+def is_doubted(last: Condition | None, now: Condition, watch: WatchPolicy) -> bool:
+    """Whether another look is to decide on what *now* found and *last* did not, or not for long enough."""
+    if now.dead and not _is_surely_dead(last, now, watch):
         return True
     before: Mapping[str, str | Unknown] = last.words if last is not None else {}
     unread = any(
@@ -303,7 +311,13 @@ def is_doubted(last: Condition | None, now: Condition) -> bool:
     return unread or now.is_suspect
 
 
-def _wish(last: Condition | None, now: Condition, history: NodeHistory) -> GoOn | Recover | Reassert | Leave | None:
+def _is_surely_dead(last: Condition | None, now: Condition, watch: WatchPolicy) -> bool:
+    return bool(now.dead) and last is not None and bool(last.dead) and now.dying >= watch.dead_after
+
+
+def _wish(
+    last: Condition | None, now: Condition, history: NodeHistory, watch: WatchPolicy
+) -> GoOn | Recover | Reassert | Leave | None:
     """Say what is to be done if nothing stands in the way; None where nothing is wrong."""
     if history.recovery is not None:
         return GoOn(history.recovery.bundle.lineage)
@@ -312,12 +326,12 @@ def _wish(last: Condition | None, now: Condition, history: NodeHistory) -> GoOn 
     if now.why:
         return Leave(now.why)
     if now.dead:
-        if last is None or not last.dead:
+        if not _is_surely_dead(last, now, watch):
             return None
         lineage = latest_lineage(history)
         if lineage is None:
             return Leave(f"{now.dead}, and no bundle is assigned to it")
-        return Recover(lineage, (now.dead, "seen by the watch on two looks in a row"))
+        return Recover(lineage, (now.dead, f"seen so by the watch for {now.dying:.0f} s"))
     if now.power is not Power.ON or now.post is not Post.COMPLETE:
         return None
     for lineage in sorted(now.proven):
@@ -351,7 +365,9 @@ def _why_not(
     if isinstance(wish, Leave):
         return wish.why
     if isinstance(wish, GoOn):
-        return "its rollout has not ended; 'rackwave rollout resume' goes on with it" if in_rollout else None
+        # Also where the rollout was aborted at once: whoever did that wants nothing to go on by itself.
+        is_rollouts = in_rollout or (history.attempt is not None and history.attempt.rollout is not None)
+        return "a rollout left it in the midst; 'rackwave rollout resume' goes on with it" if is_rollouts else None
     if isinstance(wish, Reassert):
         if watch.drift != "reassert":
             return ""  # its drift says so

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import Iterator
 
 import pytest
 
 from rackwave.central import CentralAutomationSystem
+from rackwave.core.event import ConditionChanged
 from rackwave.core.identity import ComponentName
 from rackwave.core.observation import Look, Power
 from rackwave.errors import StateError
@@ -54,6 +56,24 @@ def test_the_async_face_does_the_same(workplace: Workplace, system: CentralAutom
 
     assert 4 == len(statuses)
     assert {Power.ON} == {status.seen.power for status in statuses if status.seen is not None}
+
+
+def test_a_watch_blocks_until_another_thread_stops_it(system: CentralAutomationSystem) -> None:
+    """And returns where the nodes stand then."""
+    system.deploy("A.1")
+    begun = threading.Event()
+    system.subscribe(lambda recorded: begun.set() if isinstance(recorded.event, ConditionChanged) else None)
+
+    def end() -> None:
+        begun.wait(30)
+        system.stop()
+
+    ending = threading.Thread(target=end)
+    ending.start()
+    statuses = system.watch("r1n01")
+    ending.join()
+
+    assert ["answers"] == [each.history.sightings["bmc"].word for each in statuses]
 
 
 def test_a_node_lends_a_live_sushy_on_our_session(workplace: Workplace, system: CentralAutomationSystem) -> None:

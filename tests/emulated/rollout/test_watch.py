@@ -14,6 +14,7 @@ WATCH = """
 [watch]
 soonest = 1
 latest = 2
+dead_after = 1
 """
 
 

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rackwave.core import event as ev
+from rackwave.core.goal import Cause, Goal
 from rackwave.core.history import Assignment, NodeHistory, Recovery, apply_to_node
 from rackwave.core.hold import Hold
-from rackwave.core.identity import BundleId, Digest, Lineage, NodeName
+from rackwave.core.identity import AttemptId, BundleId, Digest, Lineage, NodeName, RolloutId
 from rackwave.core.observation import Health, Lack, Look, Observation, Post, Power, Unknown
 from rackwave.core.policy import Policy
 from rackwave.core.sighting import POWER
@@ -25,6 +26,7 @@ from rackwave.core.watching import (
     Reach,
     Reassert,
     Recover,
+    amiss,
     changes,
     decide,
     is_doubted,
@@ -65,8 +67,9 @@ policies = st.builds(
 def seen(*looks: Observation, drift: Drift | None = None) -> list[Condition | None]:
     """Return the last two conditions after *looks* in turn, each with a reading of *drift* where there is one."""
     found: list[Condition | None] = [None]
-    for look in looks:
-        found.append(Condition.of(look, found[-1], None if drift is None else {A: drift}))
+    for number, look in enumerate(looks):
+        reading = None if drift is None else {A: drift}
+        found.append(Condition.of(evolve(look, at=60.0 * number), found[-1], reading))
     return found[-2:]
 
 
@@ -92,6 +95,31 @@ def test_a_host_that_is_dead_on_two_looks_gets_its_bundle_again(dead: Observatio
 
     assert isinstance(found, Recover)
     assert A == found.lineage
+
+
+def test_a_host_that_is_restarted_is_not_taken_for_dead() -> None:
+    """It is off for half a minute; what counts is how long it was seen so without a gap."""
+    first = Condition.of(OFF, None)
+    second = Condition.of(evolve(OFF, at=30.0), first)
+    third = Condition.of(evolve(OFF, at=61.0), second)
+    anew = Condition.of(evolve(OFF, at=130.0), Condition.of(evolve(WELL, at=90.0), third))
+
+    assert Leave() == decide(first, second, ASSIGNED, USUAL, Policy(), at=30.0)
+    assert is_doubted(first, second, USUAL)
+    assert isinstance(decide(second, third, ASSIGNED, USUAL, Policy(), at=61.0), Recover)
+    assert 0.0 == anew.dying
+
+
+def test_what_a_rollout_left_in_the_midst_is_left_to_it() -> None:
+    """Also where it was aborted at once: nothing of it goes on by itself."""
+    goal = Goal(A1, ASSIGNED.assigned[A].digest, Cause.ROLLOUT)
+    begun = ev.AttemptStarted(NODE, AttemptId("abcd1234"), goal, RolloutId("roll1"))
+
+    found = decide(None, Condition.of(WELL, None), after(begun), USUAL, Policy(), at=0.0)
+    assert isinstance(found, Leave)
+    assert "rollout resume" in found.why
+    by_itself = decide(None, Condition.of(WELL, None), after(evolve(begun, rollout=None)), USUAL, Policy(), at=0.0)
+    assert GoOn(A) == by_itself
 
 
 def test_the_lineage_that_was_committed_last_is_sent_again() -> None:
@@ -218,7 +246,7 @@ def test_a_look_that_does_not_read_versions_keeps_what_was_read() -> None:
 
     assert frozenset() == later.proven
     assert {A: DIFFERS} == later.drift
-    assert is_doubted(once, later)
+    assert is_doubted(once, later, USUAL)
 
 
 @given(first=observations, second=observations, drift=drifts, watch=policies)
@@ -227,7 +255,7 @@ def test_nothing_is_done_about_what_could_not_be_read(
 ) -> None:
     """Whatever two looks show: a recovery rests on power or POST that were read, a reassertion on drift that was."""
     last = Condition.of(first, None, drift)
-    now = Condition.of(second, last, drift)
+    now = Condition.of(evolve(second, at=600.0), last, drift)
     found = decide(last, now, ASSIGNED, watch, Policy(), at=0.0)
 
     if isinstance(found, Recover):
@@ -248,7 +276,7 @@ def test_nothing_is_ever_done_on_one_look(look: Observation, drift: dict[Lineage
 
     assert not isinstance(decide(None, now, ASSIGNED, watch, Policy(), at=0.0), Recover | Reassert)
     if now.dead:
-        assert is_doubted(None, now)
+        assert is_doubted(None, now, USUAL)
 
 
 def told(found: tuple[ev.ConditionChanged, ...]) -> list[tuple[str, str, str]]:
@@ -296,6 +324,22 @@ def test_why_a_node_is_left_alone_is_told_when_it_begins_and_when_it_ends() -> N
     assert () == left_alone(NODE, history.sightings, "it is in quarantine")
     assert [(LEFT_ALONE, "it is in quarantine", "")] == told(left_alone(NODE, history.sightings, ""))
     assert {} == after(*begun, *left_alone(NODE, history.sightings, "")).sightings
+
+
+def test_what_is_not_as_it_should_be_is_told_with_its_moment() -> None:
+    """And nothing of a node that is well, or was never seen; of one whose BMC is away only that."""
+    well = Condition.of(WELL, None, {A: ()})
+    off = Condition.of(OFF, well)
+    away = Condition.of(AWAY, off)
+    begun = changes(NODE, {}, None, well)
+    is_off = after(*begun, *changes(NODE, after(*begun).sightings, well, off))
+    is_away = after(*begun, *changes(NODE, after(*begun).sightings, away, away))
+
+    assert () == amiss({}) == amiss(after(*begun).sightings)
+    assert ["power off since 1970-01-01T00:00Z", "post not-running since 1970-01-01T00:00Z"] == list(
+        amiss(is_off.sightings)
+    )
+    assert ["bmc does not answer since 1970-01-01T00:00Z"] == list(amiss(is_away.sightings))
 
 
 @given(

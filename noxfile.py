@@ -29,9 +29,16 @@ def install(session: nox.Session, *what: str) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run every test, on two processes; options of pytest may follow after '--'."""
+    """Run the tests, on three processes, which wait more than they work; options of pytest may follow after '--'."""
     install(session, *WITH_DEV)
-    session.run("pytest", "-n", "2", "--dist", "worksteal", *session.posargs)
+    session.run("pytest", "-n", "3", "--dist", "worksteal", *session.posargs)
+
+
+@nox.session
+def long(session: nox.Session) -> None:
+    """Run what a run of all tests leaves out, since others of its kind stand for it."""
+    install(session, *WITH_DEV)
+    session.run("pytest", "-n", "3", "--dist", "worksteal", "-m", "long", *session.posargs)
 
 
 @nox.session
@@ -69,7 +76,7 @@ def pathologies(session: nox.Session) -> None:
     """Show the 50 pathologies of real BMCs to a raw client, then to rollouts on every make; print both tables."""
     install(session, *WITH_DEV)
     shown = ("tests/emulated/pathologies", "tests/emulated/table")
-    session.run("pytest", "-q", "--pathology-table", *shown, *session.posargs)
+    session.run("pytest", "-q", "-m", "not machine", "--pathology-table", *shown, *session.posargs)
 
 
 @nox.session
@@ -77,7 +84,9 @@ def crash(session: nox.Session) -> None:
     """Kill a rollout at every journal entry and three times in every request, on Redfish and IPMI; takes an hour."""
     install(session, *WITH_DEV)
     tests = ("tests/emulated/crash", "tests/emulated/rollout/test_kill.py", "tests/emulated/rollout/test_frozen.py")
-    session.run("pytest", "-n", "2", "--dist", "worksteal", "--every-crash", *tests, *session.posargs)
+    session.run(
+        "pytest", "-n", "2", "--dist", "worksteal", "-m", "not machine", "--every-crash", *tests, *session.posargs
+    )
 
 
 @nox.session

@@ -16,8 +16,13 @@ PROGRAM = str(Path(__file__).with_name("frozen_in_the_act.py"))
 MUCH_LATER = str(Timeouts().longest + 120.0)
 
 
-@pytest.mark.parametrize("place", ["check", "wire"])
-@pytest.mark.parametrize("personality", ["plain", "openbmc"])
+@pytest.mark.parametrize(
+    ("personality", "place"),
+    [
+        *(("plain", "check"), ("openbmc", "wire")),
+        *(pytest.param(*each, marks=pytest.mark.long) for each in (("plain", "wire"), ("openbmc", "check"))),
+    ],
+)
 def test_who_was_overtaken_sends_nothing_more(workplace: Workplace, place: str, personality: str) -> None:
     """The other takes the lease over and finishes; whoever wakes up then is refused, and each image was taken once."""
     workplace.make_bundles("A.1")

@@ -19,8 +19,16 @@ from rackwave.records import JOURNAL
 from workplace import Workplace
 
 
-@pytest.mark.parametrize("personality", ["plain", "openbmc", "idrac", "supermicro"])
-@pytest.mark.parametrize("writes", [1, 3])
+@pytest.mark.parametrize(
+    ("writes", "personality"),
+    [
+        *((3, "plain"), (3, "openbmc"), (1, "idrac"), (1, "supermicro")),
+        *(
+            pytest.param(*each, marks=pytest.mark.long)
+            for each in ((1, "plain"), (1, "openbmc"), (3, "idrac"), (3, "supermicro"))
+        ),
+    ],
+)
 def test_a_killed_rollout_is_finished_by_the_next_start(workplace: Workplace, writes: int, personality: str) -> None:
     """Killed after so many images were taken, the same command goes on and every node ends as it should."""
     workplace.make_bundles("A.1")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 
 import attrs
+import pytest
 from attrs import field, frozen
 
 from rackwave.core.bundle import AttributeValue
@@ -67,6 +68,16 @@ from rackwave_emulators.faults import (
     fault_as_dict,
 )
 from rackwave_emulators.personality import Personality, Rules
+
+MAKES = ("plain", "idrac", "ilo5", "ilo6", "xcc", "supermicro", "openbmc", "hgx")
+_LONG = ("ilo6", "xcc", "supermicro")
+"""Makes that ``nox -s pathologies`` and ``nox -s long`` play: in a run of all tests others stand for them."""
+
+
+def sometimes(make: str) -> object:
+    """*make* as a parameter of a test, marked where it need not be played each time."""
+    return pytest.param(make, marks=pytest.mark.long) if make in _LONG else make
+
 
 OLD, NEW = "1.0.0", "2.0.0"
 

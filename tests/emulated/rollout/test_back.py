@@ -100,3 +100,22 @@ def test_a_rollout_under_way_is_aborted_and_brings_back_what_it_did(workplace: W
         assert "aborted" == shown["result"]
         assert ["rolled-back"] + ["not-started"] * 3 == [node["result"] for node in shown["nodes"]]
         assert ["1.0.0"] * 4 == versions(workplace)
+
+
+def test_no_more_nodes_go_back_at_once_than_policy_lets_be_away(rolled_out: Workplace) -> None:
+    """With wave_most = 1 each of three nodes is back before the next is touched; --at-once takes them together."""
+    text = rolled_out.inventory.read_text()
+    rolled_out.inventory.write_text(text.replace("[policy]\n", "[policy]\nwave_most = 1\n"))
+    back = rolled_out.run("rollback", "A", "--nodes", "r1n[02-04]", "--json")
+    events = [
+        (each["event"], each["node"])
+        for each in rolled_out.run("history", "--json").json
+        if each["event"] in ("RecoveryRequested", "RecoveryEnded")
+    ]
+    rolled_out.run("deploy", "A.2", "--nodes", "r1n[02-04]", "--canary", "0", "--waves", "1")
+    together = rolled_out.run("rollback", "A", "--nodes", "r1n[02-04]", "--at-once", "--json")
+
+    assert 0 == back.code, back.err
+    assert [(event, f"r1n0{node}") for node in (2, 3, 4) for event in ("RecoveryRequested", "RecoveryEnded")] == events
+    assert 0 == together.code, together.err
+    assert ["2.0.0", "1.0.0", "1.0.0", "1.0.0"] == versions(rolled_out)

@@ -36,10 +36,10 @@ from .bundle_orchestrator import BundleOrchestrator, not_ended
 from .clock import SystemClock
 from .core.bundle import Bundle
 from .core.eta import Eta
-from .core.event import Bound, Held, Recorded, RolloutStarted, Unheld
+from .core.event import Bound, Recorded, RolloutStarted
 from .core.forecast import Forecast
 from .core.history import NodeHistory
-from .core.identity import BundleId, ComponentName, Lineage, NodeName, RolloutId
+from .core.identity import BundleId, Lineage, NodeName, RolloutId
 from .core.node import Node
 from .core.odds import Odds
 from .core.outlook import eta_of
@@ -67,6 +67,7 @@ from .errors import (
 )
 from .fleet import Fleet
 from .hands_on import HandsOn
+from .holds import Holds
 from .inventory import Inventory, load_inventory
 from .leave import NodeLeave
 from .metrics_gate import MetricsGate
@@ -471,78 +472,13 @@ class Automation:
         reason: str = "",
         at_once: bool = False,
     ) -> tuple[NodeStatus, ...]:
-        """Bring nodes back to the bundle that each had before its assigned one, or one component of them.
-
-        Args:
-            nodes: Which nodes; all where None.
-            lineage: Of which lineage.
-            component: Only this one; the rest, and what is assigned, stays. It keeps what the prior bundle has for
-                it, which status and plans tell, until the next bundle comes or ``bring_forward``.
-            reason: Why a component is set back, for whoever finds it so.
-            at_once: All nodes, however many the inventory's policy lets be away at once.
-
-        Raises:
-            PlanRefusedError: a node has no prior bundle, or its payloads are gone; nothing was touched.
-        """
+        """Bring nodes back to what each had before; see ``OperatorRecovery.rollback``."""
         back = self.operator_recovery
-        return await self._back(back.named(nodes), Lineage(lineage), component, reason, at_once=at_once)
-
-    async def rollback_rollout(
-        self,
-        rollout: str,
-        *,
-        wave: int | None = None,
-        nodes: str | None = None,
-        component: str | None = None,
-        reason: str = "",
-        at_once: bool = False,
-    ) -> tuple[NodeStatus, ...]:
-        """Bring back, as ``rollback`` does, the nodes that a rollout, or one wave of it, brought to its bundle.
-
-        Nodes that it never began with, or that carry another bundle by now, are left as they are.
-
-        Raises:
-            UsageError: the rollout has not ended, or there is nothing to bring back.
-            PlanRefusedError: as ``rollback``.
-        """
-        state = self.control.find(rollout)
-        names = self.operator_recovery.of_rollout(state, wave, nodes)
-        return await self._back(names, state.bundle.lineage, component, reason, at_once=at_once)
-
-    async def bring_forward(
-        self, nodes: str | None, lineage: str, component: str, *, at_once: bool = False
-    ) -> tuple[NodeStatus, ...]:
-        """Bring a component that was set back to what the assigned bundle has for it.
-
-        Raises:
-            PlanRefusedError: on one of the nodes it is not set back; nothing was touched.
-        """
-        back = self.operator_recovery
-        names = back.named(nodes)
-        await back.bring_forward(names, Lineage(lineage), ComponentName(component), at_once=at_once)
-        return await self.status(",".join(names))
-
-    async def _back(
-        self, names: tuple[NodeName, ...], lineage: Lineage, component: str | None, reason: str, *, at_once: bool
-    ) -> tuple[NodeStatus, ...]:
-        back = self.operator_recovery
-        if component is None:
-            await back.rollback(names, lineage, at_once=at_once)
-        else:
-            await back.set_back(names, lineage, ComponentName(component), reason, at_once=at_once)
-        return await self.status(",".join(names))
+        return await back.rollback(nodes, Lineage(lineage), component=component, reason=reason, at_once=at_once)
 
     async def recover(self, nodes: str | None, lineage: str, *, ladder: str | None = None) -> tuple[NodeStatus, ...]:
-        """Bring dead nodes back on their assigned bundle, as the recovery policy *ladder* says.
-
-        Raises:
-            UsageError: no such policy.
-            PlanRefusedError: a node carries no bundle of *lineage*, or is not to be touched; nothing was.
-        """
-        back = self.operator_recovery
-        names = back.named(nodes)
-        await back.recover(names, Lineage(lineage), ladder or self.policy().recovery)
-        return await self.status(",".join(names))
+        """Bring dead nodes back on their assigned bundle; see ``OperatorRecovery.recover``."""
+        return await self.operator_recovery.recover(nodes, Lineage(lineage), ladder=ladder)
 
     async def readmit(self, nodes: str, reason: str) -> tuple[NodeName, ...]:
         """Take nodes out of quarantine, and forget the logins that they refused; return those concerned."""
@@ -570,31 +506,12 @@ class Automation:
 
         return await each(one, self.fleet.select(nodes))
 
-    # -- holds ---------------------------------------------------------------------------------------
+    # -- by hand -------------------------------------------------------------------------------------
 
-    async def hold(self, nodes: str, reason: str, until: float | None = None) -> tuple[NodeStatus, ...]:
-        """Have nothing begun on nodes until *until* (epoch seconds; None: until it is lifted).
-
-        What runs on them is not disturbed: a write goes on, its restart waits. A rollout that is under way
-        in another process sees the hold before its next act.
-
-        Raises:
-            UsageError: *until* is past.
-        """
-        if until is not None and until <= self._clock.now():
-            raise UsageError("that time is past", advice="Give a later one with --until, or none.")
-        self.logbook.refresh()
-        names = [node.name for node in self.fleet.select(nodes)]
-        await self.logbook.record(*(Held(name, reason, self._by, until) for name in names))
-        return await self.status(nodes)
-
-    async def unhold(self, nodes: str) -> tuple[NodeStatus, ...]:
-        """Lift the hold on nodes; those without one are left as they are."""
-        self.logbook.refresh()
-        names = [node.name for node in self.fleet.select(nodes)]
-        held = [name for name in names if self.logbook.node(name).hold is not None]
-        await self.logbook.record(*(Unheld(name, self._by) for name in held))
-        return await self.status(nodes)
+    @property
+    def holds(self) -> Holds:
+        """What persons want left alone."""
+        return Holds(self.logbook, self.fleet, clock=self._clock, by=self._by)
 
     @property
     def leave(self) -> NodeLeave:
@@ -644,6 +561,7 @@ class Automation:
             stock=self.stock,
             policy=self.policy(),
             orchestrator=self._orchestrator,
+            status=self.status,
             clock=self._clock,
             by=self._by,
         )

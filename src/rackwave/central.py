@@ -15,7 +15,7 @@ from .core.boot import BootMode, BootOverride, BootSetting, Lasting, SecureBoot
 from .core.bundle import AttributeValue
 from .core.event import Recorded
 from .core.forecast import Forecast
-from .core.identity import BundleId, NodeName
+from .core.identity import BundleId, Lineage, NodeName
 from .core.log import LogMark, LogNews
 from .core.observation import Look, Observation, Unknown
 from .core.odds import Odds
@@ -188,7 +188,7 @@ class CentralAutomationSystem:
         reason: str = "",
         at_once: bool = False,
     ) -> tuple[NodeStatus, ...]:
-        """See ``Automation.rollback``."""
+        """See ``OperatorRecovery.rollback``."""
         return self._run(self.aio.rollback(nodes, lineage, component=component, reason=reason, at_once=at_once))
 
     def rollback_rollout(
@@ -201,21 +201,27 @@ class CentralAutomationSystem:
         reason: str = "",
         at_once: bool = False,
     ) -> tuple[NodeStatus, ...]:
-        """See ``Automation.rollback_rollout``."""
+        """See ``OperatorRecovery.rollback_rollout``."""
         return self._run(
-            self.aio.rollback_rollout(
-                rollout, wave=wave, nodes=nodes, component=component, reason=reason, at_once=at_once
+            self.aio.operator_recovery.rollback_rollout(
+                self.aio.control.find(rollout),
+                wave=wave,
+                nodes=nodes,
+                component=component,
+                reason=reason,
+                at_once=at_once,
             )
         )
 
     def bring_forward(
         self, nodes: str | None, lineage: str, component: str, *, at_once: bool = False
     ) -> tuple[NodeStatus, ...]:
-        """See ``Automation.bring_forward``."""
-        return self._run(self.aio.bring_forward(nodes, lineage, component, at_once=at_once))
+        """See ``OperatorRecovery.bring_forward``."""
+        back = self.aio.operator_recovery
+        return self._run(back.bring_forward(nodes, Lineage(lineage), component, at_once=at_once))
 
     def recover(self, nodes: str | None, lineage: str, *, ladder: str | None = None) -> tuple[NodeStatus, ...]:
-        """See ``Automation.recover``."""
+        """See ``OperatorRecovery.recover``."""
         return self._run(self.aio.recover(nodes, lineage, ladder=ladder))
 
     def status(self, nodes: str | None = None, *, look: bool = False) -> tuple[NodeStatus, ...]:

@@ -7,7 +7,7 @@ bounds that (``wave_most``, ``wave_percent``, ``domain_most``), unless that is m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from attrs import evolve
 
@@ -18,6 +18,7 @@ from .core.history import NodeHistory
 from .core.identity import ComponentName, Lineage, NodeName
 from .core.policy import Policy
 from .core.recovery import CONVERGE, POLICIES
+from .core.report import NodeStatus
 from .core.rollout import RolloutState
 from .core.set_back import WhyNot, bring_forward, set_back
 from .core.waves import cut_waves
@@ -42,6 +43,7 @@ class OperatorRecovery:
         stock: Stock,
         policy: Policy,
         orchestrator: Callable[[], BundleOrchestrator],
+        status: Callable[[str], Awaitable[tuple[NodeStatus, ...]]],
         clock: Clock,
         by: str,
     ) -> None:
@@ -50,33 +52,122 @@ class OperatorRecovery:
         self._stock = stock
         self._policy = policy
         self._orchestrator = orchestrator
+        self._status = status
         self._clock = clock
         self._by = by
 
-    def named(self, nodes: str | None) -> tuple[NodeName, ...]:
-        """Return the nodes that *nodes* names."""
+    async def rollback(
+        self,
+        nodes: str | None,
+        lineage: Lineage,
+        *,
+        component: str | None = None,
+        reason: str = "",
+        at_once: bool = False,
+    ) -> tuple[NodeStatus, ...]:
+        """Bring nodes back to the bundle that each had before its assigned one, or one component of them.
+
+        Args:
+            nodes: Which nodes; all where None.
+            lineage: Of which lineage.
+            component: Only this one; the rest, and what is assigned, stays. It keeps what the prior bundle has for
+                it, which status and plans tell, until the next bundle comes or ``bring_forward``.
+            reason: Why a component is set back, for whoever finds it so.
+            at_once: All nodes, however many the inventory's policy lets be away at once.
+
+        Raises:
+            PlanRefusedError: a node has no prior bundle, or its payloads are gone; nothing was touched.
+        """
+        return await self._back(self._named(nodes), lineage, component, reason, at_once=at_once)
+
+    async def rollback_rollout(
+        self,
+        rollout: RolloutState,
+        *,
+        wave: int | None = None,
+        nodes: str | None = None,
+        component: str | None = None,
+        reason: str = "",
+        at_once: bool = False,
+    ) -> tuple[NodeStatus, ...]:
+        """Bring back, as ``rollback`` does, the nodes that a rollout, or one wave of it, brought to its bundle.
+
+        Nodes that it never began with, or that carry another bundle by now, are left as they are.
+
+        Raises:
+            UsageError: the rollout has not ended, it has no such wave, or there is nothing to bring back.
+            PlanRefusedError: as ``rollback``.
+        """
+        names = self._of_rollout(rollout, wave, nodes)
+        return await self._back(names, rollout.bundle.lineage, component, reason, at_once=at_once)
+
+    async def bring_forward(
+        self, nodes: str | None, lineage: Lineage, component: str, *, at_once: bool = False
+    ) -> tuple[NodeStatus, ...]:
+        """Bring a component that was set back to what the assigned bundle has for it.
+
+        Raises:
+            PlanRefusedError: on one of the nodes it is not set back; nothing was touched.
+        """
+        histories = self._histories(self._named(nodes))
+        found = {each.node: bring_forward(each, lineage, ComponentName(component)) for each in histories}
+        await self._rebind(histories, lineage, found, lambda each: _odd(each, found[each.node]), at_once=at_once)
+        return await self._told(each.node for each in histories)
+
+    async def recover(
+        self, nodes: str | None, lineage: Lineage, *, ladder: str | None = None
+    ) -> tuple[NodeStatus, ...]:
+        """Bring dead nodes back on their assigned bundle, as the recovery policy *ladder* says, all at once.
+
+        Args:
+            nodes: Which nodes; all where None.
+            lineage: Of which lineage.
+            ladder: The name of the policy; the inventory's where None.
+
+        Raises:
+            UsageError: no such policy.
+            PlanRefusedError: a node carries no bundle of *lineage*, or is not to be touched; nothing was.
+        """
+        name = ladder or self._policy.recovery
+        if name not in POLICIES:
+            raise UsageError(f"there is no recovery policy {name!r}", advice=f"There are: {', '.join(POLICIES)}.")
+        histories = self._histories(self._named(nodes))
+        self._refuse(histories, lineage, lambda _: None)
+        await self._bring(histories, lineage)
+        names = [each.node for each in histories]
+        await self._climb(names, lineage, name, at_once=True)
+        return await self._told(names)
+
+    async def readmit(self, nodes: str, reason: str) -> tuple[NodeName, ...]:
+        """Take nodes out of quarantine, and forget the logins that they refused: a person has looked at them.
+
+        Return those that were concerned.
+        """
+        chosen = self._histories(self._named(nodes))
+        readmitted = tuple(each.node for each in chosen if each.quarantined is not None or each.refused_logins)
+        await self._logbook.record(*(Readmitted(name, reason, self._by) for name in readmitted))
+        return readmitted
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _named(self, nodes: str | None) -> tuple[NodeName, ...]:
         self._logbook.refresh()
         return tuple(node.name for node in self._fleet.select(nodes))
 
-    def of_rollout(self, rollout: RolloutState, wave: int | None, nodes: str | None) -> tuple[NodeName, ...]:
-        """Return the nodes that *rollout*, or its wave *wave*, brought to its bundle and that carry it still.
-
-        Raises:
-            UsageError: it has not ended, it has no such wave, or it brought no node there; *nodes* names others.
-        """
+    def _of_rollout(self, rollout: RolloutState, wave: int | None, nodes: str | None) -> tuple[NodeName, ...]:
+        """Return the nodes that *rollout*, or its wave *wave*, brought to its bundle and that carry it still."""
         if rollout.finished is None:
             raise UsageError(
                 f"rollout {rollout.id} has not ended",
                 advice=f"'rackwave rollout abort {rollout.id} --roll-back' ends it and brings back what is done.",
             )
         if wave is not None and not wave < len(rollout.waves):
-            raise UsageError(
-                f"rollout {rollout.id} has no wave {wave}", advice=f"Its last is {len(rollout.waves) - 1}."
-            )
+            last = len(rollout.waves) - 1
+            raise UsageError(f"rollout {rollout.id} has no wave {wave}", advice=f"Its last is {last}.")
         meant = rollout.nodes if wave is None else rollout.waves[wave]
         done = [node for node in meant if is_on_new(rollout, self._logbook.node(node))]
         if nodes is not None:
-            named = self.named(nodes)
+            named = self._named(nodes)
             strange = [node for node in named if node not in done]
             if strange:
                 raise UsageError(
@@ -88,32 +179,34 @@ class OperatorRecovery:
             raise UsageError(f"no node is on {rollout.bundle} by rollout {rollout.id}; there is nothing to bring back")
         return tuple(done)
 
-    async def rollback(self, names: Sequence[NodeName], lineage: Lineage, *, at_once: bool = False) -> None:
-        """Bring *names* back to the bundle that each had before its assigned one.
-
-        Raises:
-            PlanRefusedError: one has no way back; nothing was touched.
-        """
+    async def _back(
+        self, names: Sequence[NodeName], lineage: Lineage, component: str | None, reason: str, *, at_once: bool
+    ) -> tuple[NodeStatus, ...]:
         histories = self._histories(names)
         await self._bring(histories, lineage)
+        if component is None:
+            await self._roll_back(histories, lineage, at_once=at_once)
+        else:
+            await self._set_back(histories, lineage, ComponentName(component), reason, at_once=at_once)
+        return await self._told(names)
 
+    async def _roll_back(self, histories: Sequence[NodeHistory], lineage: Lineage, *, at_once: bool) -> None:
         def why_not(history: NodeHistory) -> str | None:
             prior = history.prior.get(lineage)
             return "it has no prior bundle" if prior is None else self._unsendable(history, lineage)
 
         self._refuse(histories, lineage, why_not)
-        await self._climb(names, lineage, "rollback", at_once=at_once)
+        await self._climb([each.node for each in histories], lineage, "rollback", at_once=at_once)
 
-    async def set_back(
-        self, names: Sequence[NodeName], lineage: Lineage, component: ComponentName, reason: str, *, at_once: bool
+    async def _set_back(
+        self,
+        histories: Sequence[NodeHistory],
+        lineage: Lineage,
+        component: ComponentName,
+        reason: str,
+        *,
+        at_once: bool,
     ) -> None:
-        """Bring one component of *names* back to what the prior bundle of each has for it; nothing else is written.
-
-        Raises:
-            PlanRefusedError: one cannot be; nothing was touched.
-        """
-        histories = self._histories(names)
-        await self._bring(histories, lineage)
         found = {
             each.node: set_back(each, lineage, component, load=self._stock.bundle, reason=reason, by=self._by)
             for each in histories
@@ -125,43 +218,8 @@ class OperatorRecovery:
 
         await self._rebind(histories, lineage, found, why_not, at_once=at_once)
 
-    async def bring_forward(
-        self, names: Sequence[NodeName], lineage: Lineage, component: ComponentName, *, at_once: bool
-    ) -> None:
-        """Bring a component that was set back to what the assigned bundle has for it.
-
-        Raises:
-            PlanRefusedError: on one it is not set back; nothing was touched.
-        """
-        histories = self._histories(names)
-        found = {each.node: bring_forward(each, lineage, component) for each in histories}
-        await self._rebind(histories, lineage, found, lambda each: _odd(each, found[each.node]), at_once=at_once)
-
-    async def recover(self, names: Sequence[NodeName], lineage: Lineage, ladder: str) -> None:
-        """Bring dead nodes back on their assigned bundle, as the recovery policy *ladder* says, all at once.
-
-        Raises:
-            UsageError: no such policy.
-            PlanRefusedError: one cannot be; nothing was touched.
-        """
-        if ladder not in POLICIES:
-            raise UsageError(f"there is no recovery policy {ladder!r}", advice=f"There are: {', '.join(POLICIES)}.")
-        histories = self._histories(names)
-        self._refuse(histories, lineage, lambda _: None)
-        await self._bring(histories, lineage)
-        await self._climb(names, lineage, ladder, at_once=True)
-
-    async def readmit(self, nodes: str, reason: str) -> tuple[NodeName, ...]:
-        """Take nodes out of quarantine, and forget the logins that they refused: a person has looked at them.
-
-        Return those that were concerned.
-        """
-        chosen = self._histories(self.named(nodes))
-        readmitted = tuple(each.node for each in chosen if each.quarantined is not None or each.refused_logins)
-        await self._logbook.record(*(Readmitted(name, reason, self._by) for name in readmitted))
-        return readmitted
-
-    # -- inside ----------------------------------------------------------------------------------
+    async def _told(self, names: Iterable[NodeName]) -> tuple[NodeStatus, ...]:
+        return await self._status(",".join(names))
 
     def _histories(self, names: Iterable[NodeName]) -> list[NodeHistory]:
         return [self._logbook.node(name) for name in names]

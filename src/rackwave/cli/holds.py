@@ -27,7 +27,8 @@ def hold(setting: Setting, nodes: str, reason: str, until: float | None, as_json
     """
 
     async def work(automation: Automation) -> tuple[NodeStatus, ...]:
-        return await automation.hold(nodes, reason, until)
+        await automation.holds.hold(nodes, reason, until)
+        return await automation.status(nodes)
 
     _show(setting.run(work), as_json=as_json)
 
@@ -40,7 +41,8 @@ def unhold(setting: Setting, nodes: str, as_json: bool) -> None:
     """Lift the hold on NODES."""
 
     async def work(automation: Automation) -> tuple[NodeStatus, ...]:
-        return await automation.unhold(nodes)
+        await automation.holds.unhold(nodes)
+        return await automation.status(nodes)
 
     _show(setting.run(work), as_json=as_json)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ..automation import Automation
+from ..core.identity import Lineage
 from ..core.recovery import POLICIES
 from ..core.report import NodeStatus
 from .app import Exit, Setting
@@ -46,20 +47,24 @@ def rollback(
     """
     if (rollout is None) == (lineage is None):
         raise click.UsageError("it takes LINEAGE and --nodes, or --rollout")
-    if lineage is not None and (nodes is None or wave is not None):
-        raise click.UsageError("LINEAGE goes with --nodes (@all: every one); --wave goes with --rollout")
+    if lineage is not None and nodes is None:
+        raise click.UsageError("Missing option '-n' / '--nodes': it names nodes, or @all.")
+    if lineage is not None and wave is not None:
+        raise click.UsageError("--wave goes with --rollout")
     if forward and (component is None or lineage is None or reason is not None):
         raise click.UsageError("--forward goes with LINEAGE, --nodes and --component, and without --reason")
     if not forward and (component is None) != (reason is None):
         raise click.UsageError("--component goes with --reason")
 
     async def work(automation: Automation) -> tuple[NodeStatus, ...]:
+        back = automation.operator_recovery
         if rollout is not None:
-            return await automation.rollback_rollout(
-                rollout, wave=wave, nodes=nodes, component=component, reason=reason or "", at_once=at_once
+            state = automation.control.find(rollout)
+            return await back.rollback_rollout(
+                state, wave=wave, nodes=nodes, component=component, reason=reason or "", at_once=at_once
             )
         if forward:
-            return await automation.bring_forward(nodes, lineage or "", component or "", at_once=at_once)
+            return await back.bring_forward(nodes, Lineage(lineage or ""), component or "", at_once=at_once)
         return await automation.rollback(
             nodes, lineage or "", component=component, reason=reason or "", at_once=at_once
         )

@@ -286,7 +286,7 @@ class Simulation:
         if policy.approval != "none":
             yield "every wave is approved at once"
         if policy.window:
-            yield f"windows: {policy.window}"
+            yield f"work begins in the window {policy.window}"
         own = sum(bool(self.windows(each.node)) for each in self.stand_ins)
         if own:
             yield f"{own} nodes have maintenance windows of their own, which are kept to"

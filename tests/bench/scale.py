@@ -133,6 +133,14 @@ class Stage:
         )
 
 
+def plain_loop() -> float:
+    """Return the CPU seconds that ten million additions take here and now: by it two machines can be compared."""
+    began, total = time.process_time(), 0
+    for number in range(10_000_000):
+        total += number
+    return time.process_time() - began
+
+
 def peak_kib() -> int:
     """Return the most memory that this process has held so far."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -199,10 +207,17 @@ def main() -> int:
         what, count = options.only
         sys.stdout.write(json.dumps(asdict(measure(what, int(count)))) + "\n")
         return 0
+    loops = [plain_loop()]
     found = [measured_apart("plan", count) for count in options.plan]
     found += [measured_apart("rollout", count) for count in options.rollout]
     found += [measured_apart("rough", count) for count in options.rough]
-    sys.stdout.write((json.dumps([asdict(each) for each in found], indent=2) if options.json else table(found)) + "\n")
+    loops.append(plain_loop())
+    if options.json:
+        document = {"plain_loop": loops, "sizes": [asdict(each) for each in found]}
+        sys.stdout.write(json.dumps(document, indent=2) + "\n")
+    else:
+        told = ", ".join(f"{seconds:.2f}" for seconds in loops)
+        sys.stdout.write(f"{table(found)}\n\nplain loop before and after: {told} s\n")
     return 0
 
 

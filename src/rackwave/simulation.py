@@ -195,7 +195,7 @@ class Simulation:
         """Roll out once, with what *seed* has in store; the same seed gives the same outcome, to the second."""
         plan, policy = self.plan, self.plan.policy
         policy = evolve(policy, approval="none", watch=max(policy.watch, SELDOM))
-        lasts = len(plan.waves) * max((each.whole for each in self.stand_ins), default=0.0)
+        lasts = len(self._waves) * max((each.whole for each in self.stand_ins), default=0.0)
         rack = self.simulator(
             self.stand_ins, self.bundles.values(), odds=self.odds, seed=seed, start=self.start, lasts=lasts
         )
@@ -219,8 +219,7 @@ class Simulation:
             clock=rack.clock,
             windows=self.windows,
         )
-        waves = (tuple(each.node for each in plan.nodes),) if plan.is_level else plan.waves
-        started = RolloutStarted(RolloutId("simulated"), plan.bundle, plan.digest, waves, policy, "simulation")
+        started = RolloutStarted(RolloutId("simulated"), plan.bundle, plan.digest, self._waves, policy, "simulation")
         bound = [Bound(node, plan.bundle, plan.digest, binding) for node, binding in plan.bindings.items()]
 
         async def roll_out() -> Outcome:
@@ -240,12 +239,17 @@ class Simulation:
         """Sum *outcomes* up."""
         return Forecast(
             bundle=self.plan.bundle,
-            waves=tuple(len(wave) for wave in self.plan.waves),
+            waves=tuple(len(wave) for wave in self._waves),
             odds=self.odds,
             start=self.start,
             assumptions=tuple(self._assumptions()),
             outcomes=tuple(outcomes),
         )
+
+    @property
+    def _waves(self) -> tuple[tuple[NodeName, ...], ...]:
+        """The waves of the rollout; to a rack that is level there is but one, as with ``deploy``."""
+        return (tuple(each.node for each in self.plan.nodes),) if self.plan.is_level else self.plan.waves
 
     def _carried(self) -> list[Event]:
         """Return the events after which a journal knows of the nodes what ours does: what they carry, and carried."""
@@ -269,6 +273,8 @@ class Simulation:
             f"the bundle does not agree with {_percent(odds.fail)} of the nodes, {_percent(odds.die)} die by "
             f"themselves, {_percent(odds.trouble)} have trouble with their BMC"
         )
+        if odds.fail and not any(each.comes for each in self.stand_ins):
+            yield "no image is written, and settings agree with every machine: none fails by the bundle here"
         lineage = self.plan.bundle.lineage
         strangers = sum(lineage not in self.past.node(each.node).assigned for each in self.stand_ins)
         if strangers:

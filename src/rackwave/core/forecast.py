@@ -199,8 +199,8 @@ class Forecast:
         bins = histogram([each.seconds for each in self.done or self.outcomes])
         most = max(count for _, _, count in bins)
         return tuple(
-            f"{span(high):>13}  {'█' * math.ceil(width * count / most):{width}}  {count or ''}".rstrip()
-            for _, high, count in bins
+            f"{_until(low, high):>13}  {'█' * math.ceil(width * count / most):{width}}  {count or ''}".rstrip()
+            for low, high, count in bins
         )
 
     def __str__(self) -> str:
@@ -239,6 +239,11 @@ def span(seconds: float) -> str:
     if hours < 48:
         return f"{hours} h {minutes:02} min"
     return f"{hours // 24} d {hours % 24:02} h"
+
+
+def _until(low: float, high: float) -> str:
+    """Say where a bin ends, as finely as it is wide."""
+    return span(high) if high - low >= 60 or high < 120 else f"{high / 60:.1f} min"
 
 
 def _common(reasons: Sequence[str]) -> str:

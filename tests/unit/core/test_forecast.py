@@ -60,7 +60,7 @@ def test_the_fullest_bin_is_the_longest_bar() -> None:
     """A line a bin; an empty bin has no bar."""
     drawn = forecast(*(evolve(DONE, seconds=each) for each in (60.0, 61.0, 62.0, 120.0))).chart(width=6)
 
-    assert ("         75 s  ██████  3", "         90 s", "        105 s", "        2 min  ██      1") == drawn
+    assert ("         75 s  ██████  3", "         90 s", "        105 s", "      2.0 min  ██      1") == drawn
 
 
 def test_what_a_stop_does_to_the_makespan_is_told_apart() -> None:

@@ -202,8 +202,9 @@ class CentralAutomationSystem:
         at_once: bool = False,
     ) -> tuple[NodeStatus, ...]:
         """See ``OperatorRecovery.rollback_rollout``."""
-        return self._run(
-            self.aio.operator_recovery.rollback_rollout(
+
+        async def work() -> tuple[NodeStatus, ...]:  # the journal belongs to the loop's thread
+            return await self.aio.operator_recovery.rollback_rollout(
                 self.aio.control.find(rollout),
                 wave=wave,
                 nodes=nodes,
@@ -211,14 +212,19 @@ class CentralAutomationSystem:
                 reason=reason,
                 at_once=at_once,
             )
-        )
+
+        return self._run(work())
 
     def bring_forward(
         self, nodes: str | None, lineage: str, component: str, *, at_once: bool = False
     ) -> tuple[NodeStatus, ...]:
         """See ``OperatorRecovery.bring_forward``."""
-        back = self.aio.operator_recovery
-        return self._run(back.bring_forward(nodes, Lineage(lineage), component, at_once=at_once))
+
+        async def work() -> tuple[NodeStatus, ...]:
+            back = self.aio.operator_recovery
+            return await back.bring_forward(nodes, Lineage(lineage), component, at_once=at_once)
+
+        return self._run(work())
 
     def recover(self, nodes: str | None, lineage: str, *, ladder: str | None = None) -> tuple[NodeStatus, ...]:
         """See ``OperatorRecovery.recover``."""

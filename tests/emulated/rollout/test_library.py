@@ -41,6 +41,23 @@ def test_the_whole_job_in_a_script(workplace: Workplace, system: CentralAutomati
     assert {"r1n01": "2.0.0", "r1n02": "1.0.0", "r1n03": "1.0.0", "r1n04": "1.0.0"} == workplace.installed()
 
 
+def test_going_back_in_parts_from_a_script(workplace: Workplace, system: CentralAutomationSystem) -> None:
+    """One component, forward again, and then all that the rollout did, from a system that has done nothing else yet."""
+    system.deploy("A.1")
+    system.publish(workplace.directory / "build" / "A.2", reason="test")
+    report = system.deploy("A.2", nodes="r1n[01-02]")
+    back = system.rollback("r1n01", "A", component="BIOS", reason="it hangs")
+    between = workplace.installed()["r1n01"]
+    with CentralAutomationSystem(workplace.inventory, workplace.state) as other:
+        forward = other.bring_forward("r1n01", "A", "BIOS")
+        every = other.rollback_rollout(str(report.state.id))
+
+    assert (["BIOS"], "1.0.0") == ([str(each.component) for each in back[0].history.set_back], between)
+    assert () == forward[0].history.set_back
+    assert ["r1n01", "r1n02"] == [str(each.history.node) for each in every]
+    assert {"1.0.0"} == set(workplace.installed().values())
+
+
 def test_it_works_inside_a_running_loop(system: CentralAutomationSystem) -> None:
     """In a notebook a loop runs already; plain calls work all the same."""
 

@@ -20,7 +20,6 @@ from .core.deployment import Context
 from .core.event import (
     Bound,
     Enforced,
-    GateJudged,
     HeldBack,
     RolloutFinished,
     RolloutResult,
@@ -29,7 +28,6 @@ from .core.event import (
     WaveStarted,
 )
 from .core.gate import Ill, judge
-from .core.gating import Ask, judge_gate
 from .core.history import NodeHistory
 from .core.identity import BundleId, Digest, Lineage, NodeName, RolloutId
 from .core.observation import Look
@@ -42,6 +40,7 @@ from .engine.embedded import EmbeddedEngine, Turn
 from .engine.leases import Holder, Lease
 from .engine.logbook import Logbook
 from .errors import BmcCertificateError, BmcLoginError, SecretError, TrustError, UsageError
+from .gatekeeper import Gate, Gatekeeper
 from .ports import Announces, Bmc, Clock
 from .recovery_manager import RecoveryManager
 from .worker.worker_orchestrator import Over, Rest, WorkerOrchestrator
@@ -102,16 +101,13 @@ class BundleOrchestrator:
         holder: Holder,
         clock: Clock,
         windows: Callable[[NodeName], Sequence[Windows]] = lambda _: (),
-        gate: Callable[[RolloutState], Awaitable[GateJudged]] | None = None,
+        gate: Gate | None = None,
     ) -> None:
         """Compose it of its parts; *forward* says, before each wave, whether its bundle may still be deployed.
 
         *windows* are the maintenance windows that a node has of its own; *gate* says of a rollout whose wave is over
         whether the next may begin.
         """
-        self._gate = gate
-        self._asking: asyncio.Task[None] | None = None
-        self._asked: float | None = None
         self._windows = windows
         self._logbook = logbook
         self._worker = worker
@@ -123,6 +119,9 @@ class BundleOrchestrator:
         self._holder = holder
         self._clock = clock
         self._engine = EmbeddedEngine(clock)
+        self._gate = (
+            Gatekeeper(gate, logbook=logbook, wake=self._engine.wake, clock=clock) if gate is not None else None
+        )
         self._held: dict[NodeName, Lease] = {}
         self._advancing = asyncio.Lock()
         self._ailing: set[NodeName] = set()
@@ -367,7 +366,7 @@ class BundleOrchestrator:
         if isinstance(verdict, GoOn) and is_next:
             verdict = await self._forward(state.bundle, state.digest)
         if isinstance(verdict, GoOn) and is_next and state.wave >= 0 and self._gate is not None:
-            verdict = self._gated(state, self._gate)
+            verdict = self._gate.judge(state)
         if isinstance(verdict, Stop):
             # A node of a later wave may be on a ladder: a rollout that is over would not be resumed for it.
             at_once = state.aborted is not None and state.aborted.now
@@ -393,26 +392,6 @@ class BundleOrchestrator:
             await self._logbook.record(RolloutFinished(rollout, RolloutResult.DONE))
             self._engine.wake(state.nodes)
         return True
-
-    def _gated(self, state: RolloutState, gate: Callable[[RolloutState], Awaitable[GateJudged]]) -> GoOn | Wait | Stop:
-        """Say what the gate said, and have it asked beside the turns, none of which waits for it."""
-        answer = judge_gate(state, self._clock.now(), self._asked)
-        if not isinstance(answer, Ask):
-            return answer
-        if self._asking is not None and self._asking.done():
-            asked, self._asking = self._asking, None
-            asked.result()  # what it could not write down ends the run, as in a turn
-        if self._asking is None:
-            self._asking = asyncio.ensure_future(self._ask(state, gate))
-        return Wait(answer.why)
-
-    async def _ask(self, state: RolloutState, gate: Callable[[RolloutState], Awaitable[GateJudged]]) -> None:
-        told = await gate(state)
-        self._asked = self._clock.now()
-        now = self._logbook.ledger.rollouts[state.id]
-        if now.wave == state.wave and now.finished is None and now.gate != told:
-            await self._logbook.record(told)
-        self._engine.wake(state.nodes)
 
     async def _bring_back(self, nodes: tuple[NodeName, ...], state: RolloutState, why: str) -> None:
         """Roll *nodes* back, which are done, in a rollout that was aborted."""
@@ -459,8 +438,8 @@ class BundleOrchestrator:
             await self._engine.run(nodes, turn)
         finally:
             heart.cancel()
-            if self._asking is not None:
-                self._asking.cancel()
+            if self._gate is not None:
+                self._gate.leave()
 
     async def _beat(self) -> None:
         while True:

@@ -233,8 +233,10 @@ class Stock:
         carried = [
             (node, tuple(held.bundle for _, held in sorted(logbook.node(node.name).assigned.items()))) for node in nodes
         ]
-        bundles = {each: self.bundle(each) for _, ids in carried for each in ids}
-        return rack_sbom(carried, bundles, timestamp(self._clock.now()))
+        set_back = {node.name: logbook.node(node.name).set_back for node in nodes}
+        named = {each for _, ids in carried for each in ids} | {b.bundle for some in set_back.values() for b in some}
+        bundles = {each: self.bundle(each) for each in named}
+        return rack_sbom(carried, bundles, timestamp(self._clock.now()), set_back)
 
     async def _pull(self, bundle: BundleId, backing: Backing) -> None:
         with self.open_registry(backing) as registry:

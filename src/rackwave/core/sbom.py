@@ -7,10 +7,13 @@ https://cyclonedx.org/docs/1.6/json/
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+from types import MappingProxyType
 from typing import Any
 
+from .binding import SetBack
 from .bundle import Bundle, Element, Payload
-from .identity import BundleId
+from .identity import BundleId, NodeName
 from .node import Node
 
 
@@ -35,11 +38,19 @@ def bundle_sbom(bundle: Bundle) -> dict[str, Any]:
 
 
 def rack_sbom(
-    carried: Iterable[tuple[Node, tuple[BundleId, ...]]], bundles: Mapping[BundleId, Bundle], at: str
+    carried: Iterable[tuple[Node, tuple[BundleId, ...]]],
+    bundles: Mapping[BundleId, Bundle],
+    at: str,
+    set_back: Mapping[NodeName, tuple[SetBack, ...]] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """Return the bill of materials of a rack at the time *at* (RFC 3339): its nodes, and what was committed on each."""
+    """Return the bill of materials of a rack at the time *at* (RFC 3339): its nodes, and what was committed on each.
+
+    A node with components that were *set_back* depends on each element by itself, and on another bundle's for these.
+    """
     nodes = list(carried)
-    found = [bundles[each] for each in sorted({each for _, ids in nodes for each in ids})]
+    backs = {node.name: set_back.get(node.name, ()) for node, _ in nodes}
+    named = {each for _, ids in nodes for each in ids} | {back.bundle for some in backs.values() for back in some}
+    found = [bundles[each] for each in sorted(named)]
     return {
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
@@ -51,10 +62,40 @@ def rack_sbom(
         ],
         "dependencies": [
             {"ref": "rack", "dependsOn": [_node(node)["bom-ref"] for node, _ in nodes]},
-            *({"ref": _node(node)["bom-ref"], "dependsOn": [_ref(each) for each in ids]} for node, ids in nodes),
+            *(
+                {
+                    "ref": _node(node)["bom-ref"],
+                    "dependsOn": [ref for each in ids for ref in _refs(bundles[each], backs[node.name], bundles)],
+                }
+                for node, ids in nodes
+            ),
             *(bundle_sbom(each)["dependencies"][0] for each in found),
         ],
     }
+
+
+def _refs(bundle: Bundle, backs: tuple[SetBack, ...], bundles: Mapping[BundleId, Bundle]) -> list[str]:
+    """Return what of *bundle* is on a node, and whatever else is there in the place of the rest."""
+    other = [back for back in backs if any(_is_for(each, back) for each in bundle.manifest.elements)]
+    if not other:
+        return [_ref(bundle.id)]
+    own = [each for each in bundle.manifest.elements if all(each.component != back.component for back in other)]
+    brought = [
+        (back.bundle, each) for back in other for each in bundles[back.bundle].manifest.elements if _is_for(each, back)
+    ]
+    return [_element_ref(of, each) for of, each in (*((bundle.id, each) for each in own), *brought)]
+
+
+def _is_for(element: Element, back: SetBack) -> bool:
+    if not element.kind.is_image:
+        return False
+    return element.component == back.component or (
+        element.selector is not None and fnmatchcase(back.component, element.selector)
+    )
+
+
+def _element_ref(bundle: BundleId, element: Element) -> str:
+    return f"{_ref(bundle)}/element:{element.name}"
 
 
 def _ref(bundle: BundleId) -> str:
@@ -78,7 +119,7 @@ def _element(bundle: Bundle, element: Element) -> dict[str, Any]:
     properties += [(f"rackwave:attribute:{name}", str(value)) for name, value in sorted(element.attributes.items())]
     return {
         "type": "firmware" if element.kind.is_image else "data",
-        "bom-ref": f"{_ref(bundle.id)}/element:{element.name}",
+        "bom-ref": _element_ref(bundle.id, element),
         "name": str(element.component or element.name),
         **({"version": element.version} if element.version is not None else {}),
         **({"hashes": [_hash(payload) for payload in payloads]} if payloads else {}),

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import json
 
+from attrs import evolve
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from hypothesis import given, settings
 
 from manifests import documents
+from rackwave.core.binding import SetBack
 from rackwave.core.bundle import (
     Activation,
     Bundle,
@@ -109,3 +111,20 @@ def test_a_bill_of_materials_is_one_by_its_own_schema(document: dict[str, object
 
     for told in (bundle_sbom(bundle), rack):
         assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(json.dumps(told)) is None
+
+
+def test_a_node_with_a_component_set_back_depends_on_what_it_really_has() -> None:
+    """The other bundle's image in the place of its own, element by element; a node without one, on the bundle."""
+    bios = BUNDLE.manifest.elements[0]
+    old = Bundle(
+        Manifest(BundleId("A", 1), "before", (evolve(bios, version="1.0.0"),), BUNDLE.manifest.payloads[:1]), NOTES
+    )
+    back = SetBack(ComponentName("BIOS"), "1.0.0", old.id, old.digest, "hangs", "ann")
+    told = rack_sbom(
+        [(N1, (A2,)), (N2, (A2,))], {A2: BUNDLE, old.id: old}, "2026-11-26T08:00:00.000Z", {N1.name: (back,)}
+    )
+    needs = {each["ref"]: each["dependsOn"] for each in told["dependencies"]}
+
+    assert ["bundle:A.2/element:settings", "bundle:A.1/element:bios"] == needs["node:r1n01"]
+    assert ["bundle:A.2"] == needs["node:r1n02"]
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(json.dumps(told)) is None

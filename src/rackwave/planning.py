@@ -12,6 +12,7 @@ from attrs import evolve
 from .bundle_orchestrator import BmcPool
 from .core.binding import Binding, bind, has_patterns, meant, needs_binding, why_not
 from .core.bundle import Activation, Bundle
+from .core.drift import drift_from
 from .core.enforce import with_date
 from .core.goal import Cause, Goal
 from .core.history import NodeHistory
@@ -25,7 +26,7 @@ from .core.recovery import way_back
 from .core.report import NodeStatus, RackPlan
 from .core.selection import conflicts, refusal
 from .core.statement import unproven
-from .core.step import StageSettings, WriteImage, describe
+from .core.step import StageSettings, WriteImage
 from .core.waves import cut_waves
 from .core.way_back import Consent, Lack, lacking, unconsented
 from .engine.logbook import Logbook
@@ -114,7 +115,7 @@ class RackPlanner:
                 seen = seen.with_more(Observation.blank(self._clock.now(), why, look))
         finally:
             await self._bmcs.release(node)
-        drift = {bundle.id.lineage: _drift(node, bundle, seen) for bundle in bundles}
+        drift = {bundle.id.lineage: drift_from(node, bundle, seen) for bundle in bundles}
         return evolve(status, seen=seen, drift=drift)
 
     def _meant(self, bundle_id: BundleId, history: NodeHistory) -> Bundle:
@@ -249,12 +250,6 @@ async def _checked(bmc: Bmc, bundle: Bundle, plan: NodePlan) -> tuple[Note, ...]
             why = f"{', '.join(check.needs_reset)} come into force with a reset, and the bundle plans none for it"
             notes.append(Note(step.element, why, blocks=True, refused=True))
     return tuple(notes)
-
-
-def _drift(node: NodeName, bundle: Bundle, seen: Observation) -> tuple[str, ...]:
-    plan = plan_node(node, Goal(bundle.id, bundle.digest, Cause.ROLLOUT), bundle, seen)
-    changes = [describe(step) for step in plan.steps if isinstance(step, WriteImage | StageSettings)]
-    return (*changes, *(note.text for note in plan.notes if note.blocks))
 
 
 async def each(work: Callable[[T], Awaitable[R]], items: Sequence[T]) -> list[R]:

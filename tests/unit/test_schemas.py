@@ -101,6 +101,7 @@ def printed(tmp_path: Path) -> Iterator[dict[str, list[Any]]]:
             rackwave("bundle-tags", "bundle", "tags", *where)
             rackwave("bundle-pull", "bundle", "pull", "A.1", *where)
         rackwave("status", "status", "--look")
+        rackwave("drift", "drift")
         found["watch"] = watched(workplace)
         rackwave("status", "rollback", "A", "--nodes", "r1n02")
         back = ("rollback", "A", "--nodes", "r1n01", "--component", "BIOS")

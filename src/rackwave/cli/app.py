@@ -44,6 +44,7 @@ _COMMANDS = {
     "rollback": ("recovering", "rollback"),
     "recover": ("recovering", "recover"),
     "status": ("nodes", "status"),
+    "drift": ("drift", "drift"),
     "history": ("nodes", "history"),
     "readmit": ("nodes", "readmit"),
     "release": ("releases", "release"),

@@ -52,7 +52,7 @@ def print_statuses(statuses: Sequence[NodeStatus]) -> None:
         ]
         if looked and seen is not None:
             words = [f"{name} {component.installed}" for name, component in sorted(seen.components.items())] + [
-                line for lines in each.drift.values() for line in lines
+                line for drift in each.drift.values() for line in drift.lines
             ]
             row += [_short(seen.power), _short(seen.post), _short(seen.health), "; ".join(words)]
         note = _note(each)

@@ -14,6 +14,7 @@ from attrs import asdict, field, frozen
 from .attribution import verdicts
 from .binding import Binding
 from .bundle import frozen_map
+from .drift import Drift
 from .eta import Eta
 from .event import NodeResult, Recorded
 from .history import NodeHistory
@@ -200,7 +201,7 @@ class NodeStatus:
     history: NodeHistory
     held_by: str = ""
     seen: Observation | None = None
-    drift: Mapping[Lineage, tuple[str, ...]] = field(factory=dict, converter=frozen_map)
+    drift: Mapping[Lineage, Drift] = field(factory=dict, converter=frozen_map)
 
     @property
     def state(self) -> str:
@@ -212,6 +213,24 @@ class NodeStatus:
         if self.history.attempt is not None:
             return "deploying"
         return "assigned" if self.history.assigned else "unassigned"
+
+    def drift_documents(self) -> list[dict[str, Any]]:
+        """Return how it differs from each bundle that is assigned to it, as JSON values."""
+        known = self.history.sightings
+        return [
+            {
+                "node": str(self.history.node),
+                "bundle": str(drift.bundle),
+                "digest": str(drift.digest),
+                "state": drift.state,
+                "differs": [each.document() for each in drift.deviations],
+                "unread": list(drift.unread),
+                "since": timestamp(known[name].since)
+                if drift.deviations and (name := f"drift {lineage}") in known
+                else None,
+            }
+            for lineage, drift in self.drift.items()
+        ]
 
     def document(self) -> dict[str, Any]:
         """Return the status as JSON values."""
@@ -253,7 +272,9 @@ class NodeStatus:
                 "health": _word(seen.health),
                 "components": {str(name): _word(component.installed) for name, component in seen.components.items()},
             },
-            "drift": {str(lineage): list(lines) for lineage, lines in self.drift.items()} if seen is not None else None,
+            "drift": {str(lineage): list(drift.lines) for lineage, drift in self.drift.items()}
+            if seen is not None
+            else None,
         }
 
 

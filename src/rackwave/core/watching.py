@@ -25,17 +25,15 @@ from typing import TypeAlias
 from attrs import field, frozen
 
 from .bundle import Bundle, frozen_map
+from .drift import drift_from
 from .event import ConditionChanged
 from .gate import Ill, judge
-from .goal import Cause, Goal
 from .history import NodeHistory
 from .identity import Lineage, NodeName
 from .observation import NOT_ASKED, Health, Observation, Post, Power, Unknown
 from .pace import spread
-from .planner import plan_node
 from .policy import Policy
 from .sighting import POWER, Sightings
-from .step import StageSettings, WriteImage, describe
 from .watch_policy import WatchPolicy
 from .waves import why_shut
 from .window import Windows
@@ -138,10 +136,8 @@ def _drifted(drift: Mapping[Lineage, Drift]) -> frozenset[Lineage]:
 
 def drift_of(node: NodeName, bundle: Bundle, seen: Observation) -> Drift:
     """Return how *node* differs from *bundle*, as it is meant there; Unknown where that cannot be told."""
-    plan = plan_node(node, Goal(bundle.id, bundle.digest, Cause.ROLLOUT), bundle, seen)
-    changes = tuple(describe(step) for step in plan.steps if isinstance(step, WriteImage | StageSettings))
-    unread = [note.text for note in plan.notes if note.blocks]
-    return Unknown("; ".join(unread)) if unread and not changes else changes
+    found = drift_from(node, bundle, seen)
+    return Unknown("; ".join(found.unread)) if found.state == "unread" else found.told
 
 
 # -- what changed ------------------------------------------------------------------------------------

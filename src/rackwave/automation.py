@@ -135,6 +135,7 @@ class Automation:
         self.records = Records(state, clock=self._clock, read_only=read_only)
         self._images: ImageServerProcess | None = None
         self._fleet: Fleet | None = None
+        self._watched: Fleet | None = None
         self._running: WeakSet[BundleOrchestrator | Watch] = WeakSet()
         self._leave: NodeLeave | None = None
         self._webhooks: Webhooks | None = None
@@ -153,12 +154,13 @@ class Automation:
         """Close sessions, image server and journal; wait a moment for what people are to be told of."""
         if self._webhooks is not None:
             await self._webhooks.close()
-        if self._fleet is not None:
-            await self._fleet.close()
+        for fleet in (self._fleet, self._watched):
+            if fleet is not None:
+                await fleet.close()
         if self._images is not None:
             await self._images.stop()
         self.records.close()
-        self._fleet, self._images, self._leave, self._webhooks = None, None, None, None
+        self._fleet, self._watched, self._images, self._leave, self._webhooks = None, None, None, None, None
 
     # -- bundles -------------------------------------------------------------------------------
 
@@ -570,9 +572,11 @@ class Automation:
     def watch(self) -> Watch:
         """What keeps the fleet on its bundles while nobody looks; ``stop`` ends it."""
         self._tell_people()
+        if self._watched is None:
+            self._watched = self._new_fleet()
         watch = Watch(
             logbook=self.logbook,
-            bmcs=self.fleet,
+            bmcs=self._watched,
             orchestrator=self._orchestrator,
             load=self.bundle,
             bring=self.stock.bring,
@@ -603,14 +607,7 @@ class Automation:
     def fleet(self) -> Fleet:
         """The managed machines and the way to their BMCs."""
         if self._fleet is None:
-            self._fleet = Fleet(
-                self.inventory,
-                secret_store=self._secrets,
-                logbook=self.logbook,
-                clock=self._clock,
-                fingerprints=Fingerprints(self.state / KEY_FILE),
-                doors=self.images if self.inventory.serving.events else None,
-            )
+            self._fleet = self._new_fleet()
         return self._fleet
 
     @property
@@ -639,6 +636,16 @@ class Automation:
         for tell in self._going_on:
             tell(rollout)
         return RolloutReport(await self._orchestrator().run_rollout(rollout.id))
+
+    def _new_fleet(self) -> Fleet:
+        return Fleet(
+            self.inventory,
+            secret_store=self._secrets,
+            logbook=self.logbook,
+            clock=self._clock,
+            fingerprints=Fingerprints(self.state / KEY_FILE),
+            doors=self.images if self.inventory.serving.events else None,
+        )
 
     def _windows(self, node: NodeName) -> Sequence[Windows]:
         return self.inventory.windows.get(node, ())

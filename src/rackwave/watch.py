@@ -102,7 +102,7 @@ class Watch:
 
         Args:
             logbook: The journal with its fold.
-            bmcs: The ways to the BMCs.
+            bmcs: The ways to the BMCs; for the watch alone, since it lets go of them as it sees fit.
             orchestrator: Makes what takes a recovery to its end; one for each.
             load: Loads a bundle of the repository.
             bring: Brings bundles here that are only in the registry behind it.
@@ -166,6 +166,8 @@ class Watch:
         condition = memory.last = await self._look(node, memory)
         memory.looked_at = self._clock.now()
         await self._logbook.record(*changes(node, self._logbook.node(node).sightings, last, condition))
+        if self._stopping:
+            return None
         decision = self._decide(node, last, condition)
         left = decision if isinstance(decision, Leave) else await self._do(node, decision)
         if left is None:  # something was done: what was seen before says nothing any more
@@ -261,8 +263,15 @@ class Watch:
         """Whether what is installed and set is to be read now, and not only what is cheap."""
         if not history.assigned:
             return False
-        is_old = memory.read_at is None or self._clock.now() - memory.read_at >= self._watch.read_every
-        return is_old or memory.assigned != history.assigned or (memory.last is not None and memory.last.is_suspect)
+        if (
+            memory.read_at is None
+            or memory.last is None
+            or memory.last.is_suspect
+            or memory.assigned != history.assigned
+        ):
+            return True
+        is_unread = any(isinstance(drift, Unknown) for drift in memory.last.drift.values())
+        return self._clock.now() - memory.read_at >= (self._watch.latest if is_unread else self._watch.read_every)
 
     async def _read(self, bmc: Bmc, seen: Observation, history: NodeHistory) -> dict[Lineage, Drift]:
         found: dict[Lineage, Drift] = {}
@@ -286,6 +295,7 @@ class Watch:
                 return Leave("it differs from its bundle, and waits until others are mended")
             self._mending.add(node)
         self._waiting.pop(node, None)
+        await self._release(node)  # what acts has a session of its own, and some BMCs have few
         orchestrator = self._orchestrator()
         self._acting.add(orchestrator)
         try:

@@ -13,6 +13,7 @@ from rackwave.central import CentralAutomationSystem
 from rackwave.core.event import ConditionChanged
 from rackwave.core.identity import ComponentName
 from rackwave.core.observation import Look, Power
+from rackwave.core.report import NodeStatus
 from rackwave.errors import StateError
 from workplace import PASSWORD, Workplace
 
@@ -75,22 +76,23 @@ def test_the_async_face_does_the_same(workplace: Workplace, system: CentralAutom
     assert {Power.ON} == {status.seen.power for status in statuses if status.seen is not None}
 
 
-def test_a_watch_blocks_until_another_thread_stops_it(system: CentralAutomationSystem) -> None:
-    """And returns where the nodes stand then."""
+def test_a_watch_blocks_until_another_thread_stops_it(workplace: Workplace, system: CentralAutomationSystem) -> None:
+    """What else is done through the same object goes its way beside it; the watch returns where the nodes stand."""
     system.deploy("A.1")
-    begun = threading.Event()
-    system.subscribe(lambda recorded: begun.set() if isinstance(recorded.event, ConditionChanged) else None)
+    system.publish(workplace.directory / "build" / "A.2", reason="test")
+    seen = threading.Event()
+    system.subscribe(lambda recorded: seen.set() if isinstance(recorded.event, ConditionChanged) else None)
+    found: list[NodeStatus] = []
+    watching = threading.Thread(target=lambda: found.extend(system.watch("r1n01")))
+    watching.start()
+    assert seen.wait(30)
+    report = system.deploy("A.2")
+    system.stop()
+    watching.join(30)
 
-    def end() -> None:
-        begun.wait(30)
-        system.stop()
-
-    ending = threading.Thread(target=end)
-    ending.start()
-    statuses = system.watch("r1n01")
-    ending.join()
-
-    assert ["answers"] == [each.history.sightings["bmc"].word for each in statuses]
+    assert report.succeeded
+    assert not watching.is_alive()
+    assert ["answers"] == [each.history.sightings["bmc"].word for each in found]
 
 
 def test_a_node_lends_a_live_sushy_on_our_session(workplace: Workplace, system: CentralAutomationSystem) -> None:

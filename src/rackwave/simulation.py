@@ -7,6 +7,7 @@ reached by its entry point; time is virtual, so that hours pass in as long as th
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -49,8 +50,12 @@ AT_MOST = 30 * 86_400.0
 """Virtual seconds after which a rollout that still waits is given up: four windows, where one opens once a week."""
 
 SELDOM = 300.0
-"""Virtual seconds between two looks at a node that waits for its wave. At a real rollout's 15 s nearly all of the work
-would be looks at machines that wait, for hours or for a window; a host that dies meanwhile is found later instead."""
+"""Virtual seconds between two looks at a node that waits for its wave, at least. At a real rollout's 15 s nearly all of
+the work would be looks at machines that wait, for hours or for a window; a host that dies meanwhile is found later
+instead."""
+
+MOST_LOOKS = 24
+"""About how often a node is looked at while it waits, at most: in a hundred waves it is not to cost more."""
 
 T = TypeVar("T")
 
@@ -194,10 +199,9 @@ class Simulation:
     def run(self, seed: int) -> Outcome:
         """Roll out once, with what *seed* has in store; the same seed gives the same outcome, to the second."""
         plan, policy = self.plan, self.plan.policy
-        policy = evolve(policy, approval="none", watch=max(policy.watch, SELDOM))
-        lasts = len(self._waves) * max((each.whole for each in self.stand_ins), default=0.0)
+        policy = evolve(policy, approval="none", watch=self._watch)
         rack = self.simulator(
-            self.stand_ins, self.bundles.values(), odds=self.odds, seed=seed, start=self.start, lasts=lasts
+            self.stand_ins, self.bundles.values(), odds=self.odds, seed=seed, start=self.start, lasts=self._lasts
         )
         journal = MemoryJournal(rack.clock)
         logbook = Logbook(journal, self.past.heir())
@@ -251,6 +255,22 @@ class Simulation:
         """The waves of the rollout; to a rack that is level there is but one, as with ``deploy``."""
         return (tuple(each.node for each in self.plan.nodes),) if self.plan.is_level else self.plan.waves
 
+    @property
+    def _lasts(self) -> float:
+        """Seconds that it takes about, where nothing goes wrong and nothing is waited for."""
+        return len(self._waves) * max((each.whole for each in self.stand_ins), default=0.0)
+
+    @property
+    def _watch(self) -> float:
+        """Seconds between two looks at a node that waits for its wave, or whose wave is watched."""
+        policy = self.plan.policy
+        has_windows = bool(policy.window) or any(self.windows(each.node) for each in self.stand_ins)
+        seldom = SELDOM if has_windows else max(SELDOM, self._lasts / MOST_LOOKS)  # none is to be missed
+        if policy.soak:
+            # One look must fall to the end of the watch over a wave: it begins the next one.
+            seldom = policy.soak / math.ceil(policy.soak / seldom) + 0.01
+        return max(policy.watch, seldom)
+
     def _carried(self) -> list[Event]:
         """Return the events after which a journal knows of the nodes what ours does: what they carry, and carried."""
         lineage, told = self.plan.bundle.lineage, AttemptId("earlier")
@@ -287,8 +307,8 @@ class Simulation:
         if not any(each.assumed for each in self.stand_ins):
             yield "what things take is what they took before, or what was said"
         yield "each machine takes 0.9 to 1.3 times that; BMCs have the habits of the standard"
-        if policy.watch < SELDOM and len(self.plan.waves) > 1:
-            yield f"nodes that wait for their wave are looked at every {SELDOM:.0f} s, not every {policy.watch:.0f} s"
+        if policy.watch < self._watch and len(self._waves) > 1:
+            yield f"nodes that wait are looked at every {self._watch:.0f} s, not every {policy.watch:.0f} s"
         if policy.approval != "none":
             yield "every wave is approved at once"
         if policy.window:

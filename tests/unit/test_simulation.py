@@ -15,7 +15,7 @@ from rackwave.core.odds import Odds
 from rackwave.core.policy import Policy
 from rackwave.core.stand_in import Pace
 from rackwave.errors import PlanRefusedError
-from rackwave.simulation import AT_MOST, Simulation
+from rackwave.simulation import Simulation
 from rackwave_emulators.clock import LAB_EPOCH
 from workplace import Workbench
 
@@ -56,7 +56,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def simulation(place: Path, *, policy: Policy | None = None, nodes: str | None = None, **odds: float) -> Simulation:
+def simulation(
+    place: Path, *, policy: Policy | None = None, nodes: str | None = None, flash: float = 60.0, **odds: float
+) -> Simulation:
     """Prepare a rollout of A.2 under *odds*, with a quick rack."""
 
     async def whole() -> Simulation:
@@ -66,7 +68,7 @@ def simulation(place: Path, *, policy: Policy | None = None, nodes: str | None =
                 nodes,
                 policy=policy,
                 odds=Odds(**odds),
-                pace=Pace(flash=60.0, post=60.0, bmc_restart=90.0),
+                pace=Pace(flash=flash, post=60.0, bmc_restart=90.0),
                 start=LAB_EPOCH,
             )
 
@@ -160,14 +162,33 @@ def test_nothing_is_written(place: Path) -> None:
     assert before == contents(place)
 
 
-def test_a_window_that_is_too_short_is_found_out(place: Path) -> None:
+def test_a_window_that_is_too_short_is_found_out(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Work that does not fit begins never: the rollout is given up after its days, and says for what it waits."""
+    week = 8 * 86_400.0
+    monkeypatch.setattr("rackwave.simulation.AT_MOST", week)  # instead of four: it takes a quarter as long
     narrow = simulation(place, nodes="r1n1,r1n2", policy=Policy(window="Sat 22:00-22:01 UTC"))
 
     outcome = narrow.run(1)
 
-    assert ("unfinished", AT_MOST) == (outcome.result, outcome.seconds)
+    assert ("unfinished", week) == (outcome.result, outcome.seconds)
     assert 1 == outcome.on_new + outcome.rolled_back + outcome.quarantined
+
+
+def test_a_wave_is_watched_as_long_as_it_is_to_be(place: Path) -> None:
+    """Nodes that wait are looked at seldom, and yet no wave begins late because of it."""
+    plain, watched = (simulation(place, policy=Policy(soak=soak)).run(1).seconds for soak in (0.0, 700.0))
+
+    assert 3 * 700.0 == pytest.approx(watched - plain, abs=10.0)
+
+
+def test_many_waves_cost_a_node_no_more_looks(place: Path) -> None:
+    """The longer the rollout, the more seldom is a node looked at that waits; with windows never so seldom."""
+    short, long = simulation(place), simulation(place, policy=Policy(wave_most=1), flash=6000.0)
+    with_windows = simulation(place, policy=Policy(wave_most=1, window="Sat 22:00-04:00 UTC"), flash=6000.0)
+
+    assert any("every 300 s, not every 15 s" in each for each in short.forecast(()).assumptions)
+    assert any("every 3075 s, not every 15 s" in each for each in long.forecast(()).assumptions)
+    assert any("every 300 s, not every 15 s" in each for each in with_windows.forecast(()).assumptions)
 
 
 def test_what_deploy_would_refuse_is_refused(place: Path) -> None:

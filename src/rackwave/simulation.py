@@ -136,15 +136,22 @@ async def prepare(
     simulator, ledger = find_simulator(), logbook.ledger
     bundles = {bundle.id: bundle}
     stand_ins = []
+
+    def known(wanted: BundleId) -> Bundle:
+        """Load a bundle that a machine carries something of, and keep it for the simulation."""
+        if wanted not in bundles:
+            bundles[wanted] = load(wanted)
+        return bundles[wanted]
+
     for node in nodes:
         history = ledger.node(node.name)
         lines = (history.assigned, history.prior)
         held = []
         for carried in (line[bundle.id.lineage] for line in lines if bundle.id.lineage in line):
             with suppress(BundleError):  # what is gone cannot be sent; the plan says what that means
-                held.append(meant(bundles.setdefault(carried.bundle, load(carried.bundle)), node, history))
+                held.append(meant(known(carried.bundle), node, history, known))
         took = partial(_took, ledger, node.name)
-        stand_ins.append(stand_in(named(node, history), meant(bundle, node, history), held, took, pace))
+        stand_ins.append(stand_in(named(node, history), meant(bundle, node, history, known), held, took, pace))
     rack = simulator(stand_ins, bundles.values(), start=start)
     planner = RackPlanner(
         logbook=logbook,

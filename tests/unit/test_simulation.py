@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from rackwave.automation import Automation
-from rackwave.core.event import Assigned
-from rackwave.core.identity import AttemptId, BundleId
+from rackwave.core.event import Assigned, Bound
+from rackwave.core.identity import AttemptId, BundleId, ComponentName
 from rackwave.core.odds import Odds
 from rackwave.core.policy import Policy
+from rackwave.core.set_back import set_back
 from rackwave.core.stand_in import Pace
 from rackwave.errors import PlanRefusedError
 from rackwave.simulation import Simulation
@@ -20,6 +21,7 @@ from rackwave_emulators.clock import LAB_EPOCH
 from workplace import Workbench
 
 A1 = BundleId.parse("A.1")
+BIOS = ComponentName("BIOS")
 INVENTORY = """
 [defaults]
 credentials = "env:LAB"
@@ -201,3 +203,28 @@ def test_what_deploy_would_refuse_is_refused(place: Path) -> None:
 
     with pytest.raises(PlanRefusedError, match="12 of 12 nodes refuse"):
         asyncio.run(whole())
+
+
+def test_a_component_that_was_set_back_is_so_on_the_machines_of_a_simulation(tmp_path: Path) -> None:
+    """The same bundle again has nothing to do on them, and writes nothing."""
+    (tmp_path / "rackwave.toml").write_text(INVENTORY, "utf-8")
+    Workbench(tmp_path).make_bundles("A.1", "A.2")
+
+    async def record() -> None:
+        async with Automation(tmp_path / "rackwave.toml", tmp_path / ".rackwave") as automation:
+            (node,) = automation.fleet.select("r1n1")
+            for name in ("A.1", "A.2"):
+                bundle = automation.bundle(BundleId.parse(name))
+                await automation.logbook.record(Assigned(node.name, bundle.id, bundle.digest, AttemptId("earlier")))
+            back = set_back(
+                automation.logbook.node(node.name), A1.lineage, BIOS, load=automation.bundle, reason="hangs", by="ann"
+            )
+            assert isinstance(back, Bound)
+            await automation.logbook.record(back)
+
+    asyncio.run(record())
+    ready = simulation(tmp_path, nodes="r1n1")
+    outcome = ready.run(1)
+
+    assert ready.plan.is_level
+    assert ("done", 1, 0) == (outcome.result, outcome.on_new, outcome.flashes)

@@ -18,10 +18,11 @@ from typing import TypeAlias
 
 from attrs import evolve, field, frozen
 
+from . import binding
 from .binding import bind, bound
 from .bundle import BUNDLE_STONE, Activation, AttributeValue, Bundle, Element, ElementKind, frozen_map
 from .history import NodeHistory
-from .identity import ComponentName, NodeName
+from .identity import BundleId, ComponentName, NodeName
 from .node import Node
 from .pace import usual_steps
 from .step import ResetBmc, ResetHost, Step, WriteImage
@@ -81,11 +82,13 @@ class StandIn:
         return sum(part.seconds for part in self.parts if part.component in self.comes) + self.post + self.bmc_restart
 
 
-def meant(bundle: Bundle, node: Node, history: NodeHistory) -> Bundle:
-    """Return *bundle* as it is bound to *node*; where nobody has bound it yet, with one part for each pattern."""
-    known = history.bindings.get(bundle.digest)
-    if known is not None:
-        return bound(bundle, known)
+def meant(bundle: Bundle, node: Node, history: NodeHistory, load: Callable[[BundleId], Bundle]) -> Bundle:
+    """Return *bundle* as it is meant on *node*; where nobody has bound it yet, with one part for each pattern.
+
+    *load* gives the bundles that components of it were set back to.
+    """
+    if bundle.digest in history.bindings:
+        return binding.meant(bundle, history.bindings, load)
     samples = [sample(each) for each in bundle.manifest.elements if each.selector is not None]
     return bound(bundle, bind(bundle, node, samples))
 

@@ -113,7 +113,7 @@ def test_a_pattern_counts_as_one_part() -> None:
     """Until a rollout binds it to the node's own."""
     pattern = image("2.0.0", component=None, selector=ComponentPattern("NIC.Slot.?-*"))
 
-    bound = meant(bundle("A.2", pattern), NODE, NodeHistory(NODE.name))
+    bound = meant(bundle("A.2", pattern), NODE, NodeHistory(NODE.name), {}.__getitem__)
 
     assert "NIC.Slot.1-1" == sample(pattern)
     assert ["NIC.Slot.1-1"] == [element.component for element in bound.manifest.elements]

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
 
 from attrs import evolve, frozen
 
 from .bundle_orchestrator import BundleOrchestrator
 from .core.bundle import Bundle
 from .core.event import Assigned, Bound, Event, RolloutStarted
-from .core.forecast import Forecast, Outcome, RackTruth
+from .core.forecast import Forecast, Outcome
 from .core.identity import AttemptId, BundleId, Digest, NodeName, RolloutId
 from .core.ledger import Ledger
 from .core.node import Node, Selector
@@ -35,16 +33,14 @@ from .core.window import Windows
 from .engine.leases import Holder
 from .engine.logbook import Logbook
 from .engine.memory import MemoryJournal, MemoryLeases
-from .errors import BundleError, UsageError
+from .errors import BundleError
 from .leave import NodeLeave
 from .planning import RackPlanner, unless_refused
-from .ports import Bmc, Clock, ImageServer
+from .ports import Clock
 from .recovery_manager import RecoveryManager
 from .repository.repository import BundleRepository
+from .simulated_rack import RackPool, Simulator, find_simulator
 from .worker.worker_orchestrator import WorkerOrchestrator
-
-GROUP = "rackwave.simulator"
-"""The entry points by which a lab offers simulated racks."""
 
 AT_MOST = 30 * 86_400.0
 """Virtual seconds after which a rollout that still waits is given up: four windows, where one opens once a week."""
@@ -56,59 +52,6 @@ instead."""
 
 MOST_LOOKS = 24
 """About how often a node is looked at while it waits, at most: in a hundred waves it is not to cost more."""
-
-T = TypeVar("T")
-
-
-class SimulatedRack(Protocol):
-    """Machines in memory, on a clock of their own."""
-
-    clock: Clock
-    images: ImageServer
-
-    def bmc(self, node: NodeName) -> Bmc:
-        """Return the client of *node*'s BMC."""
-        ...
-
-    def run(self, main: Coroutine[Any, Any, T], *, at_most: float) -> T:
-        """Run *main* to its end on virtual time."""
-        ...
-
-    def truth(self) -> RackTruth:
-        """Say what the machines know of what was done to them."""
-        ...
-
-
-class Simulator(Protocol):
-    """Makes simulated racks; the arguments are those of the lab's ``SimulatedRack``."""
-
-    def __call__(
-        self,
-        stand_ins: Iterable[StandIn],
-        bundles: Iterable[Bundle],
-        *,
-        odds: Odds = ...,
-        seed: int = ...,
-        start: float = ...,
-        lasts: float = ...,
-    ) -> SimulatedRack:
-        """Make one."""
-        ...
-
-
-def find_simulator() -> Simulator:
-    """Return what makes simulated racks.
-
-    Raises:
-        UsageError: none is installed.
-    """
-    for point in entry_points(group=GROUP):
-        found: Simulator = point.load()
-        return found
-    raise UsageError(
-        "the lab, whose machines stand in for the nodes, is not installed",
-        advice="Install it with 'pip install rackwave-emulators' (in a checkout: ./emulators).",
-    )
 
 
 async def prepare(
@@ -170,20 +113,6 @@ async def prepare(
 
 def _took(ledger: Ledger, node: NodeName, step: Step) -> float | None:
     return ledger.usual_of(step, node)
-
-
-class RackPool:
-    """Hands out the clients of a simulated rack: a ``BmcPool`` without connections."""
-
-    def __init__(self, rack: SimulatedRack) -> None:
-        self._rack = rack
-
-    async def get(self, node: NodeName) -> Bmc:
-        """Return the client of *node*'s BMC."""
-        return self._rack.bmc(node)
-
-    async def release(self, node: NodeName) -> None:
-        """Hold nothing, let go of nothing."""
 
 
 @frozen

@@ -39,7 +39,8 @@ from rackwave.repository.examples import prepare_example
 from rackwave.repository.keys import generate_key
 from rackwave.repository.repository import BundleRepository
 from rackwave.repository.trust import KeyringTrust
-from rackwave.simulation import RackPool, Simulation, prepare
+from rackwave.simulated_rack import RackPool
+from rackwave.simulation import Simulation, prepare
 from rackwave_emulators.sim import SimRack
 
 ROUGH = Odds(fail=0.03, die=0.01, trouble=0.1)

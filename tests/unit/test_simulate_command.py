@@ -14,7 +14,7 @@ import pytest
 from attrs import frozen
 from click.testing import CliRunner
 
-from rackwave import simulation
+from rackwave import simulated_rack
 from rackwave.cli.app import cli
 from rackwave.errors import PlanRefusedError, UsageError
 from workplace import Workbench
@@ -106,7 +106,7 @@ def test_nonsense_is_a_usage_error(simulate: Desk, words: tuple[str, ...]) -> No
 
 def test_without_a_lab_it_says_how_to_get_one(simulate: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """The machines are another package's."""
-    monkeypatch.setattr(simulation, "entry_points", lambda group: EntryPoints())
+    monkeypatch.setattr(simulated_rack, "entry_points", lambda group: EntryPoints())
 
     error = simulate.run("A.2", *CONSENT).exception
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,8 +47,8 @@ class HookServer:
 
 
 @contextmanager
-def hook_server() -> Iterator[HookServer]:
-    """Run one on this machine."""
+def hook_server(tls: ssl.SSLContext | None = None) -> Iterator[HookServer]:
+    """Run one on this machine, over TLS where there is something to show for it."""
     hook = HookServer()
 
     class Handler(BaseHTTPRequestHandler):
@@ -64,7 +65,9 @@ def hook_server() -> Iterator[HookServer]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
-        hook.url = f"http://127.0.0.1:{server.server_address[1]}/hooks/t0ken"
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+        hook.url = f"http{'' if tls is None else 's'}://127.0.0.1:{server.server_address[1]}/hooks/t0ken"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:

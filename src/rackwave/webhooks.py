@@ -137,8 +137,11 @@ class Webhooks:
             _log.warning("webhook unusable hook=%s problem=%s", hook.name, told)  # nothing goes out unsigned
             return
         timeout = aiohttp.ClientTimeout(total=hook.timeout)
+        # Notices are rare: a connection that was kept between them would be dead when it is wanted.
         async with aiohttp.ClientSession(
-            timeout=timeout, connector=aiohttp.TCPConnector(ssl=tls, limit=1), cookie_jar=aiohttp.DummyCookieJar()
+            timeout=timeout,
+            connector=aiohttp.TCPConnector(ssl=tls, limit=1, force_close=True),
+            cookie_jar=aiohttp.DummyCookieJar(),
         ) as session:
             while True:
                 for notice in [each for each in self._left(hook) if each.number not in failed]:

@@ -22,6 +22,7 @@ from rackwave.inventory import Webhook, parse_inventory
 from rackwave.secrets import Passphrases
 from rackwave.webhooks import Patience, Webhooks
 from rackwave_emulators.faults import FlashFails
+from rackwave_emulators.tls import Authority
 from rig import BIOS, Rig, Shelf, nodes
 
 SECRET = "s3cret-of-the-hook"
@@ -151,6 +152,22 @@ def test_a_hook_that_says_nothing_holds_up_neither_the_journal_nor_the_end(rig: 
 
     assert asyncio.run(whole()) < 5.0
     assert [] == [each for each in rig.journal.events() if isinstance(each.event, Notified)]
+
+
+def test_a_hosts_certificate_must_be_vouched_for(rig: Rig, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """By the system, or by what ``ca`` names; nothing is sent to one that nobody knows, and no switch changes that."""
+    (tmp_path / "lab").mkdir()
+    authority = Authority(tmp_path / "lab")
+    with hook_server(authority.context("hook", "127.0.0.1")) as server, caplog.at_level(logging.WARNING):
+        unknown = tell(rig, hook(server))
+        known = tell(rig, hook(server, ca=authority.ca))
+        missing = tell(rig, hook(server, name="other", ca=tmp_path / "none.pem"))
+
+    assert [] == unknown
+    assert "problem=ClientConnectorCertificateError" in caplog.text
+    assert known == missing  # told to the one, and not to the other
+    assert 1 == len(server.got)
+    assert "its 'ca' cannot be used" in caplog.text
 
 
 def test_only_what_was_asked_for_is_told(rig: Rig, server: HookServer) -> None:

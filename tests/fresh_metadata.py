@@ -49,7 +49,9 @@ def _points(project: dict[str, Any]) -> set[tuple[str, str, str]]:
 def _write(folder: Path, project: dict[str, Any]) -> None:
     place = folder / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
     place.mkdir()
-    requires = "".join(f"Requires-Dist: {each}\n" for each in project["dependencies"])
+    extras = project.get("optional-dependencies", {})
+    asked = [*project["dependencies"], *(f'{each}; extra == "{extra}"' for extra in extras for each in extras[extra])]
+    requires = "".join(f"Requires-Dist: {each}\n" for each in asked) + "".join(f"Provides-Extra: {e}\n" for e in extras)
     (place / "METADATA").write_text(
         f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n{requires}", "utf-8"
     )

@@ -76,6 +76,6 @@ class Ledger:
                 self._learn(event.node, event, at)
             history = self.nodes[event.node] = apply_to_node(self.node(event.node), event, at)
             (self._open.add if history.is_open else self._open.discard)(event.node)
-        if isinstance(event, ev.AttemptStarted | ev.NodeFinished):
+        if isinstance(event, ev.AttemptStarted | ev.NodeFinished | ev.RolloutFinished):
             self.took.note(event, at)
         self.notices.apply(recorded, self.rollouts.values())

@@ -1,10 +1,10 @@
-"""How long the nodes of each rollout took that are done: part of the ledger."""
+"""How long the nodes of each rollout that has not ended took that are done: part of the ledger."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .event import AttemptStarted, NodeFinished, NodeResult
+from .event import AttemptStarted, NodeFinished, NodeResult, RolloutFinished
 from .identity import NodeName, RolloutId
 
 
@@ -15,8 +15,12 @@ class Took:
         self._begun: dict[RolloutId, dict[NodeName, float]] = {}
         self._took: dict[RolloutId, dict[NodeName, float]] = {}
 
-    def note(self, event: AttemptStarted | NodeFinished, at: float) -> None:
-        """Fold one event in."""
+    def note(self, event: AttemptStarted | NodeFinished | RolloutFinished, at: float) -> None:
+        """Fold one event in; what has ended is forgotten."""
+        if isinstance(event, RolloutFinished):
+            self._begun.pop(event.rollout, None)
+            self._took.pop(event.rollout, None)
+            return
         if isinstance(event, AttemptStarted):
             if event.rollout is not None:
                 self._begun.setdefault(event.rollout, {}).setdefault(event.node, at)

@@ -15,7 +15,9 @@ from rackwave.core.event import (
     NodeFinished,
     NodeResult,
     Recorded,
+    RolloutFinished,
     RolloutPaused,
+    RolloutResult,
     RolloutStarted,
     WaveStarted,
 )
@@ -138,7 +140,9 @@ def test_nodes_that_are_done_teach_what_the_others_take() -> None:
     before = eta(20)
     add(310, NodeFinished(ROLLOUT, NAMES[0], NodeResult.ON_NEW))
     after = eta(310)
+    add(400, RolloutFinished(ROLLOUT, RolloutResult.ABORTED))
 
     assert before is not None
     assert before.seconds is None
+    assert (None, {}, {}) == (eta(410), ledger.took.begun(ROLLOUT), ledger.took.by(ROLLOUT))
     assert Eta(610.0, 300.0, "as those took that are done: 1") == after

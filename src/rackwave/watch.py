@@ -344,7 +344,7 @@ class Watch:
 
 
 def _no_way_in(error: RackwaveError) -> str:
-    """Say why a BMC lets us not in, in words that are the same the next time."""
+    """Say why a BMC does not let us in, in words that are the same the next time."""
     match error:
         case BmcLoginError():
             return "its BMC refuses the login; see 'rackwave doctor'"

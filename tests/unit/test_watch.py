@@ -57,7 +57,9 @@ class Service:
     policy: WatchPolicy = field(factory=WatchPolicy)
     holders: dict[NodeName, str] = field(factory=dict)
 
-    def _begin(self) -> Watch:
+    def begin(self) -> Watch:
+        """Compose a watch."""
+
         async def bring(_: object) -> None:
             pass
 
@@ -78,7 +80,7 @@ class Service:
         """Watch for *seconds*; at the moments named something befalls the rack."""
 
         async def whole() -> None:
-            watch, begun = self._begin(), self.rig.clock.monotonic()
+            watch, begun = self.begin(), self.rig.clock.monotonic()
             running = asyncio.ensure_future(watch.run(self.rig.nodes))
 
             async def story() -> None:
@@ -96,7 +98,7 @@ class Service:
 
     def once(self) -> None:
         """One round."""
-        self.rig.clock.run(self._begin().run(self.rig.nodes, once=True))
+        self.rig.clock.run(self.begin().run(self.rig.nodes, once=True))
 
 
 def events(rig: Rig, kind: type[ev.Event], node: NodeName | None = None) -> list[ev.Recorded]:
@@ -323,6 +325,23 @@ def test_drift_is_mended_one_node_after_another_where_that_is_asked_for(shelf: S
     assert [] == [
         e for e in events(rig, ev.Intended) if isinstance(e.event.step, WriteImage) and NIC == e.event.step.component
     ]
+
+
+def test_a_watch_that_is_told_to_stop_begins_nothing_more(rig: Rig) -> None:
+    """Not even what the look that was in flight would have called for."""
+    watch = Service(rig).begin()
+    rig.rack.machine(rig.nodes[0]).inject(HostDead())
+
+    def wire(act: str) -> WireFate:
+        if act == "observe" and rig.clock.monotonic() > 60.0:
+            watch.stop()
+        return WireFate.OK
+
+    rig.wire = wire
+    rig.clock.run(watch.run(rig.nodes))
+
+    assert "failed" == sighted(rig, rig.nodes[0])["post"]
+    assert [] == events(rig, ev.RecoveryRequested)
 
 
 def test_one_round_looks_at_every_node_acts_and_ends(rig: Rig) -> None:

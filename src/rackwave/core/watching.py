@@ -46,11 +46,11 @@ Drift: TypeAlias = tuple[str, ...] | Unknown
 
 
 class Reach(StrEnum):
-    """Whether the BMC answers us; REFUSED: it does, and lets us not in, so that a person must act."""
+    """Whether the BMC answers us; REFUSED: it does, and does not let us in, so that a person must act."""
 
     ANSWERS = "answers"
     AWAY = "does not answer"
-    REFUSED = "lets us not in"
+    REFUSED = "does not let us in"
 
 
 @frozen
@@ -60,7 +60,7 @@ class Condition:
     *dead* is why the host counts as dead; empty: it does not, or nobody can tell. *dying* is for how many seconds
     no look has found otherwise.
     *drift* is as it was read last, which not every look does; *proven* are the lineages that differ on two
-    readings in a row. *why* says why the BMC lets us not in.
+    readings in a row. *why* says why the BMC does not let us in.
     """
 
     bmc: Reach

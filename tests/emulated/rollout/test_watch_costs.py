@@ -75,6 +75,6 @@ def test_a_login_that_is_refused_is_not_tried_again_and_again(tmp_path: Path) ->
 
     assert early["requests"] <= 10
     assert 0 == late["requests"]
-    assert "lets us not in" in told
+    assert "does not let us in" in told
     assert "its BMC refuses the login; see 'rackwave doctor'" in told
     assert "RecoveryRequested" not in told

@@ -312,7 +312,7 @@ def test_a_bmc_that_refuses_us_is_told_at_once() -> None:
     refused = Condition(Reach.REFUSED, why="its BMC refuses the login")
 
     assert Leave("its BMC refuses the login") == decide(None, refused, ASSIGNED, USUAL, Policy(), at=0.0)
-    assert [("bmc", "", "lets us not in")] == told(changes(NODE, {}, None, refused))
+    assert [("bmc", "", "does not let us in")] == told(changes(NODE, {}, None, refused))
     assert not refused.is_passing
 
 

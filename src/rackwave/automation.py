@@ -31,6 +31,7 @@ from weakref import WeakSet
 
 from attrs import evolve
 
+from .adoption import Adopting
 from .bundle_manager import BundleManager
 from .bundle_orchestrator import BundleOrchestrator, not_ended
 from .clock import SystemClock
@@ -602,6 +603,11 @@ class Automation:
                 self.stock, self.logbook, clock=self._clock, secret_store=self._secrets, by=self._by
             )
         return self._releases
+
+    @property
+    def adopting(self) -> Adopting:
+        """What takes a rack in as it is found."""
+        return Adopting(fleet=self.fleet, stock=self.stock, records=self.records, by=self._by)
 
     @property
     def fleet(self) -> Fleet:

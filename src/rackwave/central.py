@@ -8,6 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from .adoption import AdoptionReport
 from .automation import Automation
 from .bmc.redfish.bmc import RedfishBmc
 from .bmc.redfish.media import MediaKind, Slot
@@ -229,6 +230,14 @@ class CentralAutomationSystem:
     def recover(self, nodes: str | None, lineage: str, *, ladder: str | None = None) -> tuple[NodeStatus, ...]:
         """See ``OperatorRecovery.recover``."""
         return self._run(self.aio.recover(nodes, lineage, ladder=ladder))
+
+    def adopt(
+        self, lineage: str, nodes: str | None = None, *, packages: str | os.PathLike[str] | None = None
+    ) -> AdoptionReport:
+        """See ``Adopting.adopt``."""
+        folder = Path(packages) if packages is not None else None
+        chosen = self.aio.fleet.select(nodes)
+        return self._run(self.aio.adopting.adopt(Lineage(lineage), chosen, folder))
 
     def status(self, nodes: str | None = None, *, look: bool = False) -> tuple[NodeStatus, ...]:
         """See ``Automation.status``."""

@@ -45,6 +45,13 @@ def watched(workplace: Workplace) -> list[Any]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+def adopted(workplace: Workplace) -> Any:
+    """What adopting prints where every node is taken in already, which is no success."""
+    known = ["--inventory", str(workplace.inventory), "--state", str(workplace.state)]
+    done = CliRunner(env=workplace.environment).invoke(cli, [*known, "adopt", "A", "--json"], standalone_mode=False)
+    return json.loads(done.stdout)
+
+
 @pytest.fixture
 def printed(tmp_path: Path) -> Iterator[dict[str, list[Any]]]:
     """Real output of every command that has a schema, by schema: a rack is taken from A.1 to A.2 and back."""
@@ -102,6 +109,7 @@ def printed(tmp_path: Path) -> Iterator[dict[str, list[Any]]]:
             rackwave("bundle-pull", "bundle", "pull", "A.1", *where)
         rackwave("status", "status", "--look")
         rackwave("drift", "drift")
+        found["adopt"] = [adopted(workplace)]
         found["watch"] = watched(workplace)
         rackwave("status", "rollback", "A", "--nodes", "r1n02")
         back = ("rollback", "A", "--nodes", "r1n01", "--component", "BIOS")

@@ -37,6 +37,7 @@ at Python's default the searches took 0.4 s of the 2.4 s that 100 nodes cost, at
 _COMMANDS = {
     "bundle": ("bundles", "bundle"),
     "trust": ("trust", "trust"),
+    "adopt": ("adopt", "adopt"),
     "plan": ("rollouts", "plan"),
     "deploy": ("rollouts", "deploy"),
     "rollout": ("rollouts", "rollout"),

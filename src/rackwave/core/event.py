@@ -303,6 +303,17 @@ class Assigned:
 
 
 @frozen
+class Adopted:
+    """*by* took *node* in as it was found: *bundle* is what it carries; *missing* cannot be brought back."""
+
+    node: NodeName
+    bundle: BundleId
+    digest: Digest
+    by: str
+    missing: tuple[str, ...] = ()
+
+
+@frozen
 class RecoveryRequested:
     """*node* failed, or somebody says so; *policy* names the ladder, *failed* the bundle to blame, if any."""
 
@@ -486,6 +497,7 @@ NodeEvent: TypeAlias = (
     | Resolved
     | AttemptEnded
     | Assigned
+    | Adopted
     | RecoveryRequested
     | RecoveryEnded
     | Quarantined

@@ -118,7 +118,7 @@ def apply_to_node(history: NodeHistory, event: ev.NodeEvent, at: float) -> NodeH
             return evolve(history, attempt=begun, recovery=recovery, retries=retries, held_back="", off_by_hand=None)
         case ev.AttemptEnded(_, _, result, evidence):
             return _end_attempt(history, result, evidence, at)
-        case ev.Assigned(_, bundle, digest):
+        case ev.Assigned(_, bundle, digest) | ev.Adopted(_, bundle, digest):
             return _assign(history, bundle, digest, at)
         case ev.RecoveryRequested(_, policy, bundle, failed, evidence):
             return evolve(

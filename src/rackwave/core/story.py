@@ -47,6 +47,7 @@ def _tell_course(
     event: ev.AttemptStarted
     | ev.AttemptEnded
     | ev.Assigned
+    | ev.Adopted
     | ev.RecoveryRequested
     | ev.RecoveryEnded
     | ev.Quarantined
@@ -64,6 +65,10 @@ def _tell_course(
             return f"attempt ended {result}: {'; '.join(evidence)}"
         case ev.Assigned(_, bundle):
             return f"{bundle} is committed"
+        case ev.Adopted(_, bundle, _, by, missing):
+            return f"taken in as {bundle} by {by}" + (
+                f"; missing for the way back: {'; '.join(missing)}" if missing else ""
+            )
         case ev.RecoveryRequested(_, policy, bundle, failed, evidence):
             blame = f"back from {failed}" if failed is not None else f"no fault of {bundle}"
             return f"recovery {policy} ({blame}): {'; '.join(evidence)}"

@@ -155,6 +155,8 @@ def _of_canary(rollout: RolloutState) -> Stop | None:
 
 
 def _of_budgets(rollout: RolloutState) -> Stop | None:
+    if len(rollout.failed) <= failure_budget(rollout):
+        return None  # whosever they are, and every turn of every node asks; the other budget is no smaller
     ours = counted(rollout)
     others = len(rollout.failed) - ours
     if ours > (budget := failure_budget(rollout)):

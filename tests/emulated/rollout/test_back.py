@@ -119,3 +119,23 @@ def test_no_more_nodes_go_back_at_once_than_policy_lets_be_away(rolled_out: Work
     assert [(event, f"r1n0{node}") for node in (2, 3, 4) for event in ("RecoveryRequested", "RecoveryEnded")] == events
     assert 0 == together.code, together.err
     assert ["2.0.0", "1.0.0", "1.0.0", "1.0.0"] == versions(rolled_out)
+
+
+@pytest.mark.lab(nodes=2)
+def test_an_abort_that_cannot_bring_back_all_is_refused_and_the_rollout_goes_on(workplace: Workplace) -> None:
+    """The canary has no prior bundle: it is named, nothing is aborted; without --roll-back it is."""
+    workplace.make_bundles("A.1", "A.2")
+    deploying = workplace.start("deploy", "A.2", "--no-way-back", "all", "--approval", "after-canary")
+    workplace.wait_until(lambda: "wave 1 waits for approval" in workplace.run("rollout", "list").out, process=deploying)
+    rollout = newest(workplace)
+    both = workplace.run("rollout", "abort", rollout, "--reason", "no", "--roll-back", "--now", "--yes")
+    refused = workplace.run("rollout", "abort", rollout, "--reason", "no", "--roll-back")
+    still = workplace.run("rollout", "show", rollout, "--json").json
+    aborted = workplace.run("rollout", "abort", rollout, "--reason", "no")
+    deploying.communicate(timeout=60)
+
+    assert 2 == both.code
+    assert (1, True) == (refused.code, "r1n01: it has no prior bundle" in refused.err)
+    assert still["result"] is None
+    assert 5 == aborted.code, aborted.err
+    assert ["2.0.0", "1.0.0"] == versions(workplace)

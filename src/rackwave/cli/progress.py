@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -173,10 +174,11 @@ def run_watched(setting: Setting, work: Callable[[Automation], Awaitable[T]], *,
                 loop = asyncio.get_running_loop()
 
                 def interrupted() -> None:
-                    click.echo("Stopping at the next safe point; the same command goes on later.", err=True)
                     automation.stop()
                     for number in (signal.SIGINT, signal.SIGTERM):
                         loop.remove_signal_handler(number)  # the second one ends the process
+                    with suppress(OSError):  # whoever read it may be gone, and the signal must count all the same
+                        click.echo("Stopping at the next safe point; the same command goes on later.", err=True)
 
                 for number in (signal.SIGINT, signal.SIGTERM):
                     loop.add_signal_handler(number, interrupted)

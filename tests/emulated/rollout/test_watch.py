@@ -98,3 +98,18 @@ def test_a_rollout_and_a_person_go_their_way_beside_a_watch(workplace: Workplace
     assert {"r1n01": "2.0.0", "r1n02": "2.0.0"} == workplace.installed()
     assert 0 == workplace.truth()["totals"]["sessions_open"]
     assert out
+
+
+@pytest.mark.lab(nodes=1)
+def test_sigterm_counts_also_where_nobody_reads_any_more(workplace: Workplace) -> None:
+    """A log collector that died must not make a service deaf to its manager."""
+    watching = workplace.start("watch")
+    workplace.wait_until(lambda: "answers" in workplace.run("status", "--json").out, process=watching)
+    assert watching.stderr is not None
+    watching.stderr.close()
+    watching.send_signal(signal.SIGTERM)
+
+    assert 0 == watching.wait(30)
+    assert 0 == workplace.truth()["totals"]["sessions_open"]
+    assert watching.stdout is not None
+    watching.stdout.close()

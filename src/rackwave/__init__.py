@@ -37,6 +37,7 @@ from .errors import (
 if TYPE_CHECKING:
     from .automation import Automation
     from .central import CentralAutomationSystem, LiveNode
+    from .core.drift import Drift
     from .core.event import Recorded
     from .core.forecast import Forecast
     from .core.identity import BundleId, Lineage, NodeName
@@ -59,6 +60,7 @@ __all__ = [
     "BundleNotFoundError",
     "CentralAutomationSystem",
     "DigestMismatchError",
+    "Drift",
     "Forecast",
     "InventoryError",
     "LeaseError",
@@ -90,6 +92,7 @@ _HOMES = {
     "Automation": "automation",
     "BundleId": "core.identity",
     "CentralAutomationSystem": "central",
+    "Drift": "core.drift",
     "Forecast": "core.forecast",
     "Lineage": "core.identity",
     "LiveNode": "central",

@@ -10,6 +10,7 @@ from rackwave import (
     Automation,
     BundleId,
     CentralAutomationSystem,
+    Drift,
     Forecast,
     LiveNode,
     Look,
@@ -65,6 +66,14 @@ def looking(cas: CentralAutomationSystem) -> list[str]:
     node: LiveNode = cas.node("r1n01")
     seen: Observation = node.observe(Look(system=True))
     return [*states, *published, str(seen.power)]
+
+
+def comparing(cas: CentralAutomationSystem) -> dict[NodeName, list[Drift]]:
+    """Find the nodes that are not as they are meant."""
+    return {
+        status.history.node: [drift for drift in status.drift.values() if drift.state == "drifted"]
+        for status in cas.status(look=True)
+    }
 
 
 def watching(cas: CentralAutomationSystem) -> None:

@@ -44,6 +44,8 @@ class Records:
         Raises:
             StateError: it is damaged, lost, or cannot be written.
         """
+        if self._read_only and self._logbook is not None and self._journal is None and (self._state / JOURNAL).exists():
+            self._logbook = None  # somebody has begun one since
         if self._logbook is None:
             self._journal = self._open()
             # Where nothing was ever written a journal in memory stands for the empty past.

@@ -7,8 +7,8 @@ import click
 from ..automation import Automation
 from ..core.report import NodeStatus
 from .app import Setting
-from .nodes import print_statuses
 from .render import json_option, print_json
+from .statuses import print_statuses
 from .times import MOMENT
 
 

@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
 
 import click
 
 from ..automation import Automation
 from ..core.event import Recorded
 from ..core.identity import NodeName
-from ..core.observation import Unknown
 from ..core.report import NodeStatus, event_document, timestamp
 from ..core.story import tell
-from ..core.watching import amiss
 from ..engine.chain import Head
-from ..leave import words
 from .app import Setting
-from .render import json_option, nodes_option, print_json, print_table
+from .live import LiveStatus, follow
+from .render import json_option, nodes_option, print_json
+from .statuses import print_statuses
 
 
 @click.command()
 @nodes_option
 @click.option("--look", is_flag=True, help="Also ask each BMC: power, health, installed versions, drift.")
+@click.option("--watch", "is_live", is_flag=True, help="Stay, and show it as it changes; Ctrl-C ends that.")
+@click.option("--every", type=click.FloatRange(0.2), help="With --watch: seconds between looks; 2, with --look 30.")
 @json_option
 @click.pass_obj
-def status(setting: Setting, nodes: str | None, look: bool, as_json: bool) -> None:
-    """Say which bundles nodes carry and where they stand; the journal knows, --look asks the BMCs too."""
+def status(setting: Setting, nodes: str | None, look: bool, is_live: bool, every: float | None, as_json: bool) -> None:
+    """Say which bundles nodes carry and where they stand; the journal knows, --look asks the BMCs too.
+
+    With --watch it stays: what other processes do shows as they journal it. Where its output is no terminal it prints
+    a line for each change, with --json a document.
+    """
+    if every is not None and not is_live:
+        raise click.UsageError("--every goes with --watch")
+    if is_live:
+        with LiveStatus(as_json=as_json, terminal=sys.stdout.isatty()) as shown:
+            seconds = every or (30.0 if look else 2.0)
+            setting.run(lambda a: follow(a, shown, nodes, look=look, every=seconds), read_only=not look)
+        return
 
     async def work(automation: Automation) -> tuple[NodeStatus, ...]:
         return await automation.status(nodes, look=look)
@@ -35,46 +47,6 @@ def status(setting: Setting, nodes: str | None, look: bool, as_json: bool) -> No
         print_json([each.document() for each in statuses])
     else:
         print_statuses(statuses)
-
-
-def print_statuses(statuses: Sequence[NodeStatus]) -> None:
-    """Print one line a node."""
-    looked = any(each.seen is not None for each in statuses)
-    headings = ["NODE", "STATE", "ASSIGNED", "PRIOR", *(["POWER", "POST", "HEALTH", "INSTALLED"] if looked else [])]
-    rows = []
-    for each in statuses:
-        history, seen = each.history, each.seen
-        row = [
-            str(history.node),
-            each.state,
-            ", ".join(str(held.bundle) for held in history.assigned.values()) or "-",
-            ", ".join(str(held.bundle) for held in history.prior.values()) or "-",
-        ]
-        if looked and seen is not None:
-            words = [f"{name} {component.installed}" for name, component in sorted(seen.components.items())] + [
-                line for drift in each.drift.values() for line in drift.lines
-            ]
-            row += [_short(seen.power), _short(seen.post), _short(seen.health), "; ".join(words)]
-        note = _note(each)
-        rows.append([*row, note])
-    print_table([*headings, "NOTE"], rows)
-
-
-def _note(status: NodeStatus) -> str:
-    """What a person should know of the node first."""
-    history = status.history
-    if history.quarantined is not None:
-        return "; ".join(history.quarantined)
-    told = [words(history.hold)] if history.hold is not None else []
-    told += map(str, history.set_back)
-    if history.held_back:
-        told.append(f"waits: {history.held_back}")
-    seen = status.seen
-    if seen is not None and isinstance(seen.power, Unknown) and isinstance(seen.health, Unknown):
-        told.append(seen.power.reason)  # nothing was read, and the table has no room to say so in every column
-    elif seen is None:
-        told += amiss(history.sightings)
-    return "; ".join(told) or status.held_by
 
 
 class _TellsByDefault(click.Group):
@@ -144,7 +116,3 @@ def readmit(setting: Setting, nodes: str, reason: str, as_json: bool) -> None:
         return
     click.echo(f"Readmitted: {', '.join(readmitted)}." if readmitted else "None of them was in quarantine.")
     print_statuses(statuses)
-
-
-def _short(value: object) -> str:
-    return "unknown" if isinstance(value, Unknown) else str(value)

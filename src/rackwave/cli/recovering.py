@@ -9,9 +9,9 @@ from ..core.identity import Lineage
 from ..core.recovery import POLICIES
 from ..core.report import NodeStatus
 from .app import Exit, Setting
-from .nodes import print_statuses
 from .progress import run_watched
 from .render import json_option, named_option, print_json
+from .statuses import print_statuses
 
 
 @click.command()

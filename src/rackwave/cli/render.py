@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -42,16 +45,22 @@ def print_json(document: Any) -> None:
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print aligned columns; the last one is cut to the terminal's width where there is one."""
     from rich.console import Console  # late: only who prints a table pays for it
+
+    width = None if sys.stdout.isatty() else 200
+    Console(width=width, highlight=False, soft_wrap=False).print(table(headings, rows))
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """Return aligned columns to be shown."""
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    found = Table(box=None, pad_edge=False, header_style="bold")
     last = len(headings) - 1
     for index, heading in enumerate(headings):
-        table.add_column(heading, overflow="fold" if index == last else "ignore", no_wrap=index != last)
+        found.add_column(heading, overflow="fold" if index == last else "ignore", no_wrap=index != last)
     for row in rows:
-        table.add_row(*(_plain(cell) for cell in row))
-    width = None if sys.stdout.isatty() else 200
-    Console(width=width, highlight=False, soft_wrap=False).print(table)
+        found.add_row(*(_plain(cell) for cell in row))
+    return found
 
 
 def _plain(text: str) -> str:

@@ -14,8 +14,8 @@ from ..core.report import NodeStatus, event_document
 from ..core.story import tell
 from ..core.watching import amiss
 from .app import Exit, Setting
-from .nodes import print_statuses
 from .progress import QUIET, run_watched
+from .statuses import print_statuses
 
 
 @click.command()

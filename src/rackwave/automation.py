@@ -86,6 +86,7 @@ from .rollout_control import Aborting, RolloutControl
 from .secrets import Passphrases, ReferencedSecrets
 from .serving.images import ImageServerProcess
 from .simulation import Simulation, prepare
+from .snapshots import Snapshots
 from .stock import REPOSITORY, Stock
 from .together import RunReport, deploy_together
 from .watch import Watch
@@ -608,6 +609,11 @@ class Automation:
     def adopting(self) -> Adopting:
         """What takes a rack in as it is found."""
         return Adopting(fleet=self.fleet, stock=self.stock, records=self.records, by=self._by)
+
+    @property
+    def snapshots(self) -> Snapshots:
+        """What takes snapshots of nodes, and brings nodes back to them."""
+        return Snapshots(self, stock=self.stock, records=self.records, clock=self._clock, by=self._by)
 
     @property
     def fleet(self) -> Fleet:

@@ -26,6 +26,7 @@ from .core.receipt import Receipt, Refused
 from .core.report import NodeStatus, RackPlan, RolloutReport
 from .core.reviewed import ReviewedPlan
 from .core.sensor import SensorReadings
+from .core.snapshot import Snapshot
 from .core.stand_in import Pace
 from .core.way_back import Consent
 from .errors import UsageError
@@ -34,6 +35,7 @@ from .loop_thread import LoopThread
 from .ports import Panel
 from .repository.entry import Entry
 from .repository.repository import Publication
+from .snapshots import RestoreReport
 from .together import RunReport
 
 if TYPE_CHECKING:
@@ -238,6 +240,14 @@ class CentralAutomationSystem:
         folder = Path(packages) if packages is not None else None
         chosen = self.aio.fleet.select(nodes)
         return self._run(self.aio.adopting.adopt(Lineage(lineage), chosen, folder))
+
+    def snapshot(self, nodes: str | None = None) -> Snapshot:
+        """See ``Snapshots.take``."""
+        return self._run(self.aio.snapshots.take(nodes))
+
+    def restore(self, snapshot: Snapshot, nodes: str | None = None, *, no_way_back: Consent = ()) -> RestoreReport:
+        """See ``Snapshots.restore``."""
+        return self._run(self.aio.snapshots.restore(snapshot, nodes, no_way_back=no_way_back))
 
     def status(self, nodes: str | None = None, *, look: bool = False) -> tuple[NodeStatus, ...]:
         """See ``Automation.status``."""

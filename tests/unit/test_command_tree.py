@@ -18,6 +18,7 @@ WITHOUT_JSON = {
     "bundle validated": "prints an in-toto statement as it is",
     "bundle attest": "prints an in-toto statement as it is",
     "bundle keep": "says that it did it",
+    "snapshot": "prints a snapshot as it is",
     "trust key": "says where the key is",
     "trust adopt": "says where the root is",
     "inventory import": "writes an inventory as it is",

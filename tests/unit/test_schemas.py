@@ -45,6 +45,13 @@ def watched(workplace: Workplace) -> list[Any]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+def taken(workplace: Workplace) -> Any:
+    """A snapshot, which is printed as it is."""
+    known = ["--inventory", str(workplace.inventory), "--state", str(workplace.state)]
+    done = CliRunner(env=workplace.environment).invoke(cli, [*known, "snapshot"], standalone_mode=False)
+    return json.loads(done.stdout)
+
+
 def adopted(workplace: Workplace) -> Any:
     """What adopting prints where every node is taken in already, which is no success."""
     known = ["--inventory", str(workplace.inventory), "--state", str(workplace.state)]
@@ -110,6 +117,10 @@ def printed(tmp_path: Path) -> Iterator[dict[str, list[Any]]]:
         rackwave("status", "status", "--look")
         rackwave("drift", "drift")
         found["adopt"] = [adopted(workplace)]
+        kept = place / "snapshot.json"
+        kept.write_text(json.dumps(taken(workplace)))
+        found["snapshot"] = [json.loads(kept.read_text())]
+        rackwave("restore", "restore", str(kept), "--dry-run")
         found["watch"] = watched(workplace)
         rackwave("status", "rollback", "A", "--nodes", "r1n02")
         back = ("rollback", "A", "--nodes", "r1n01", "--component", "BIOS")

@@ -44,6 +44,8 @@ _COMMANDS = {
     "simulate": ("simulations", "simulate"),
     "rollback": ("recovering", "rollback"),
     "recover": ("recovering", "recover"),
+    "snapshot": ("snapshots", "snapshot"),
+    "restore": ("snapshots", "restore"),
     "status": ("nodes", "status"),
     "drift": ("drift", "drift"),
     "history": ("nodes", "history"),

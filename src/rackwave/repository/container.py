@@ -5,9 +5,10 @@ https://github.com/opencontainers/image-spec/blob/v1.1.0/manifest.md
 
 from __future__ import annotations
 
+import shutil
 import tarfile
 import tempfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ..core.bundle import RunnableImage
 from ..core.canonical import parse_json
@@ -32,10 +33,33 @@ def take_image(path: Path, into: ImageLayout) -> RunnableImage:
     with tempfile.TemporaryDirectory(prefix="rackwave-") as name:
         try:
             with tarfile.open(path) as archive:
-                archive.extractall(name, filter="data")
+                _unpack(archive, Path(name))
         except (tarfile.TarError, OSError, EOFError) as error:
             raise BundleError(f"{path.name} is no oci-archive: {error}", advice=_ONE) from error
         return _take(ImageLayout(Path(name)), path, into)
+
+
+def _unpack(archive: tarfile.TarFile, into: Path) -> None:
+    """Write the folders and files of *archive* below *into*; a layout has nothing else.
+
+    ``extractall`` has no filter before Python 3.11.4, and without one it writes wherever a name leads.
+
+    Raises:
+        TarError: it holds something else, or a name that leads out of *into*.
+    """
+    for member in archive:
+        parts = PurePosixPath(member.name).parts
+        if member.name.startswith("/") or ".." in parts or not (member.isdir() or member.isfile()):
+            raise tarfile.TarError(f"it holds {member.name!r}, which is no file or folder of a layout")
+        place = into.joinpath(*parts)
+        if member.isdir():
+            place.mkdir(parents=True, exist_ok=True)
+            continue
+        place.parent.mkdir(parents=True, exist_ok=True)
+        content = archive.extractfile(member)
+        if content is not None:
+            with content, place.open("xb") as out:
+                shutil.copyfileobj(content, out)
 
 
 def image_blobs(depot: Readable, image: Descriptor) -> tuple[Descriptor, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import tarfile
 from pathlib import Path
 
@@ -89,6 +90,20 @@ def test_an_archive_does_as_well(workshop: Workshop) -> None:
         build(folder, workshop.fresh("out"), workshop.signer).digest
         == build(packed, workshop.fresh("out"), workshop.signer).digest
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("../outside", tarfile.REGTYPE), ("/outside", tarfile.REGTYPE), ("a", tarfile.SYMTYPE)]
+)
+def test_an_archive_writes_nowhere_else(workshop: Workshop, name: str, kind: bytes) -> None:
+    """A name that leads out, or a link that might, is refused."""
+    folder = source(workshop)
+    with tarfile.open(folder / "image", "w") as archive:
+        member = tarfile.TarInfo(name)
+        member.type, member.linkname = kind, "/etc/passwd"
+        archive.addfile(member, io.BytesIO())
+    with pytest.raises(BundleError, match="no file or folder of a layout"):
+        build(folder, workshop.fresh("out"), workshop.signer)
 
 
 def test_what_is_no_image(workshop: Workshop) -> None:

@@ -445,7 +445,7 @@ class Automation:
         """
         if rollout is not None:
             state = await self.control.carry_on(rollout)
-            if any(node in self.records.holders() for node in state.nodes):
+            if not set(state.nodes).isdisjoint(self.records.holders()):
                 return (RolloutReport(state),)
             return (await self._go_on(state),)
         self.logbook.refresh()

@@ -240,9 +240,7 @@ class BundleOrchestrator:
             if state.finished is not None and state.aborted is not None and state.aborted.now:
                 await self._bmcs.release(node)
                 return None
-            rest = await self._turn(node, context)
-            await self._advance(rollout)
-            return 0.0 if rest is None else rest
+            return await self._turn_of(rollout, node, context)
         await self._advance(rollout)
         state = self._logbook.ledger.rollouts[rollout]
         if state.finished is not None or (node in state.results and not self._is_watched(state, node)):
@@ -263,6 +261,10 @@ class BundleOrchestrator:
         shut = why_shut(state.policy, now, seconds, own)
         if shut is not None and history.quarantined is None:
             await self._logbook.record(Enforced(node, shut))
+        return await self._turn_of(rollout, node, context)
+
+    async def _turn_of(self, rollout: RolloutId, node: NodeName, context: Context) -> float:
+        """Do one turn of the node's attempt, and let the rollout go on from it."""
         rest = await self._turn(node, context)
         await self._advance(rollout)
         return 0.0 if rest is None else rest

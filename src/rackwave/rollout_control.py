@@ -127,7 +127,7 @@ class RolloutControl:
             self._check_way_back(state)
         left = self.under_way(rollout)
         await self._logbook.record(RolloutAborted(state.id, reason, self._by, now, roll_back))
-        runs = any(node in self._records.holders() for node in state.nodes)
+        runs = not set(state.nodes).isdisjoint(self._records.holders())
         state = self.find(state.id)
         if not runs and (now or not left) and not goes_back_next(state, self._logbook.node):
             why = f"aborted by {self._by}: {reason}"

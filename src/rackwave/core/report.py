@@ -118,8 +118,7 @@ class RolloutReport:
     @property
     def waits(self) -> str:
         """For what its next wave waits; empty where nothing is waited for."""
-        paused = self.state.paused
-        return f"paused by {paused.by}: {paused.reason}" if paused is not None else self.state.waits
+        return self.state.pause or self.state.waits
 
     @property
     def on_new(self) -> tuple[NodeName, ...]:

@@ -109,6 +109,11 @@ class RolloutState:
     settled: Map[int, int] = field(default=Factory(_settled, takes_self=True), eq=False, repr=False)
     tally: Map[Sign, int] = field(default=Factory(_tally, takes_self=True), eq=False, repr=False)
 
+    @property
+    def pause(self) -> str:
+        """By whom it is paused, and why; empty where it is not."""
+        return f"paused by {self.paused.by}: {self.paused.reason}" if self.paused is not None else ""
+
     def sign_of(self, node: NodeName) -> Sign:
         """Return what the failure of *node* shows by itself."""
         return self.signs.get(node) or self.ill_without.get(node) or _UNTOLD

@@ -177,8 +177,8 @@ def _waits(rollout: RolloutState, now: float) -> GoOn | Wait:
         return Wait(f"wave {rollout.wave} is watched for {rollout.policy.soak:.0f} s", soaked)
     if following >= len(rollout.waves):
         return GoOn()
-    if rollout.paused is not None:
-        return Wait(f"paused by {rollout.paused.by}: {rollout.paused.reason}")
+    if rollout.pause:
+        return Wait(rollout.pause)
     if wants_approval(rollout, following):
         return Wait(f"wave {following} waits for approval: rackwave rollout approve {rollout.id}")
     return GoOn()
@@ -193,8 +193,8 @@ def may_begin(rollout: RolloutState, now: float, seconds: float | None, own: Seq
     verdict = judge_wave(rollout, now)
     if isinstance(verdict, Stop):
         return verdict.why
-    if rollout.paused is not None:
-        return f"paused by {rollout.paused.by}: {rollout.paused.reason}"
+    if rollout.pause:
+        return rollout.pause
     why = why_shut(rollout.policy, now, seconds, own)
     return None if why is None or is_enforced(rollout.policy, now) else with_date(why, rollout.policy)
 

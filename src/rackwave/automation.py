@@ -613,7 +613,7 @@ class Automation:
     @property
     def snapshots(self) -> Snapshots:
         """What takes snapshots of nodes, and brings nodes back to them."""
-        return Snapshots(self, stock=self.stock, records=self.records, clock=self._clock, by=self._by)
+        return Snapshots(self, fleet=self.fleet, stock=self.stock, records=self.records, clock=self._clock, by=self._by)
 
     @property
     def fleet(self) -> Fleet:

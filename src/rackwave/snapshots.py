@@ -12,7 +12,8 @@ from .core.identity import BundleId, NodeName
 from .core.report import NodeStatus, RackPlan, RolloutReport, timestamp
 from .core.snapshot import MOST, Carried, NodeSnapshot, Snapshot, Target, target_of
 from .core.way_back import Consent
-from .errors import BundleError, InventoryError, PlanRefusedError, RackwaveError, StateError, UsageError
+from .errors import BundleError, PlanRefusedError, RackwaveError, StateError, UsageError
+from .fleet import Fleet
 from .ports import Clock
 from .records import Records
 from .stock import Stock
@@ -72,8 +73,11 @@ class RestoreReport:
 class Snapshots:
     """Snapshots of the nodes of one state directory."""
 
-    def __init__(self, deploys: Deploys, *, stock: Stock, records: Records, clock: Clock, by: str) -> None:
+    def __init__(
+        self, deploys: Deploys, *, fleet: Fleet, stock: Stock, records: Records, clock: Clock, by: str
+    ) -> None:
         self._deploys = deploys
+        self._fleet = fleet
         self._stock = stock
         self._records = records
         self._clock = clock
@@ -91,20 +95,16 @@ class Snapshots:
             UsageError: *nodes* names one that is not in the snapshot.
         """
         then = {each.node: each for each in snapshot.nodes}
-        known, targets = [], dict[NodeName, Target]()
+        wanted = list(then)
         if nodes is not None:
-            for status in await self._deploys.status(nodes):
-                if status.history.node not in then:
-                    raise UsageError(f"{status.history.node} is not in the snapshot", advice="Leave it out.")
             wanted = [status.history.node for status in await self._deploys.status(nodes)]
-        else:
-            wanted = list(then)
         for name in wanted:
-            try:
-                await self._deploys.status(name)
-                known.append(name)
-            except (InventoryError, UsageError) as error:
-                targets[name] = Target(name, problems=(f"it is not in the inventory: {error}",))
+            if name not in then:
+                raise UsageError(f"{name} is not in the snapshot", advice="Leave it out.")
+        targets = {
+            name: Target(name, problems=("it is not in the inventory",)) for name in wanted if name not in self._fleet
+        }
+        known = [name for name in wanted if name in self._fleet]
         statuses = await self._deploys.status(",".join(known), look=True) if known else ()
         for status in statuses:
             targets[status.history.node] = target_of(then[status.history.node], status)

@@ -65,3 +65,17 @@ def test_files_are_kept_and_spoilt_ones_refused(workplace: Workplace) -> None:
     assert "not as it was written" in edited.err
     assert "1.0.0" == printed["nodes"][0]["components"]["BIOS"]
     assert "admin" not in text
+
+
+def test_a_node_that_is_not_there_any_more_is_named(workplace: Workplace) -> None:
+    """It left the inventory; the others can be brought back without it."""
+    text = workplace.inventory.read_text()
+    assert 'name = "r1n04"' in text
+    workplace.inventory.write_text(text.replace('name = "r1n04"', 'name = "r9n04"'))
+    told = workplace.run("restore", "before.json", "--dry-run")
+    strange = workplace.run("restore", "before.json", "--nodes", "r9n04")
+
+    assert (1, 2) == (told.code, strange.code)
+    assert "r1n04  cannot be" in told.out
+    assert "it is not in the inventory" in told.out
+    assert "r9n04 is not in the snapshot" in strange.err

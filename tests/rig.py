@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from rackwave.bmc.failover import FailoverBmc, Way
 from rackwave.bundle_orchestrator import BundleOrchestrator
@@ -32,7 +32,7 @@ from rackwave.recovery_manager import RecoveryManager
 from rackwave.worker.worker_orchestrator import WorkerOrchestrator
 from rackwave_emulators.clock import VirtualClock
 from rackwave_emulators.images import make_image
-from rackwave_emulators.personality import Personality
+from rackwave_emulators.personality import MemberSpec, Personality, Shows, TaskEnds, load_personality
 from rackwave_emulators.sim import Killed, SimRack, Wire, WireFate, calm
 from rackwave_emulators.sim_ipmi import SimIpmi
 
@@ -70,8 +70,13 @@ class Shelf:
         *,
         settings: Mapping[str, str | int | bool | None] | None = None,
         time_limit: float = 600.0,
+        switched: Collection[ComponentName] = (),
+        kept: Collection[ComponentName] = (),
     ) -> Bundle:
-        """Make the bundle *name* with an image of the given version for each component."""
+        """Make the bundle *name* with an image of the given version for each component.
+
+        *switched* are gone back to by their other bank, *kept* so too, for want of an image.
+        """
         elements: list[Element] = []
         payloads: list[Payload] = []
         for component, version in images.items():
@@ -79,16 +84,18 @@ class Shelf:
             path = self.folder / file_name
             facts = make_image(path, component=component, version=version, size=4096)
             self._paths[facts.digest] = path
-            payloads.append(Payload(file_name, PayloadRole.DATA, facts.digest, facts.size))
+            if component not in kept:
+                payloads.append(Payload(file_name, PayloadRole.DATA, facts.digest, facts.size))
+            has_bank = component in kept or component in switched
             elements.append(
                 Element(
                     name=component.lower(),
                     kind=KINDS[component],
                     activation=self._activations[component],
-                    reversibility=Reversibility.REFLASH,
+                    reversibility=Reversibility.BANK_SWITCH if has_bank else Reversibility.REFLASH,
                     component=component,
                     version=version,
-                    payload=file_name,
+                    payload=None if component in kept else file_name,
                     time_limit=time_limit,
                     scheme=self._scheme,
                 )
@@ -114,6 +121,20 @@ class Shelf:
         if payload in self.damaged:
             raise DigestMismatchError(f"{payload} is damaged.", expected="as published", found="something else")
         return self._paths[bundle.manifest.payload(payload).digest]
+
+
+def keeping(component: ComponentName, *, bank: bool = False, ends: TaskEnds = TaskEnds.WRITTEN) -> Personality:
+    """A make that lists what ran before on *component*; *bank*: it switches to it, else it writes its copy again."""
+    plain = load_personality("plain")
+    members = (MemberSpec(component), MemberSpec(f"Previous-{{version}}-{component}", Shows.PREVIOUS))
+    return evolve(
+        plain,
+        components=tuple(
+            evolve(spec, members=members, previous="0.1", spare_bank=bank) if spec.name == component else spec
+            for spec in plain.components
+        ),
+        rules=evolve(plain.rules, task_ends=ends),
+    )
 
 
 class Reaper:

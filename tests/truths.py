@@ -21,7 +21,7 @@ from rackwave.core.history import NodeHistory
 from rackwave.core.identity import NodeName
 from rackwave.core.receipt import Refused
 from rackwave.core.rollout import RolloutState
-from rackwave.core.step import WriteImage
+from rackwave.core.step import SwitchBank, WriteImage
 from rig import Rig
 
 STRANGERS = "somebody-elses.img"
@@ -83,7 +83,11 @@ def assert_never_twice(rig: Rig) -> None:
         assert [] == [record for record in log if record["double_flash"] is not None]
         assert 0 == truth["double_flashes"]
         assert [] == truth["corruptions"] or not _broken_by_us(truth)
-        flashed = [r for r in log if r["flash_started_at"] is not None and r["image"] != STRANGERS]
+        ours = [r for r in log if r["source"] != "rollback"]
+        flashed = [r for r in ours if r["flash_started_at"] is not None and r["image"] != STRANGERS]
+        recalled = Counter(r["component"] for r in log if r["source"] == "rollback")
+        switches = Counter(component for component, _ in switched(rig, node))
+        assert all(count <= switches[name] for name, count in recalled.items()), f"{node}: {recalled}, not {switches}"
         seen = Counter((r["component"], r["digest"], r["attempt"]) for r in flashed)
         intended = Counter(intents(rig, node))
         assert all(count == 1 for count in seen.values())
@@ -95,6 +99,21 @@ def _broken_by_us(truth: dict[str, Any]) -> bool:
     """Whether a component was spoilt by a reset or a second write of ours; a host that dies may spoil one by itself."""
     ours = ("two writes", "BMC was reset") if truth["deaths"] else ("two writes", "reset")
     return any(words in spoilt["why"] for spoilt in truth["corruptions"] for words in ours)
+
+
+def switched(rig: Rig, node: NodeName) -> list[tuple[str, str]]:
+    """Return component and attempt of every switch to another bank that was intended and not refused."""
+    steps: dict[tuple[str, int], tuple[str, str]] = {}
+    for event in events(rig):
+        match event:
+            case Intended(node=of, attempt=attempt, number=number, step=SwitchBank() as step) if of == node:
+                steps[attempt, number] = (step.component, attempt)
+            case Acted(node=of, attempt=attempt, number=number, receipt=Refused()) if of == node:
+                steps.pop((attempt, number), None)
+            case _:
+                pass
+    assert len(set(steps.values())) == len(steps), f"switched twice in one attempt: {steps}"
+    return list(steps.values())
 
 
 def intents(rig: Rig, node: NodeName) -> list[tuple[str, str, str]]:

@@ -64,6 +64,10 @@ class AdoptionReport:
                     "node": str(node),
                     "adopted": node in self.adopted,
                     "left": self.left.get(node),
+                    "kept": [
+                        {"component": str(kept.component), "version": kept.version}
+                        for kept in (self.nodes[node].kept if node in self.nodes else ())
+                    ],
                     "missing": [
                         {"what": lack.what, "have": lack.have, "why": lack.why}
                         for lack in (self.nodes[node].missing if node in self.nodes else ())
@@ -184,7 +188,8 @@ class Adopting:
                 wanted |= meant.manifest.image_components
             seen = await bmc.observe(full_look(meant) if meant is not None else Look())
             if wanted:
-                seen = seen.with_more(await bmc.observe(Look(components=frozenset(wanted))))
+                names = frozenset(wanted)
+                seen = seen.with_more(await bmc.observe(Look(components=names, spares=names)))
         except (NodeError, SecretError) as error:
             return node.name, error.whole
         finally:
@@ -255,4 +260,5 @@ def _found(node: Node, seen: Observation, wanted: set[ComponentName], meant: Bun
     names = {name for element in sets for name in element.attributes}
     present = seen.settings if not isinstance(seen.settings, Unknown) else {}
     settings = {name: present[name] for name in sorted(names) if name in present}
-    return Found(node.name, node.vendor, node.model, installed, settings)
+    keeps = frozenset(name for name in wanted if isinstance(seen.component(name).spare, str))
+    return Found(node.name, node.vendor, node.model, installed, settings, keeps)

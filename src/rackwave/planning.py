@@ -26,13 +26,13 @@ from .core.recovery import way_back
 from .core.report import NodeStatus, RackPlan
 from .core.selection import conflicts, refusal
 from .core.statement import unproven
-from .core.step import StageSettings, WriteImage
+from .core.step import ImageWay, StageSettings, Write, WriteImage
 from .core.waves import cut_waves
 from .core.way_back import Consent, Lack, lacking, unconsented
 from .engine.logbook import Logbook
 from .errors import BmcCertificateError, BmcLoginError, NodeError, PlanRefusedError, SecretError
 from .leave import words
-from .ports import Bmc, Clock, Leave, Lists
+from .ports import Bmc, ChoosesWay, Clock, Leave, Lists
 from .repository.repository import BundleRepository
 
 AT_ONCE = 2000
@@ -69,12 +69,14 @@ class RackPlanner:
         self._leave = leave
         self._validation = validation
         self._bindings: dict[NodeName, Binding] = {}
+        self._keeps: dict[NodeName, frozenset[ComponentName]] = {}
+        self._ways: dict[NodeName, dict[str, ImageWay | Unknown]] = {}
         self._policy = Policy()
 
     async def plan(self, bundle: Bundle, nodes: Sequence[Node], policy: Policy, *, no_way_back: Consent) -> RackPlan:
         """Plan *bundle* for *nodes*; *no_way_back* are the elements whose having no way back is consented to."""
         record = self._validation(bundle) if policy.validated else None
-        self._bindings, self._policy = {}, policy
+        self._bindings, self._keeps, self._ways, self._policy = {}, {}, {}, policy
         planned = await each(lambda node: self._plan_node(node, bundle), nodes)
         wanted = {node.name: self._as_planned(bundle, node.name) for node in nodes}
         refusals: list[tuple[NodeName, str]] = []
@@ -98,6 +100,7 @@ class RackPlanner:
             no_way_back=no_way_back,
             lacks=lacks,
             seconds={plan.node: self._seconds(plan) for plan in planned},
+            ways=self._ways,
         )
 
     async def survey(self, status: NodeStatus) -> NodeStatus:
@@ -145,6 +148,8 @@ class RackPlanner:
             bundle = self._as_planned(bundle, node.name)
             seen = await bmc.observe(full_look(bundle))
             plan = plan_node(node.name, goal, bundle, seen)
+            self._keeps[node.name] = await self._kept(bmc, bundle, plan)
+            self._ways[node.name] = await _ways_of(bmc, plan)
             told = _told(self._bindings.get(node.name, before))
             asked = (*await _checked(bmc, bundle, plan), *await self._waits(plan))
             return evolve(plan, notes=(*told, *plan.notes, *asked)) if told or asked else plan
@@ -154,6 +159,20 @@ class RackPlanner:
         except NodeError as error:
             seen = Observation.blank(self._clock.now(), str(error), full_look(bundle))
         return plan_node(node.name, goal, bundle, seen)
+
+    async def _kept(self, bmc: Bmc, bundle: Bundle, plan: NodePlan) -> frozenset[ComponentName]:
+        """Return the components of which the machine keeps what ran before, of those with no other way back."""
+        history = self._logbook.node(bmc.node)
+        target = way_back(history, bundle.id)
+        if target is None or not plan.steps:
+            return frozenset()
+        elements = self._meant(target.bundle, history).manifest.elements
+        asked = frozenset(each.component for each in elements if each.switches and each.payload is None)
+        wanted = frozenset(each for each in asked if each is not None)
+        if not wanted:
+            return frozenset()
+        seen = await bmc.observe(Look(system=False, components=wanted, spares=wanted))
+        return frozenset(name for name in wanted if isinstance(seen.component(name).spare, str))
 
     async def _waits(self, plan: NodePlan) -> tuple[Note, ...]:
         """Say what would be waited for before anything is done: the scheduler's work."""
@@ -190,7 +209,7 @@ class RackPlanner:
         impossible = [note.text for note in plan.notes if note.refused]
         if impossible:
             return "; ".join(impossible)
-        if not any(isinstance(step, WriteImage) for step in plan.steps):
+        if not any(isinstance(step, Write) for step in plan.steps):
             return None
         return self._unsendable(bundle.id)
 
@@ -203,7 +222,18 @@ class RackPlanner:
         if target is None:
             return lacking(plan, bundle, None, None)
         problem = self._unsendable(target.bundle)
-        return lacking(plan, bundle, None if problem is not None else self._meant(target.bundle, history), problem)
+        back = None if problem is not None else self._meant(target.bundle, history)
+        return lacking(plan, bundle, back, problem, self._keeps.get(node.name, frozenset()))
+
+
+async def _ways_of(bmc: Bmc, plan: NodePlan) -> dict[str, ImageWay | Unknown]:
+    if not isinstance(bmc, ChoosesWay):
+        return {}
+    return {
+        step.element: await bmc.way_of(step.component, activation=step.activation)
+        for step in plan.steps
+        if isinstance(step, WriteImage)
+    }
 
 
 def unless_refused(plan: RackPlan) -> None:

@@ -19,7 +19,7 @@ from .core.power import PowerAct
 from .core.receipt import Receipt
 from .core.sensor import SensorReadings
 from .core.settings_check import SettingsCheck
-from .core.step import Means, ResetKind
+from .core.step import ImageWay, Means, ResetKind
 
 __all__ = [
     "Announces",
@@ -118,6 +118,13 @@ class Bmc(Protocol):
         """
         ...
 
+    async def switch_bank(self, component: ComponentName, version: str, *, activation: Activation) -> Receipt:
+        """Have *component* run the *version* that its other bank has, once; *activation* makes it do so.
+
+        Refused, UNABLE, where this way knows no such bank, or another version is in it.
+        """
+        ...
+
     async def configure(self, attributes: Mapping[str, AttributeValue]) -> Receipt:
         """Stage BIOS attributes for the next host reset, once."""
         ...
@@ -197,6 +204,15 @@ class Lists(Protocol):
 
     async def list_components(self) -> frozenset[ComponentName] | Unknown:
         """Return the names of all components that it lists now; Unknown where that cannot be read."""
+        ...
+
+
+@runtime_checkable
+class ChoosesWay(Protocol):
+    """A `Bmc` that can say beforehand by which way an image would go over."""
+
+    async def way_of(self, component: ComponentName, *, activation: Activation) -> ImageWay | Unknown:
+        """Return the way, touching nothing; Unknown where there is none now, or it cannot be read."""
         ...
 
 

@@ -8,8 +8,9 @@ NAME.toml holds:
 
 * ``about``: what it shows, in a sentence; ``rollout``: the bundle to roll out.
 * ``nodes``: how many (1); ``make``: a personality (plain); ``committed``: bundles, oldest first.
+* ``keeps``: a component of which the machines keep what ran before (none).
 * ``[policy]``: whatever differs from ``SHORT`` below.
-* ``[bundles]``: images, and ``settings`` as a table, by bundle.
+* ``[bundles]``: images, ``settings`` as a table, and what nobody has an image of (``kept``), by bundle.
 * ``[[faults]]``: ``node`` and the lab's own words for a fault (``fault``, and its parameters).
 * ``[[silences]]``: ``node``, ``from`` and ``until``, in seconds: its BMC is not reachable.
 * ``ipmi``: whether there is a second way to every BMC (false); ``outlet``: whether its mains can be cut (false).
@@ -35,7 +36,7 @@ from rackwave_emulators.faults import parse_fault
 from rackwave_emulators.images import make_image
 from rackwave_emulators.personality import load_personality
 from rackwave_emulators.sim import Wire, WireFate, calm
-from rig import Rig, Shelf, nodes
+from rig import Rig, Shelf, keeping, nodes
 from truths import STRANGERS
 
 SHORT = {"canary": 0, "waves": 1, "failure_budget": 9, "poll": 5.0}
@@ -45,12 +46,13 @@ HERE = Path(__file__).parent
 def play(name: str, folder: Path) -> tuple[Rig, str]:
     """Play the scenario *name*, with its images in *folder*, and return the rig as it was left, and the story."""
     script = tomllib.loads((HERE / f"{name}.toml").read_text("utf-8"))
-    shelf = Shelf(folder)
+    shelf, keeps = Shelf(folder), script.get("keeps")
     bundles = {
         name: shelf.bundle(
             name,
-            {ComponentName(component): version for component, version in parts.items() if component != "settings"},
+            {ComponentName(name): version for name, version in parts.items() if name not in ("settings", "kept")},
             settings=parts.get("settings"),
+            kept=[ComponentName(name) for name in parts.get("kept", ())],
         )
         for name, parts in script["bundles"].items()
     }
@@ -58,7 +60,7 @@ def play(name: str, folder: Path) -> tuple[Rig, str]:
         shelf,
         nodes(script.get("nodes", 1)),
         policy=Policy(**{**SHORT, **script.get("policy", {})}),
-        personality=load_personality(script.get("make", "plain")),
+        personality=keeping(ComponentName(keeps)) if keeps else load_personality(script.get("make", "plain")),
         ipmi=calm if script.get("ipmi") else None,
     )
     if script.get("outlet"):

@@ -405,14 +405,14 @@ class Machine:
         self._sight.lose_data(lasts)
         self._timeline.after(lasts, lambda: None)  # what was rendered is then rendered anew
 
-    def roll_back(self, component: str) -> MachineTask:
-        """Let the image that ran before on *component* wait for its reset.
+    def roll_back(self, component: str, *, kept: bool = False) -> MachineTask:
+        """Let the image that ran before on *component* wait for its reset; *kept*: as an order that names it does.
 
         Raises:
             LabRefusal: the BMC is away, nothing ran before, or an update is running.
         """
         self._act()
-        return self._updates.roll_back(self._updates.banks[self._named(component)])
+        return self._updates.roll_back(self._updates.banks[self._named(component)], kept=kept)
 
     def transfer_failed(self, task: MachineTask, reason: str) -> None:
         """Say that the image for *task* will never arrive."""

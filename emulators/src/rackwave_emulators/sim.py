@@ -19,7 +19,7 @@ from typing import Any, assert_never
 
 from attrs import define, evolve
 
-from rackwave.core.bundle import AttributeValue
+from rackwave.core.bundle import Activation, AttributeValue
 from rackwave.core.identity import AttemptId, ComponentName, Digest, NodeName
 from rackwave.core.observation import (
     Component,
@@ -42,7 +42,7 @@ from .faults import AnswerLost, Busy, GarbledError, KeepAliveDropped, LoginFails
 from .host import RESET_OF, HostReset, PowerState
 from .images import ImageError, ImageFacts, read_image
 from .machine import ComponentView, Machine
-from .personality import Personality, StartUpdate
+from .personality import ComponentSpec, Personality, Shows, StartUpdate
 from .refusal import LabRefusal
 from .updates import Hold, MachineTask, TaskState, TaskStatus
 
@@ -259,6 +259,18 @@ class SimBmc:
 
         return self._act("start_update", "POST", "/redfish/v1/UpdateService/Actions/UpdateService.StartUpdate", start)
 
+    async def switch_bank(self, component: ComponentName, version: str, *, activation: Activation) -> Receipt:
+        """Bring back what ran on *component* before, once."""
+        del activation  # the machine's own
+        if self._spare(self._machine.personality.component(component)) != version:
+            return Refused(f"there is no {component} {version} to switch to", ground=Ground.UNABLE)
+
+        def switch() -> Accepted:
+            return Accepted(self._uri(self._machine.roll_back(component, kept=True)), "SimpleUpdate")
+
+        path = "/redfish/v1/UpdateService/Actions/UpdateService.SimpleUpdate"
+        return self._act("switch_bank", "POST", path, switch)
+
     async def configure(self, attributes: Mapping[str, AttributeValue]) -> Receipt:
         """Stage BIOS attributes, once."""
 
@@ -430,7 +442,7 @@ class SimBmc:
     def _observation(self, look: Look, now: float, *, partial: bool) -> Observation:
         machine, rules = self._machine, self._machine.personality.rules
         off = int(machine.controller.clock_offset)
-        seen: dict[str, Any] = {"at": now, "components": self._components(look.components)}
+        seen: dict[str, Any] = {"at": now, "components": self._components(look)}
         if look.system:
             post = machine.post
             seen |= {
@@ -462,15 +474,22 @@ class SimBmc:
         blind = Unknown("the BMC cannot read it from its host")
         return blind if self._machine.blind else self._machine.bios_attributes, self._machine.bios_pending
 
-    def _components(self, wanted: frozenset[ComponentName]) -> dict[ComponentName, Component]:
-        if not wanted:
-            return {}
-        machine = self._machine
-        specs = {name: machine.personality.component(name) for name in wanted}
-        return {
-            name: self._component(name, None if spec is None else machine.component(spec.name))
-            for name, spec in specs.items()
-        }
+    def _components(self, look: Look) -> dict[ComponentName, Component]:
+        machine, found = self._machine, {}
+        for name in look.components:
+            spec = machine.personality.component(name)
+            component = self._component(name, None if spec is None else machine.component(spec.name))
+            if name in look.spares:
+                component = evolve(component, spare=self._spare(spec))
+            found[name] = component
+        return found
+
+    def _spare(self, spec: ComponentSpec | None) -> str | Unknown | None:
+        """Return what ran before, where the make lists it."""
+        if spec is None or not any(member.shows is Shows.PREVIOUS for member in spec.members):
+            return Unknown("this make lists nothing that ran before", Lack.ABSENT)
+        view = self._machine.component(spec.name)
+        return None if view is None else view.previous
 
     def _component(self, name: ComponentName, view: ComponentView | None) -> Component:
         if view is None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from attrs import evolve
 
-from rackwave.core.bundle import AttributeValue
+from rackwave.core.bundle import Activation, AttributeValue
 from rackwave.core.identity import ComponentName
 from rackwave.core.observation import NOT_ASKED, Component, Lack, Look, Observation, Unknown
 from rackwave.core.receipt import Accepted, Ground, Receipt, Refused
@@ -44,7 +44,7 @@ class SimIpmi(SimBmc):
             boot=_NONE if look.system else NOT_ASKED,
             bmc_boot=_NONE if look.bmc else NOT_ASKED,
             components={
-                name: component if name == _OWN else Component(name, _NONE, _NONE)
+                name: component if name == _OWN else Component(name, _NONE, _NONE, spare=component.spare)
                 for name, component in seen.components.items()
             },
             settings=_NONE if look.settings else NOT_ASKED,
@@ -57,6 +57,10 @@ class SimIpmi(SimBmc):
         return _UNABLE
 
     async def start_update(self, component: ComponentName) -> Receipt:  # noqa: ARG002 - the port's
+        """Refuse."""
+        return _UNABLE
+
+    async def switch_bank(self, component: ComponentName, version: str, *, activation: Activation) -> Receipt:  # noqa: ARG002
         """Refuse."""
         return _UNABLE
 

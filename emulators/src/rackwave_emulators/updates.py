@@ -309,15 +309,17 @@ class Updates:
             self._end(task, TaskState.COMPLETED, TaskStatus.OK, "Update.1.0.UpdateSuccessful", "the update is applied")
             self._purge(task, task.component or "")
 
-    def roll_back(self, bank: Bank) -> MachineTask:
+    def roll_back(self, bank: Bank, *, kept: bool = False) -> MachineTask:
         """Let what ran before wait for its reset: the spare bank's image, or the BMC's copy, which is written again.
 
-        A bank switch programs nothing. Where the present image is broken its copy is the one from before that write.
+        A bank switch programs nothing. Where the present image is broken its copy is the one from before that write,
+        unless the order named the one that is *kept* beside it.
 
         Raises:
             LabRefusal: nothing ran before, or an update is running.
         """
-        version, digest = (bank.version, bank.digest) if bank.corrupt else (bank.previous, bank.previous_digest)
+        copied = bank.corrupt and not kept
+        version, digest = (bank.version, bank.digest) if copied else (bank.previous, bank.previous_digest)
         if version is None:
             raise LabRefusal(404, f"there is no image of {bank.spec.name} to go back to")
         name = bank.spec.name

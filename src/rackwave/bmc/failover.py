@@ -32,13 +32,14 @@ from typing import TypeVar
 
 from attrs import evolve
 
-from ..core.bundle import AttributeValue
+from ..core.bundle import Activation, AttributeValue
 from ..core.identity import ComponentName, NodeName
 from ..core.observation import NOT_ASKED, Component, Identity, Lack, Look, Observation, TaskSeen, Unknown
 from ..core.receipt import Accepted, Ambiguous, Ground, Receipt, Refused
 from ..core.settings_check import SettingsCheck
+from ..core.step import ImageWay
 from ..errors import BmcCertificateError, BmcKeyChangedError, BmcLoginError
-from ..ports import Announces, Bmc, Clock, Completing, Image, Lists, Means, ResetKind
+from ..ports import Announces, Bmc, ChoosesWay, Clock, Completing, Image, Lists, Means, ResetKind
 
 LONGEST_REST = 120.0
 """The most seconds for which a dead way is left alone. A BMC takes 90 to over 200 s to come back (P36):
@@ -287,7 +288,8 @@ class FailoverBmc:
         if isinstance(installed, Unknown):
             return evolve(mine, installed=installed)
         is_witness = mine.installed.lack is Lack.ABSENT and since is not None and now - since >= ABSENT_FOR
-        return Component(mine.name, installed, more.component(mine.name).staged, loose=not is_witness)
+        staged = more.component(mine.name).staged
+        return Component(mine.name, installed, staged, loose=not is_witness, spare=mine.spare)
 
     def _tasks(self, seen: Observation, more: Observation, second: Way) -> tuple[TaskSeen, ...] | Unknown:
         theirs = more.tasks if isinstance(more.tasks, tuple) else ()
@@ -301,6 +303,16 @@ class FailoverBmc:
     async def check_settings(self, attributes: Mapping[str, AttributeValue]) -> SettingsCheck | Unknown:
         """Say what speaks against staging *attributes*; IPMI knows nothing of them."""
         return self.first.resting or await self.first.bmc.check_settings(attributes)
+
+    async def way_of(self, component: ComponentName, *, activation: Activation) -> ImageWay | Unknown:
+        """Return by which way an image would go over: the first of the two that has one."""
+        found: ImageWay | Unknown = Unknown(f"neither way to {self.node} tells", Lack.ABSENT)
+        for way in self._ways:
+            if isinstance(way.bmc, ChoosesWay) and way.resting is None:
+                found = await way.bmc.way_of(component, activation=activation)
+            if isinstance(found, ImageWay):
+                break
+        return found
 
     # -- acts ----------------------------------------------------------------------------------
 
@@ -325,6 +337,10 @@ class FailoverBmc:
                 return receipt
             holder = self.second
         return self._told(holder, await holder.act(lambda bmc: bmc.start_update(component)))
+
+    async def switch_bank(self, component: ComponentName, version: str, *, activation: Activation) -> Receipt:
+        """Switch *component* to its other bank by the first way that can, once."""
+        return await self._act(lambda bmc: bmc.switch_bank(component, version, activation=activation))
 
     async def configure(self, attributes: Mapping[str, AttributeValue]) -> Receipt:
         """Stage BIOS attributes for the next host reset, once."""

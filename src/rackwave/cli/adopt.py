@@ -56,5 +56,8 @@ def _print(report: AdoptionReport, *, dry_run: bool) -> None:
         if not taken.missing:
             rows.append((str(node), state, "", "", ""))
     print_table(["NODE", "TAKEN IN AS", "MISSING", "HAVE", "WHY"], rows)
+    for node, taken in report.nodes.items():
+        for kept in taken.kept:
+            click.echo(f"{node}: no image of {kept.component} {kept.version}; the machine keeps it when it is replaced")
     for line in report.unused:
         click.echo(f"not used: {line}", err=True)

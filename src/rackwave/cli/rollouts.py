@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 import click
 
 from ..automation import Automation
+from ..core.identity import NodeName
 from ..core.report import RackPlan, RolloutReport
 from ..core.reviewed import ADVICE, ReviewedPlan
-from ..core.step import describe
+from ..core.step import ImageWay, Step, describe
 from ..errors import UsageError
 from .app import Exit, Setting
 from .asked import Asked, detailed_option, policy_options
@@ -223,7 +224,7 @@ def _print_plan(found: RackPlan) -> None:
         elif blocks:
             what = f"waits: {'; '.join(blocks)}"
         elif each.steps:
-            what = "; ".join(describe(step) for step in each.steps)
+            what = "; ".join(_step(found, each.node, step) for step in each.steps)
         else:
             what = "level: " + "; ".join(note.text for note in each.notes)
         rows.append(
@@ -232,6 +233,11 @@ def _print_plan(found: RackPlan) -> None:
     print_table(["NODE", "WAVE", "RESETS", "MINUTES", "WHAT"], rows)
     if found.nothing_to_do:
         click.echo(f"Nothing to do: every node is level with {found.bundle}.")
+
+
+def _step(found: RackPlan, node: NodeName, step: Step) -> str:
+    way = found.way(node, step)
+    return describe(step) if way is None or way is ImageWay.BANK_SWITCH else f"{describe(step)} ({way})"
 
 
 def _minutes(seconds: float | None) -> str:

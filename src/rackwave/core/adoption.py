@@ -1,8 +1,9 @@
 """Takes a rack in as it is found: one bundle of what its machines run, as far as that can be written again.
 
 The bundle is the lineage's seq 0: nothing forward ever aims at it, and what fails later goes back to it. An element
-stands in it for each component and version that is found on some machine and of which an image is known; each machine
-is bound to its own (core/binding.py). What no image is known of is missing for the way back, and is said to be.
+stands in it for each component and version that is found on some machine and of which an image is known, or that the
+machine itself keeps in another bank when it is replaced; each machine is bound to its own (core/binding.py). All else
+is missing for the way back, and is said to be.
 """
 
 from __future__ import annotations
@@ -47,14 +48,26 @@ class KnownImage:
 
 
 @frozen
+class Kept:
+    """A version of which no image is known, and that its machines keep themselves when another takes its place."""
+
+    component: ComponentName
+    version: str
+
+
+@frozen
 class Found:
-    """What one machine runs of what the lineage manages, and how it is set."""
+    """What one machine runs of what the lineage manages, and how it is set.
+
+    *keeps* are the components of which it keeps, and can bring back, what ran before.
+    """
 
     node: NodeName
     vendor: str = ""
     model: str = ""
     installed: Mapping[ComponentName, str | Unknown] = field(factory=dict, converter=frozen_map)
     settings: Mapping[str, AttributeValue] = field(factory=dict, converter=frozen_map)
+    keeps: frozenset[ComponentName] = frozenset()
 
 
 @frozen
@@ -79,10 +92,14 @@ class Draft:
 
 @frozen
 class TakenIn:
-    """How a machine stands beside the bundle. *binding* is None where nothing in it is the machine's own."""
+    """How a machine stands beside the bundle. *binding* is None where nothing in it is the machine's own.
+
+    *kept* is what it can be brought back to only by itself, for want of an image.
+    """
 
     binding: Binding | None
     missing: tuple[Missing, ...]
+    kept: tuple[Kept, ...] = ()
 
 
 def draft(
@@ -96,13 +113,15 @@ def draft(
         images: Those that are known, the best first.
         managed: How the lineage's bundles write each component: activation, scheme, time limit and the like.
     """
-    used: dict[tuple[ComponentName, str], KnownImage] = {}
+    used: dict[tuple[ComponentName, str], KnownImage | Kept] = {}
     for each in found:
         for component, version in each.installed.items():
             scheme = managed[component].scheme if component in managed else None
             fitting = (i for i in images if i.component == component and _is(scheme or i.scheme, version, i.version))
             if (image := next(fitting, None)) is not None:
                 used.setdefault((component, image.version), image)
+            elif component in each.keeps and isinstance(version, str):
+                used.setdefault((component, version), Kept(component, version))
     elements, payloads = _elements(tuple(used.values()), managed)
     agreed = _agreed(found)
     if agreed:
@@ -125,10 +144,15 @@ def take_in(found: Found, manifest: Manifest | None) -> TakenIn:
     """Bind a machine to what is its own in the bundle of *manifest*, and say what is missing for the way back."""
     elements = manifest.elements if manifest is not None else ()
     own: dict[str, ComponentName] = {}
+    kept: list[Kept] = []
     for component, version in found.installed.items():
         for element in elements:
-            if element.kind.is_image and _is_for(element, component) and _is(element.scheme, version, element.version):
+            if _is_for(element, component) and _is(element.scheme, version, element.version):
+                if element.payload is None and component not in found.keeps:
+                    continue
                 own[element.name] = component
+                if element.payload is None:
+                    kept.append(Kept(component, str(version)))
                 break
     alike = [each for each in elements if _is_as_found(each, found)]
     held = {*own, *(each.name for each in alike)}
@@ -136,7 +160,8 @@ def take_in(found: Found, manifest: Manifest | None) -> TakenIn:
     if not held:
         return TakenIn(None, missing)
     parts = {each.name: (own[each.name],) for each in elements if each.selector is not None and each.name in own}
-    return TakenIn(Binding(parts, tuple(each.name for each in elements if each.name not in held)), missing)
+    binding = Binding(parts, tuple(each.name for each in elements if each.name not in held))
+    return TakenIn(binding, missing, tuple(kept))
 
 
 def _is(scheme: str | None, version: str | Unknown, other: str | None) -> bool:
@@ -144,6 +169,9 @@ def _is(scheme: str | None, version: str | Unknown, other: str | None) -> bool:
 
 
 def _is_for(element: Element, component: ComponentName) -> bool:
+    """Whether *element* is an image for *component*."""
+    if not element.kind.is_image:
+        return False
     if element.selector is None:
         return element.component == component
     return fnmatchcase(component, element.selector)
@@ -156,16 +184,18 @@ def _is_as_found(element: Element, found: Found) -> bool:
 
 
 def _elements(
-    images: Sequence[KnownImage], managed: Mapping[ComponentName, Element]
+    images: Sequence[KnownImage | Kept], managed: Mapping[ComponentName, Element]
 ) -> tuple[tuple[Element, ...], dict[str, KnownImage]]:
-    """Return an element for each image, and its payload's name, which is the element's."""
+    """Return an element for each image and for what is kept, and each image's payload's name: the element's."""
     components = [image.component for image in images]
     elements: list[Element] = []
     payloads: dict[str, KnownImage] = {}
     for image in sorted(images, key=lambda each: (each.component, each.version)):
-        name = _name(f"{image.component}-{image.version}", payloads)
+        name = _name(f"{image.component}-{image.version}", {element.name for element in elements})
         only_one = components.count(image.component) == 1
-        kind = image.kind or _KINDS.get(image.component, ElementKind.DEVICE_FIRMWARE)
+        kind = (image.kind if isinstance(image, KnownImage) else None) or _KINDS.get(
+            image.component, ElementKind.DEVICE_FIRMWARE
+        )
         usual = Activation.BMC_RESET if kind is ElementKind.BMC_FIRMWARE else Activation.HOST_RESET
         like = managed.get(image.component) or Element(name, kind, usual, Reversibility.REFLASH)
         elements.append(
@@ -173,7 +203,8 @@ def _elements(
                 like,
                 name=name,
                 version=image.version,
-                payload=name,
+                payload=name if isinstance(image, KnownImage) else None,
+                reversibility=like.reversibility if isinstance(image, KnownImage) else Reversibility.BANK_SWITCH,
                 # Two elements of one component: each machine is bound to the one that is its own.
                 component=image.component if only_one else None,
                 selector=None if only_one else ComponentPattern(f"{image.component[:-1]}?"),
@@ -182,11 +213,12 @@ def _elements(
                 after=(),
             )
         )
-        payloads[name] = image
+        if isinstance(image, KnownImage):
+            payloads[name] = image
     return tuple(elements), payloads
 
 
-def _name(text: str, taken: Mapping[str, object]) -> str:
+def _name(text: str, taken: Container[str]) -> str:
     """Make a name of *text* that an element and a file may have."""
     base = _ODD.sub("-", text)[:56].strip("-._") or "image"
     name, number = base, 2

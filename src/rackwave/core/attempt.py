@@ -21,7 +21,7 @@ from .goal import Goal
 from .identity import AttemptId, ComponentName, RolloutId
 from .log import LogMark
 from .receipt import Accepted, Ambiguous, Receipt, Refused
-from .step import ResetBmc, ResetHost, ResetKind, StageSettings, StartUpdate, Step, WriteImage
+from .step import Flash, ResetBmc, ResetHost, ResetKind, StageSettings, StartUpdate, Step, Write, WriteImage
 
 WRITTEN = (ev.Outcome.DONE, ev.Outcome.STAGED)
 """How a flash ends whose image is written, as far as the BMC says."""
@@ -50,7 +50,7 @@ class StepRecord:
         """Whether nobody can say yet how it ended."""
         if self.outcome is not None or isinstance(self.receipt, Refused):
             return False
-        if isinstance(self.step, (WriteImage, StartUpdate)):
+        if isinstance(self.step, Flash):
             return True
         return self.receipt is None or isinstance(self.receipt, Ambiguous)
 
@@ -109,7 +109,7 @@ class Attempt:
         return frozenset(
             record.step.component
             for record in self.steps
-            if isinstance(record.step, WriteImage)
+            if isinstance(record.step, Write)
             and not isinstance(record.receipt, Refused)
             and record.outcome is not ev.Outcome.NEVER_STARTED
         )
@@ -118,7 +118,7 @@ class Attempt:
     def has_begun(self) -> bool:
         """Whether anything was handed to the BMC that changes the node, or may have been."""
         return any(
-            isinstance(record.step, (WriteImage, StartUpdate, StageSettings))
+            isinstance(record.step, Flash | StageSettings)
             and not isinstance(record.receipt, Refused)
             and record.outcome not in (ev.Outcome.NEVER_STARTED, ev.Outcome.HELD)
             for record in self.steps
@@ -140,13 +140,13 @@ class Attempt:
         left = {name: waits for name, waits in self.staged.items() if not self.activated(waits)}
         for record in self.steps:
             if (
-                isinstance(record.step, (WriteImage, StartUpdate))
+                isinstance(record.step, Flash)
                 and (record.is_open or record.outcome in WRITTEN)
                 and record.step.activation is not Activation.IMMEDIATE
                 and not self.activated(record.step.activation, record.number)
             ):
                 left[record.step.component] = record.step.activation
-            if isinstance(record.step, (WriteImage, StartUpdate)) and record.outcome is ev.Outcome.UNSEEN:
+            if isinstance(record.step, Flash) and record.outcome is ev.Outcome.UNSEEN:
                 left[record.step.component] = Activation.HOST_RESET
         return left
 
@@ -184,7 +184,7 @@ class Attempt:
         """Return the last write of *component* that the BMC did not refuse."""
         for record in reversed(self.steps):
             if (
-                isinstance(record.step, WriteImage)
+                isinstance(record.step, Write)
                 and record.step.component == component
                 and not isinstance(record.receipt, Refused)
             ):

@@ -28,7 +28,7 @@ from .bundle import Activation
 from .event import AttemptResult, NodeFinished, Outcome
 from .receipt import Ground, Refused
 from .rollout import RolloutState
-from .step import Flash, StageSettings, WriteImage
+from .step import Flash, StageSettings, Write
 
 LEVEL = 0.05
 """How improbable it must be that chance alone did it."""
@@ -232,8 +232,7 @@ def _reason(record: StepRecord | None) -> str:
 
 def _wrote_bmc(attempt: Attempt) -> bool:
     return any(
-        isinstance(r.step, WriteImage) and r.step.writes_bmc and r.step.component in attempt.touched
-        for r in attempt.steps
+        isinstance(r.step, Write) and r.step.writes_bmc and r.step.component in attempt.touched for r in attempt.steps
     )
 
 

@@ -154,15 +154,17 @@ def image_for(bundle: Bundle, component: ComponentName) -> Element | None:
 def _with_image(bundle: Bundle, source: Bundle, component: ComponentName) -> Bundle:
     """Return *bundle* with the image that *source* has for *component*, in the place of its own."""
     own, other = image_for(bundle, component), image_for(source, component)
-    if own is None or other is None or other.payload is None:
+    if own is None or other is None:
         return bundle
-    payload = source.manifest.payload(other.payload)
-    brought = evolve(payload, name=f"{source.id}-{payload.name}")  # its own may be called the same
-    element = evolve(other, name=own.name, after=own.after, payload=brought.name)
+    element, payloads = evolve(other, name=own.name, after=own.after), bundle.manifest.payloads
+    if other.payload is not None:
+        payload = source.manifest.payload(other.payload)
+        brought = evolve(payload, name=f"{source.id}-{payload.name}")  # its own may be called the same
+        element, payloads = evolve(element, payload=brought.name), (*payloads, brought)
     manifest = evolve(
         bundle.manifest,
         elements=tuple(element if each is own else each for each in bundle.manifest.elements),
-        payloads=(*bundle.manifest.payloads, brought),
+        payloads=payloads,
     )
     return evolve(bundle, manifest=manifest)
 

@@ -60,7 +60,7 @@ class Activation(StrEnum):
 
 
 class Reversibility(StrEnum):
-    """How one gets back from an element."""
+    """How one gets back to an element's version once another has taken its place."""
 
     BANK_SWITCH = "bank-switch"
     REFLASH = "reflash"
@@ -119,7 +119,8 @@ class AppliesTo:
 class Element:
     """One change to one machine.
 
-    An image element writes *payload* to *component* until it reports *version*. A settings element
+    An image element writes *payload* to *component* until it reports *version*; without a payload it can only be
+    gone back to, by switching to the bank in which the machine itself has that version. A settings element
     brings the BIOS attributes to *attributes*. Instead of a component *selector* may stand, a pattern
     over components such as ``NIC.*``. *scheme* says how its versions are compared (``core.version``).
     *accepts* lists the versions one may come from (shell-style patterns; empty is any), *via* those to
@@ -150,6 +151,11 @@ class Element:
     executor: str | None = None
     extra: Mapping[str, Any] = field(factory=dict, converter=frozen_map)
 
+    @property
+    def switches(self) -> bool:
+        """Whether it is an image that the machine may have in another bank of the component."""
+        return self.kind.is_image and self.reversibility is Reversibility.BANK_SWITCH
+
 
 @frozen
 class Manifest:
@@ -169,6 +175,11 @@ class Manifest:
     def image_components(self) -> frozenset[ComponentName]:
         """The components that images are written to."""
         return frozenset(e.component for e in self.elements if e.kind.is_image and e.component is not None)
+
+    @cached_property
+    def switched_components(self) -> frozenset[ComponentName]:
+        """The components that may be brought back from their other bank."""
+        return frozenset(e.component for e in self.elements if e.switches and e.component is not None)
 
     @cached_property
     def has_settings(self) -> bool:

@@ -23,6 +23,8 @@ An upload may be held by the BMC until StartUpdate. Then:
    It may be sent again only where it never began: its answer was lost, no task came of it although
    the BMC still lists those from before it, and either this process watched all the while or, after
    the activating reset, the old version was read twice. A BMC that forgot its tasks may have run it.
+9. A switch to the other bank is such a start: the image is there. Where the BMC took it and makes no task of it
+   (OpenBMC sets a property), it waits for its reset.
 """
 
 from __future__ import annotations
@@ -47,7 +49,7 @@ from .pace import next_look
 from .planner import was_effective
 from .policy import Policy
 from .receipt import Accepted
-from .step import Flash, ResetBmc, ResetHost, StartUpdate
+from .step import Flash, ResetBmc, ResetHost, StartUpdate, SwitchBank
 from .tracking import follow, is_busy, is_there, tied_task, until_restarted
 
 
@@ -93,7 +95,9 @@ def resolve(
     tied = tied_task(record, seen.tasks)
     if tied is not None and tied.phase is not TaskPhase.VANISHED:
         return follow(case, tied) or StillOpen(policy.poll, "its task cannot be read")
-    if isinstance(step, StartUpdate):
+    if isinstance(step, SwitchBank) and record.was_accepted and _is_switched(case):
+        return Ended(Outcome.STAGED, f"{step.component} runs its other bank from its next reset on")
+    if isinstance(step, StartUpdate | SwitchBank):
         return _start_without_task(case)
     if (case.is_to_be_held and record.was_accepted) or record.begins_on_order:
         return _held_without_task(case)
@@ -113,8 +117,15 @@ def _held_without_task(case: Open) -> Finding:
     return Ended(Outcome.HELD, "the image may have gone over whole; nothing is programmed before it is begun with")
 
 
+def _is_switched(case: Open) -> bool:
+    """Whether the BMC took the order, makes no task of such orders, and has had its time to make one all the same."""
+    receipt = case.record.receipt
+    no_task = isinstance(receipt, Accepted) and receipt.task is None
+    return no_task and case.now - case.record.last_at > case.policy.settle and not is_busy(case)
+
+
 def _start_without_task(case: Open) -> Finding:
-    """Whether what the BMC held was begun with, where no task tells."""
+    """Whether what the BMC held, or has in another bank, was begun with, where no task tells."""
     record, tasks = case.record, case.seen.tasks
     remembers = not isinstance(tasks, Unknown) and any(task.uri in record.known_tasks for task in tasks)
     if record.was_accepted or not remembers:
@@ -173,8 +184,8 @@ def _read(case: Open, holding: Holding, since: float) -> Finding:
         return StillOpen(max(policy.reading_gap - (now - readings[0]), 0.0), "a second reading is due")
     if holding.whole:
         return GiveUp(f"the BMC had the whole image, no task tells, and {step.component} still reports {installed}")
-    if isinstance(step, StartUpdate):
-        what = "never began with the image that it holds"
+    if isinstance(step, StartUpdate | SwitchBank):
+        what = "never began with the image that it has"
     else:
         what = "never asked for the image" if holding.requests == 0 else "never got the whole image"
     return Ended(Outcome.NEVER_STARTED, f"the BMC {what}, and after a reset {step.component} read {installed} twice")

@@ -11,7 +11,7 @@ from .goal import Cause, Goal
 from .identity import BundleId, Digest, NodeName
 from .observation import Observation
 from .planner import plan_node
-from .step import StageSettings, Step, WriteImage, describe
+from .step import StageSettings, Step, SwitchBank, Write, WriteImage, describe
 
 
 @frozen
@@ -55,7 +55,7 @@ class Drift:
 def drift_from(node: NodeName, bundle: Bundle, seen: Observation) -> Drift:
     """Compare *node* with *bundle*, which is assigned to it, as it is meant there."""
     plan = plan_node(node, Goal(bundle.id, bundle.digest, Cause.ROLLOUT), bundle, seen)
-    steps = [step for step in plan.steps if isinstance(step, WriteImage | StageSettings)]
+    steps = [step for step in plan.steps if isinstance(step, Write | StageSettings)]
     return Drift(
         bundle.id,
         bundle.digest,
@@ -67,7 +67,10 @@ def drift_from(node: NodeName, bundle: Bundle, seen: Observation) -> Drift:
 
 def _deviations(step: Step) -> tuple[Deviation, ...]:
     match step:
-        case WriteImage(component=component, version=want, expects=have):
+        case (
+            WriteImage(component=component, version=want, expects=have)
+            | SwitchBank(component=component, version=want, expects=have)
+        ):
             return (Deviation(str(component), have or None, want),)
         case StageSettings(attributes=wanted, expects=present):
             return tuple(

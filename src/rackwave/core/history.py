@@ -26,7 +26,7 @@ from .login import RefusedLogin, with_refusal, without_way
 from .pin import Pin
 from .receipt import Refused
 from .sighting import POWER, OffByHand, Sighting, Sightings, after_act, after_look
-from .step import ResetBmc, WriteImage
+from .step import ResetBmc, Write
 
 DAY = 86_400.0
 """Seconds over which restarts of a BMC are counted."""
@@ -281,7 +281,7 @@ def _apply_to_attempt(
 def _wrote_bmc(record: StepRecord) -> bool:
     """Whether *record* is a write of the BMC's firmware that may have happened."""
     return (
-        isinstance(record.step, WriteImage)
+        isinstance(record.step, Write)
         and record.step.writes_bmc
         and not isinstance(record.receipt, Refused)
         and record.outcome is not ev.Outcome.NEVER_STARTED

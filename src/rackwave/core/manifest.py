@@ -127,13 +127,14 @@ def check_manifest(manifest: Manifest) -> None:
 
 
 def _check_image(element: Element, path: str) -> None:
-    for name, value in (
-        ("component", element.component or element.selector),
-        ("version", element.version),
-        ("payload", element.payload),
-    ):
+    for name, value in (("component", element.component or element.selector), ("version", element.version)):
         if not value:
             raise bad_field(f"{path}.{name}", f"is missing: an element of kind {element.kind} needs it")
+    if not element.payload and not element.switches:
+        raise bad_field(
+            f"{path}.payload",
+            f"is missing: an element of kind {element.kind} needs it, unless its reversibility is bank-switch",
+        )
     if element.attributes:
         raise bad_field(f"{path}.attributes", f"an element of kind {element.kind} has no attributes")
 

@@ -8,7 +8,7 @@ from .attempt import Attempt
 from .bundle import Bundle
 from .identity import ComponentName
 from .observation import Component, Observation, Unknown
-from .step import WriteImage
+from .step import Write
 from .version import same
 
 
@@ -26,14 +26,15 @@ def in_words_of(bundle: Bundle, seen: Observation, attempt: Attempt | None = Non
             known = [element.version, *_expected(attempt, element.component)]
             installed = _word(element.scheme, component.installed, known)
             staged = None if component.staged is None else _word(element.scheme, component.staged, known)
-            if installed is not component.installed or staged is not component.staged:
-                told[element.component] = evolve(component, installed=installed, staged=staged)
+            spare = None if component.spare is None else _word(element.scheme, component.spare, known)
+            if (installed, staged, spare) != (component.installed, component.staged, component.spare):
+                told[element.component] = evolve(component, installed=installed, staged=staged, spare=spare)
     return evolve(seen, components={**seen.components, **told}) if told else seen
 
 
 def _expected(attempt: Attempt | None, component: ComponentName) -> list[str]:
     steps = [record.step for record in attempt.steps] if attempt is not None else []
-    return [step.expects for step in steps if isinstance(step, WriteImage) and step.component == component]
+    return [step.expects for step in steps if isinstance(step, Write) and step.component == component]
 
 
 def _word(scheme: str, told: str | Unknown, known: list[str]) -> str | Unknown:

@@ -109,6 +109,7 @@ class TaskSeen:
 class Component:
     """One updateable part. *staged* is the version that waits for a reset; None: none waits.
 
+    *spare* is the version in its other bank, which the BMC can bring back; None: there is none.
     *loose*: told by a way that writes versions in a notation of its own (IPMI's "5.1" may be Redfish's
     "5.01.0012"). An equal string proves the version; another one proves nothing.
     """
@@ -117,6 +118,7 @@ class Component:
     installed: str | Unknown
     staged: str | Unknown | None = NOT_ASKED
     loose: bool = False
+    spare: str | Unknown | None = NOT_ASKED
 
     def against(self, *versions: str) -> str | Unknown:
         """Return the installed version as far as it can be compared with *versions*."""
@@ -139,7 +141,8 @@ class Identity:
 class Look:
     """What to read this time; each flag costs the BMC requests, so ask only for what decides.
 
-    *components* names what is decided on; an empty set reads no inventory. *task* is the URI of a
+    *components* names what is decided on; an empty set reads no inventory. *spares* are those of them whose other
+    bank is of interest. *task* is the URI of a
     task to follow; *tasks* asks for every task that the BMC knows; *bmc* for the BMC's own boot marker;
     *log* for what is in the machine's event log *since* a mark, or where it stands.
     """
@@ -147,6 +150,7 @@ class Look:
     system: bool = True
     bmc: bool = False
     components: frozenset[ComponentName] = frozenset()
+    spares: frozenset[ComponentName] = frozenset()
     settings: bool = False
     task: str | None = None
     tasks: bool = False
@@ -227,7 +231,13 @@ class Observation:
         news = {name: value for name in _FIELDS if (value := getattr(more, name)) is not NOT_ASKED}
         if more.identity == Identity():
             news["identity"] = self.identity
-        return evolve(self, **{**news, "at": more.at, "components": {**self.components, **more.components}})
+        components = {name: self._after(component) for name, component in more.components.items()}
+        return evolve(self, **{**news, "at": more.at, "components": {**self.components, **components}})
+
+    def _after(self, later: Component) -> Component:
+        """Return *later* with what was read of its other bank before, where nobody asked for that again."""
+        known = self.components.get(later.name)
+        return later if known is None or later.spare is not NOT_ASKED else evolve(later, spare=known.spare)
 
     @classmethod
     def blank(cls, at: float, reason: str, look: Look, *, lack: Lack = Lack.UNREAD) -> Observation:
@@ -242,7 +252,10 @@ class Observation:
             boot=unknown,
             bmc_boot=unknown if look.bmc else NOT_ASKED,
             identity=Identity(unknown, unknown, unknown),
-            components={name: Component(name, unknown, unknown) for name in look.components},
+            components={
+                name: Component(name, unknown, unknown, spare=unknown if name in look.spares else NOT_ASKED)
+                for name in look.components
+            },
             settings=unknown if look.settings else NOT_ASKED,
             staged_settings=unknown if look.settings else NOT_ASKED,
             task=unknown if look.task else NOT_ASKED,

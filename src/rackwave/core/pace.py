@@ -29,7 +29,7 @@ from typing import TypeAlias
 from .bundle import Activation, Bundle
 from .observation import Power
 from .policy import Policy
-from .step import ResetBmc, ResetHost, ResetKind, StageSettings, StartUpdate, Step, WriteImage
+from .step import ResetBmc, ResetHost, ResetKind, StageSettings, StartUpdate, Step, SwitchBank, WriteImage
 
 _TRUST = 1.5
 """How far a percentage may stretch a wait, in times what has passed: one that lies costs no more than that."""
@@ -93,7 +93,7 @@ def _toward(usual: float, elapsed: float, unknown: float) -> float:
 def first_look(policy: Policy, step: Step, *, usual: float | None = None) -> float:
     """Return the seconds from sending *step*, which was taken, to the first look at what came of it."""
     match step:
-        case WriteImage() | StartUpdate():
+        case WriteImage() | SwitchBank() | StartUpdate():
             # Whatever it took before: an image that is refused or cannot be fetched fails in the first seconds.
             return policy.poll
         case StageSettings():
@@ -182,6 +182,8 @@ def _keys(step: Step, node: str, make: Key) -> tuple[Key, ...]:
     match step:
         case WriteImage():
             return ("write", node, step.component), ("write", step.component, str(step.digest))
+        case SwitchBank():
+            return (("switch", node, step.component), ("switch", step.component, step.version))
         case StartUpdate():
             return (("start", node, step.component), ("start", step.component, step.version))
         case ResetHost() | ResetBmc():

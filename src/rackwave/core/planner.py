@@ -6,6 +6,8 @@ Rules:
 - Elements that the same reset makes effective share it; the BMC's reset comes before the host's.
 - ``Unknown`` plans nothing: the element is blocked, and the plan with it.
 - What this attempt has written already is not planned again, only what still makes it effective.
+- Where an element's way back is its component's other bank, a roll-back switches to it rather than write, if the bank
+  has the version. What a machine keeps is nobody's signed image: forward goes only what we send.
 """
 
 from __future__ import annotations
@@ -20,9 +22,9 @@ from .event import Outcome
 from .goal import Cause, Goal
 from .identity import NodeName
 from .notation import in_words_of
-from .observation import NOT_ASKED, Observation, Power, Unknown
+from .observation import NOT_ASKED, Component, Lack, Observation, Power, Unknown
 from .receipt import Refused
-from .step import ResetBmc, ResetHost, ResetKind, StageSettings, StartUpdate, Step, WriteImage
+from .step import ResetBmc, ResetHost, ResetKind, StageSettings, StartUpdate, Step, SwitchBank, Write, WriteImage
 from .stones import refused_way
 from .version import compare
 
@@ -46,7 +48,7 @@ class Level:
 class Wants:
     """This step would bring it closer."""
 
-    step: WriteImage | StartUpdate | StageSettings
+    step: Write | StartUpdate | StageSettings
 
 
 @frozen
@@ -140,7 +142,7 @@ def plan_node(
             case Level(evidence):
                 notes.append(Note(element.name, evidence))
             case Wants(step):
-                if goal.cause is Cause.ROLLOUT and isinstance(step, WriteImage) and _is_downgrade(element, step):
+                if goal.cause is Cause.ROLLOUT and isinstance(step, Write) and _is_downgrade(element, step):
                     notes.append(Note(element.name, f"a downgrade: {step.component} has {step.expects}"))
                 if not goal.writes:
                     notes.append(Note(element.name, "not level, and this goal writes nothing", blocks=True))
@@ -162,7 +164,7 @@ def plan_node(
     return NodePlan(node, goal, tuple(steps), tuple(notes))
 
 
-def _is_downgrade(element: Element, step: WriteImage) -> bool:
+def _is_downgrade(element: Element, step: Write) -> bool:
     return compare(element.scheme, step.expects, step.version) == 1
 
 
@@ -200,7 +202,7 @@ def _image_standing(
         return Impossible(
             f"{element.selector} is a pattern, and nobody has said which parts of this node it fits: deploy the bundle"
         )
-    if component is None or version is None or payload_name is None:
+    if component is None or version is None or (payload_name is None and not element.switches):
         return Impossible("the manifest names no component, version or payload")
     installed = seen.component(component).against(version)
     write = attempt.last_write(component) if attempt is not None else None
@@ -220,6 +222,9 @@ def _image_standing(
     found = installed if isinstance(installed, str) else ""
     if component not in goal.reassert and (refused := refused_way(element, found)) is not None:
         return Impossible(f"{component} has {found}; {refused}")
+    if (switched := _other_bank(element, seen.component(component), version, goal, found)) is not None:
+        return switched
+    assert payload_name is not None  # noqa: S101 - without one it is brought back from the other bank or not at all
     payload = bundle.manifest.payload(payload_name)
     return Wants(
         WriteImage(
@@ -235,6 +240,27 @@ def _image_standing(
             kind=element.kind,
         )
     )
+
+
+def _other_bank(element: Element, component: Component, version: str, goal: Goal, found: str) -> Standing | None:
+    """How *component* is brought to *version* by its other bank; None: an image is to be written."""
+    is_kept = element.payload is None
+    if not element.switches or (not is_kept and (goal.cause is Cause.ROLLOUT or found in ("", version))):
+        return None
+    if component.spare == version:
+        return Wants(
+            SwitchBank(
+                element.name, component.name, version, element.activation, element.time_limit, found, element.kind
+            )
+        )
+    if not is_kept:
+        return None
+    if found == version:
+        return Level(f"{component.name} has {version}, and there is no image to write it again")
+    if isinstance(component.spare, Unknown) and component.spare.lack is not Lack.ABSENT:
+        return Blocked(f"there is no image of {component.name} {version}, and its other bank is {component.spare}")
+    other = f"its other bank has {component.spare}" if isinstance(component.spare, str) else "it has no other bank"
+    return Impossible(f"{component.name} has {found}; there is no image of {version}, and as far as is known {other}")
 
 
 def _written_standing(

@@ -20,7 +20,7 @@ from typing import Literal, TypeAlias
 
 from .attempt import StepRecord
 from .history import NodeHistory
-from .step import WriteImage
+from .step import Write
 
 Repin: TypeAlias = Literal["after-our-write", "never"]
 
@@ -38,7 +38,7 @@ def wrote_bmc(history: NodeHistory, now: float) -> bool:
 
 def _bmc_writes_open(history: NodeHistory) -> tuple[StepRecord, ...]:
     steps = history.attempt.open_steps if history.attempt is not None else ()
-    return tuple(record for record in steps if isinstance(record.step, WriteImage) and record.step.writes_bmc)
+    return tuple(record for record in steps if isinstance(record.step, Write) and record.step.writes_bmc)
 
 
 def why_not_repin(history: NodeHistory, uuid: str, *, repin: Repin, now: float, others: bool) -> str | None:

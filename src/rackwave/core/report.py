@@ -23,7 +23,7 @@ from .observation import Observation, Unknown
 from .planner import NodePlan
 from .policy import Policy
 from .rollout import RolloutState
-from .step import StartUpdate, WriteImage, describe
+from .step import Flash, ImageWay, Step, SwitchBank, WriteImage, describe
 from .story import tell
 from .way_back import Consent, Lack
 
@@ -34,7 +34,7 @@ class RackPlan:
 
     *lacks* are elements from which there is no way back, *no_way_back* those for which that is consented to.
     *bindings* say what the bundle means on each, where it may mean something else. *seconds* is what the steps of a
-    node took before, in all; None where nobody knows.
+    node took before, in all; None where nobody knows. *ways* are those by which images would go, by element.
     """
 
     bundle: BundleId
@@ -48,6 +48,13 @@ class RackPlan:
     no_way_back: Consent = ()
     lacks: Mapping[NodeName, tuple[Lack, ...]] = field(factory=dict, converter=frozen_map)
     seconds: Mapping[NodeName, float | None] = field(factory=dict, converter=frozen_map)
+    ways: Mapping[NodeName, Mapping[str, ImageWay | Unknown]] = field(factory=dict, converter=frozen_map)
+
+    def way(self, node: NodeName, step: Step) -> ImageWay | Unknown | None:
+        """Return by which way *step* brings its image to *node*; None: it brings none."""
+        if isinstance(step, SwitchBank):
+            return ImageWay.BANK_SWITCH
+        return self.ways.get(node, {}).get(step.element) if isinstance(step, WriteImage) else None
 
     @property
     def is_level(self) -> bool:
@@ -74,7 +81,9 @@ class RackPlan:
                     "node": str(plan.node),
                     "level": plan.is_level,
                     "steps": [describe(step) for step in plan.steps],
-                    "changes": [_change(step) for step in plan.steps if isinstance(step, WriteImage | StartUpdate)],
+                    "changes": [
+                        _change(step, self.way(plan.node, step)) for step in plan.steps if isinstance(step, Flash)
+                    ],
                     "no_way_back": [
                         {"element": lack.element, "why": lack.why} for lack in self.lacks.get(plan.node, ())
                     ],
@@ -99,12 +108,13 @@ class RackPlan:
         return "\n".join(lines)
 
 
-def _change(step: WriteImage | StartUpdate) -> dict[str, Any]:
+def _change(step: Flash, way: ImageWay | Unknown | None) -> dict[str, Any]:
     return {
         "element": step.element,
         "component": str(step.component),
         "have": step.expects or None,
         "want": step.version,
+        "way": way.value if isinstance(way, ImageWay) else None,
     }
 
 

@@ -21,7 +21,7 @@ from .planner import (
 )
 from .receipt import Accepted, Ground, Refused
 from .revival import next_means, tale
-from .step import Flash, ResetBmc, ResetHost, ResetKind, StageSettings, StartUpdate, Step, WriteImage, describe
+from .step import Flash, ResetBmc, ResetHost, ResetKind, StageSettings, StartUpdate, Step, Write, WriteImage, describe
 from .tracking import follow, task_after
 
 MOST_STARTS = 3
@@ -93,8 +93,8 @@ def when_idle(situation: Situation, step: Step) -> Decision:
         # What waits in a component for its reset is told with the tasks. It costs two requests more, and only
         # an attempt that follows writes of ours needs it: a recovery, or one after an image that was held.
         attempt = situation.attempt
-        may_wait = isinstance(step, WriteImage) and (attempt.goal.revives or step.component in attempt.held)
-        again = {step.component} if isinstance(step, WriteImage) and may_wait else set()
+        may_wait = isinstance(step, Write) and (attempt.goal.revives or step.component in attempt.held)
+        again = {step.component} if isinstance(step, Write) and may_wait else set()
         return See(Look(system=False, tasks=True, components=frozenset(again)))
     if isinstance(seen.tasks, Unknown):
         return patience_with(situation, f"the BMC's tasks are {seen.tasks}", AttemptResult.LOST)
@@ -103,7 +103,7 @@ def when_idle(situation: Situation, step: Step) -> Decision:
         if situation.waited() > policy.busy_timeout:
             return end_unharmed(situation, f"the BMC is busy with {running[0].uri}, which is not ours")
         return situation.wait(f"the BMC is busy with {running[0].uri}", policy.busy_timeout)
-    if isinstance(step, WriteImage) and (first := _over_staged(situation, step)) is not None:
+    if isinstance(step, Write) and (first := _over_staged(situation, step)) is not None:
         return first
     if isinstance(step, StartUpdate) and (begun := _began_by_itself(situation, step)) is not None:
         return begun
@@ -120,7 +120,7 @@ def _began_by_itself(situation: Situation, step: StartUpdate) -> Decision | None
     return None if finding is None else of_finding(finding, write, write.step, situation)
 
 
-def _over_staged(situation: Situation, step: WriteImage) -> Decision | None:
+def _over_staged(situation: Situation, step: Write) -> Decision | None:
     """Never write over an image that waits: it is a write that is not resolved, whatever its task said.
 
     A restart of our own resolves it. One that it outlives (it may want the mains cut, P15, P37) is for a person.

@@ -28,7 +28,7 @@ from .history import DAY
 from .observation import NOT_ASKED, Observation, Post, Unknown
 from .policy import Policy
 from .receipt import Ground, Refused
-from .step import Means, ResetBmc, ResetHost, StartUpdate, WriteImage
+from .step import Flash, Means, ResetBmc, ResetHost
 
 
 @frozen
@@ -169,7 +169,7 @@ def _busy_until(attempt: Attempt, policy: Policy) -> tuple[float, str]:
     """Return until when (epoch seconds) the BMC or the host may be at work on something of ours."""
     until, why = 0.0, ""
     for record in attempt.steps:
-        if isinstance(record.step, (WriteImage, StartUpdate)) and record.is_open:
+        if isinstance(record.step, Flash) and record.is_open:
             end, what = (
                 record.last_at + time_limit(record.step, policy),
                 f"{record.step.component} may still be written",

@@ -32,6 +32,17 @@ class Means(StrEnum):
     """A command that cuts the node's mains: the host goes with it."""
 
 
+class ImageWay(StrEnum):
+    """By which way an image comes into its component."""
+
+    PULL = "pull"
+    """The BMC fetches it from our image server."""
+    PUSH = "push"
+    """It is sent to the BMC."""
+    BANK_SWITCH = "bank-switch"
+    """The machine has it in another bank of the component."""
+
+
 @frozen
 class WriteImage:
     """Write the image *digest* to *component*, which is *expects* now; the one step that flashes.
@@ -55,6 +66,28 @@ class WriteImage:
         """Whether it is the BMC's own firmware; of a step that was journalled without its kind, by its activation."""
         if self.kind is None:
             return self.activation is Activation.BMC_RESET
+        return self.kind is ElementKind.BMC_FIRMWARE
+
+
+@frozen
+class SwitchBank:
+    """Have *component*, which is *expects* now, run *version* again, which its other bank still has.
+
+    Nothing is sent but the order. Some machines switch (OpenBMC), others write the copy that they kept (iDRAC,
+    HPM.1): *time_limit* (seconds) is how long that may take, and it counts as a write in all else.
+    """
+
+    element: str
+    component: ComponentName
+    version: str
+    activation: Activation
+    time_limit: float
+    expects: str
+    kind: ElementKind | None = None
+
+    @property
+    def writes_bmc(self) -> bool:
+        """Whether it is the BMC's own firmware."""
         return self.kind is ElementKind.BMC_FIRMWARE
 
 
@@ -123,10 +156,13 @@ _BY = {
 }
 
 
-Flash: TypeAlias = WriteImage | StartUpdate
+Write: TypeAlias = WriteImage | SwitchBank
+"""The steps that bring a component another image, from us or from its own other bank."""
+
+Flash: TypeAlias = Write | StartUpdate
 """The steps that change what a component holds, and whose end takes time and may stay unknown."""
 
-Step: TypeAlias = WriteImage | StartUpdate | StageSettings | ResetHost | ResetBmc
+Step: TypeAlias = Flash | StageSettings | ResetHost | ResetBmc
 
 
 _RESETS = {
@@ -141,6 +177,9 @@ def describe(step: Step) -> str:
     match step:
         case WriteImage():
             return f"write {step.component} {step.expects or '(unreadable)'} -> {step.version}"
+        case SwitchBank():
+            told = f"{step.component} {step.expects or '(unreadable)'} -> {step.version}"
+            return f"switch {told}, which is in its other bank"
         case StartUpdate():
             return f"begin {step.component} {step.expects or '(unreadable)'} -> {step.version}, which the BMC holds"
         case StageSettings():

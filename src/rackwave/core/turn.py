@@ -40,7 +40,7 @@ from .planner import (
     standing,
 )
 from .restraint import of_finding, open_of, unless_refused, when_idle
-from .step import Flash, ResetBmc, ResetHost, StageSettings, WriteImage
+from .step import Flash, ResetBmc, ResetHost, StageSettings, Write
 from .unfinished import decide_open, failed_write
 
 _INVENTORY_LAGS = 3
@@ -142,7 +142,7 @@ def _decide_elements(situation: Situation) -> Decision:
     for step in plan.steps:
         if isinstance(step, StageSettings):
             return unless_refused(situation, Act(step))
-        if isinstance(step, WriteImage) and not step.expects and situation.waited() <= policy.settle:
+        if isinstance(step, Write) and not step.expects and situation.waited() <= policy.settle:
             # A recovery may write over what it cannot read (P41); but answers lack parts for 20 s at times (P25).
             return Wait(policy.poll, f"{step.component} cannot be read; that may pass")
         return when_idle(situation, step)

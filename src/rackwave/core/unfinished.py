@@ -16,13 +16,13 @@ from .planner import (
     was_effective,
 )
 from .restraint import MOST_STARTS, of_finding
-from .step import Flash, ResetBmc, ResetHost, StageSettings, StartUpdate, WriteImage
+from .step import Flash, ResetBmc, ResetHost, StageSettings, StartUpdate, SwitchBank, WriteImage
 
 
 def decide_open(record: StepRecord, situation: Situation) -> Decision | None:
     """Return what is to be done about *record*; None where a restart is proven, and is seen through by booting.py."""
     match record.step:
-        case WriteImage() | StartUpdate() as step:
+        case WriteImage() | SwitchBank() | StartUpdate() as step:
             return _decide_open_write(record, step, situation)
         case StageSettings():
             return _decide_open_settings(record, situation)
@@ -104,11 +104,13 @@ def failed_write(situation: Situation) -> Decision | None:
     lost = 0
     for record in situation.attempt.steps:
         match record.step, record.outcome:
-            case ((WriteImage() | StartUpdate() as step), Outcome.UNSEEN) if step.activation is Activation.HOST_RESET:
+            case ((WriteImage() | SwitchBank() | StartUpdate() as step), Outcome.UNSEEN) if (
+                step.activation is Activation.HOST_RESET
+            ):
                 return Finish(AttemptResult.LOST, (f"{step.component}: {record.evidence}",))
-            case ((WriteImage() | StartUpdate() as step), Outcome.FAILED | Outcome.UNSEEN):
+            case ((WriteImage() | SwitchBank() | StartUpdate() as step), Outcome.FAILED | Outcome.UNSEEN):
                 return Finish(AttemptResult.FAILED, (f"{step.component}: {record.evidence}",))
-            case WriteImage() as step, Outcome.NEVER_STARTED:
+            case ((WriteImage() | SwitchBank() as step), Outcome.NEVER_STARTED):
                 return end_unharmed(situation, f"{step.component}: {record.evidence}")
             case StartUpdate() as step, Outcome.NEVER_STARTED:
                 lost += 1

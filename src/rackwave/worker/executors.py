@@ -12,7 +12,7 @@ from attrs import evolve, frozen
 from ..core.bundle import Bundle
 from ..core.identity import AttemptId
 from ..core.receipt import Receipt
-from ..core.step import ResetBmc, ResetHost, StageSettings, StartUpdate, Step, WriteImage
+from ..core.step import ResetBmc, ResetHost, StageSettings, StartUpdate, Step, SwitchBank, WriteImage
 from ..ports import Bmc, Completing, Image, ImageServer
 
 PayloadPath = Callable[[Bundle, str], Path]
@@ -71,6 +71,8 @@ async def execute(prepared: Prepared, *, bmc: Bmc, completing: Completing) -> Re
         case WriteImage():
             assert prepared.image is not None  # noqa: S101 - prepare() made it; told to the type checker
             return await bmc.write(prepared.image, completing=completing)
+        case SwitchBank():
+            return await bmc.switch_bank(step.component, step.version, activation=step.activation)
         case StartUpdate():
             return await bmc.start_update(step.component)
         case StageSettings():

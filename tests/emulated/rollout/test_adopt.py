@@ -110,3 +110,21 @@ def test_machines_that_run_other_versions_go_back_each_to_its_own(workplace: Wor
     assert ["A.0", "A.0"] == [
         each["assigned"]["A"] for each in workplace.run("status", "--nodes", "r1n[01-02]", "--json").json
     ]
+
+
+@pytest.mark.lab(nodes=2, personality="idrac")
+def test_what_the_machine_keeps_is_a_way_back(workplace: Workplace) -> None:
+    """An iDRAC keeps what ran before: nobody has an image of it, and a deployment that fails goes back all the same."""
+    workplace.make_bundles("A.2")
+    adopted = workplace.run("adopt", "A", "--json")
+    shown = workplace.run("plan", "A.2", "--json")
+    workplace.inject("r1n01", {"fault": "bad-health", "component": "BIOS", "version": "2.*"})
+    done = workplace.run("deploy", "A.2", "--canary", "0", "--waves", "1", "--failure-budget", "2")
+
+    assert 0 == adopted.code, adopted.out + adopted.err
+    assert [[{"component": "BIOS", "version": "1.0.0"}]] * 2 == [each["kept"] for each in adopted.json["nodes"]]
+    assert [[]] * 2 == [each["no_way_back"] for each in shown.json["nodes"]]
+    assert 4 == done.code, done.out + done.err
+    assert {"r1n01": "1.0.0", "r1n02": "2.0.0"} == workplace.installed()
+    assert "switch BIOS 2.0.0 -> 1.0.0, which is in its other bank" in workplace.run("history", "r1n01").out
+    assert 0 == workplace.run("history", "verify").code

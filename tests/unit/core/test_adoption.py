@@ -32,13 +32,18 @@ machines = st.lists(
 known = st.lists(st.builds(image, st.sampled_from([BIOS, BMC]), st.sampled_from(["1.0", "1.1", "2.0"])), unique=True)
 
 
-@given(machines=machines, images=known)
+@given(machines=machines, images=known, keeps=st.lists(st.frozensets(st.sampled_from([BIOS, BMC])), min_size=6))
 @settings(max_examples=200, deadline=None)
 def test_each_machine_is_bound_to_what_it_runs(
-    machines: list[tuple[dict[ComponentName, str | Unknown], dict[str, bool]]], images: list[KnownImage]
+    machines: list[tuple[dict[ComponentName, str | Unknown], dict[str, bool]]],
+    images: list[KnownImage],
+    keeps: list[frozenset[ComponentName]],
 ) -> None:
-    """What it is bound to is exactly what it has; whatever else it has is told as missing; the manifest is sound."""
-    found = [Found(NodeName(f"n{k}"), "", "", had, sets) for k, (had, sets) in enumerate(machines)]
+    """What it is bound to is exactly what it has; whatever else it has is told as missing; the manifest is sound.
+
+    What there is no image of is in it only for machines that keep it.
+    """
+    found = [Found(NodeName(f"n{k}"), "", "", had, sets, keeps[k]) for k, (had, sets) in enumerate(machines)]
     made = draft(LINE, found, images, {})
     if made is not None:
         check_manifest(made.manifest)
@@ -53,6 +58,12 @@ def test_each_machine_is_bound_to_what_it_runs(
         assert why_not(bundle, taken.binding) is None
         own = bound(bundle, taken.binding).manifest
         has = {element.component: element.version for element in own.elements if element.kind.is_image}
+        assert {kept.component for kept in taken.kept} <= each.keeps
+        assert {(kept.component, kept.version) for kept in taken.kept} == {
+            (element.component, element.version)
+            for element in own.elements
+            if element.kind.is_image and not element.payload
+        }
         sets = {name: value for element in own.elements for name, value in element.attributes.items()}
         assert all(each.installed[component] == version for component, version in has.items() if component is not None)
         assert sets.items() <= each.settings.items()

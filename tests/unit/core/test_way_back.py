@@ -6,6 +6,7 @@ import pytest
 from attrs import evolve
 
 from rackwave.core.bundle import Bundle, Reversibility
+from rackwave.core.identity import ComponentName
 from rackwave.core.planner import plan_node
 from rackwave.core.way_back import lacking, unconsented
 from values import BIOS, NIC, NODE, bios_settings, bundle, goal, image, well
@@ -14,10 +15,16 @@ A1 = bundle("A.1", image(BIOS, "1"))
 A2 = bundle("A.2", image(BIOS, "2"), image(NIC, "2"))
 
 
-def lacks(to: Bundle, back: Bundle | None, problem: str | None = None) -> dict[str, str]:
+KEPT = evolve(image(BIOS, "1"), payload=None, reversibility=Reversibility.BANK_SWITCH)
+"""What nobody has an image of, and only the machine can bring back."""
+
+
+def lacks(
+    to: Bundle, back: Bundle | None, problem: str | None = None, keeps: tuple[ComponentName, ...] = ()
+) -> dict[str, str]:
     """What has no way back on a node with version 1 of everything."""
     plan = plan_node(NODE, goal(to), to, well({BIOS: "1", NIC: "1"}, settings={"BootMode": "Bios"}))
-    return {lack.element: lack.why for lack in lacking(plan, to, back, problem)}
+    return {lack.element: lack.why for lack in lacking(plan, to, back, problem, keeps)}
 
 
 def test_what_the_bundle_before_has_an_image_for_has_a_way_back() -> None:
@@ -26,6 +33,16 @@ def test_what_the_bundle_before_has_an_image_for_has_a_way_back() -> None:
 
     assert [image(NIC, "2").name] == list(found)
     assert "A.1, which it would be brought back to, has no image for NIC" in found[image(NIC, "2").name]
+
+
+def test_what_the_machine_keeps_has_a_way_back_where_it_runs_now() -> None:
+    """What a bank has after the write is what runs before it; a machine that does not say so keeps nothing."""
+    to, name = bundle("A.2", image(BIOS, "2")), image(BIOS, "2").name
+    other = evolve(KEPT, version="0.9")
+
+    assert {} == lacks(to, bundle("A.1", KEPT), keeps=(BIOS,))
+    assert "does not say that it keeps" in lacks(to, bundle("A.1", KEPT), keeps=(NIC,))[name]
+    assert "A.1 has no image for BIOS 0.9, and 1 would be kept" in lacks(to, bundle("A.1", other), keeps=(BIOS,))[name]
 
 
 def test_without_a_bundle_before_or_with_one_that_cannot_be_sent_nothing_has_a_way_back() -> None:

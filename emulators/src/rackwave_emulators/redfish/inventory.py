@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from rackwave.core.bundle import Activation
+from rackwave.core.identity import ComponentName
 
 from ..host import PowerState
 from ..machine import ComponentView
@@ -58,6 +59,17 @@ def component_of(personality: Personality, target: str) -> ComponentSpec | None:
             return spec
         if identity is not None and any(_matches(m, identity) for m in _listed_as(personality, spec)):
             return spec
+    return None
+
+
+def kept_of(unit: Unit, uri: str) -> ComponentName | None:
+    """Return the component of whose earlier version *uri* is the member, for a BMC that can write that again."""
+    for view in unit.machine.components:
+        spec = unit.machine.personality.component(view.name)
+        for member in _listed_as(unit.machine.personality, spec) if spec is not None else ():
+            shown = _version(view, Shows.PREVIOUS) if member.shows is Shows.PREVIOUS else None
+            if shown is not None and uri == _path(member.identity(shown)):
+                return view.name
     return None
 
 

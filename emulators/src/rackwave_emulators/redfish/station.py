@@ -209,6 +209,17 @@ class Station:
             self._requests[task.record] = requested
             return task, tasks.accepted(self, task)
 
+    def roll_back(self, component: str, *, requested: dict[str, Any]) -> Answer:
+        """Write again what ran before on *component*, which the BMC kept.
+
+        Raises:
+            RefusalError: the machine refuses it.
+        """
+        with self._acting():
+            task = self.machine.roll_back(component, kept=True)
+            self._requests[task.record] = requested
+            return tasks.accepted(self, task)
+
     def start_update(self) -> Answer:
         """Program what was uploaded (P19).
 

@@ -17,7 +17,7 @@ from ..personality import StartUpdate
 from ..updates import Hold, MachineTask
 from . import paths
 from .answers import Answer, RefusalError, text_property
-from .inventory import component_of
+from .inventory import component_of, kept_of
 from .inventory_doubles import listed_path
 from .station import Station
 from .transfer import Inbox, Push, TransferError, drop, fetch, image_uri, receive_multipart, receive_stream, targets_of
@@ -69,6 +69,9 @@ class UpdateService:
             raise RefusalError(
                 400, "TransferProtocol must be HTTP or HTTPS.", message_id="ActionParameterValueNotInList"
             )
+        kept = kept_of(station, text_property(body, "ImageURI"))
+        if kept is not None:
+            return station.roll_back(kept, requested=_without_secrets(body))
         uri = image_uri(text_property(body, "ImageURI"))
         targets = targets_of(body)
         listed = station.machine.personality.rules.listed_targets

@@ -9,15 +9,16 @@ from typing import TypeAlias
 from attrs import evolve
 
 from ...core.boot import BootOverride, BootSetting
-from ...core.bundle import AttributeValue
+from ...core.bundle import Activation, AttributeValue
 from ...core.hpm_image import HpmImage
 from ...core.hpm_version import can_be_told
 from ...core.identity import ComponentName, NodeName
 from ...core.log import LogMark, LogNews
-from ...core.observation import Component, Health, Identity, Lack, Look, Observation, Unknown
+from ...core.observation import NOT_ASKED, Component, Health, Identity, Lack, Look, Observation, Unknown
 from ...core.power import PowerAct
 from ...core.receipt import Ground, Receipt, Refused
 from ...core.sensor import SensorReadings
+from ...core.step import ImageWay
 from ...errors import (
     BmcCertificateError,
     BmcLoginError,
@@ -53,6 +54,7 @@ _LOG_DEPTH = 128
 Part: TypeAlias = tuple[Callable[[Observation], Awaitable[Observation]], Callable[[Observation, Unknown], Observation]]
 """How to read one part of an observation, and what to put there when it could not be read."""
 
+_NO_BANK = Unknown("IPMI switches no single component to another bank", Lack.ABSENT)
 _NO_SETTINGS = Unknown("IPMI has no BIOS settings", Lack.ABSENT)
 _NO_MARKER = Unknown("IPMI marks no restarts of the BMC", Lack.ABSENT)
 
@@ -150,7 +152,8 @@ class IpmiBmc:
         if look.task is not None:
             yield partial(self._see_task, uri=look.task), lambda seen, why: evolve(seen, task=why)
         for name in sorted(look.components):
-            yield partial(self._see_component, name=name), partial(_lost_component, name=name)
+            spare = _NO_BANK if name in look.spares else NOT_ASKED
+            yield partial(self._see_component, name=name, spare=spare), partial(_lost_component, name=name, spare=spare)
         if look.system:
             yield self._see_power, lambda seen, why: evolve(seen, power=why)
             yield self._see_start, lambda seen, why: evolve(seen, post=why, os=why, boot=why)
@@ -168,8 +171,9 @@ class IpmiBmc:
             return evolve(seen, task=Unknown(f"{uri} is no task of IPMI"))
         return evolve(seen, task=await self.hpm.followed())
 
-    async def _see_component(self, seen: Observation, *, name: ComponentName) -> Observation:
-        return evolve(seen, components={**seen.components, name: await self.hpm.component(name)})
+    async def _see_component(self, seen: Observation, *, name: ComponentName, spare: Unknown) -> Observation:
+        component = evolve(await self.hpm.component(name), spare=spare)
+        return evolve(seen, components={**seen.components, name: component})
 
     async def _see_power(self, seen: Observation) -> Observation:
         return evolve(seen, power=(await self._chassis_status()).power)
@@ -244,6 +248,15 @@ class IpmiBmc:
         except NodeError as error:
             return _firmware_receipt(error)
 
+    async def way_of(self, component: ComponentName, *, activation: Activation) -> ImageWay | Unknown:
+        """HPM.1 takes what is sent to it, for the components that it lists."""
+        del activation
+        try:
+            number = await self.hpm.number(component)
+        except NodeError as error:
+            return Unknown(str(error))
+        return Unknown(f"HPM.1 lists no component {component}", Lack.ABSENT) if number is None else ImageWay.PUSH
+
     async def start_update(self, component: ComponentName) -> Receipt:
         """Activate what the BMC holds for *component*. One that restarts for it may be gone before it answers."""
         try:
@@ -260,6 +273,11 @@ class IpmiBmc:
             return await self.hpm.roll_back()
         except NodeError as error:
             return _firmware_receipt(error)
+
+    async def switch_bank(self, component: ComponentName, version: str, *, activation: Activation) -> Receipt:
+        """Refuse: HPM.1's rollback names no component, and takes back all that went up last (`roll_back`)."""
+        del version, activation
+        return Refused(f"HPM.1 switches no single component such as {component}", ground=Ground.UNABLE)
 
     async def configure(self, attributes: Mapping[str, AttributeValue]) -> Receipt:  # noqa: ARG002 - the port's
         """Refuse: IPMI has no BIOS settings."""
@@ -421,5 +439,5 @@ async def _see_no_settings(seen: Observation) -> Observation:
     return evolve(seen, settings=_NO_SETTINGS, staged_settings=_NO_SETTINGS)
 
 
-def _lost_component(seen: Observation, why: Unknown, *, name: ComponentName) -> Observation:
-    return evolve(seen, components={**seen.components, name: Component(name, why, why)})
+def _lost_component(seen: Observation, why: Unknown, *, name: ComponentName, spare: Unknown) -> Observation:
+    return evolve(seen, components={**seen.components, name: Component(name, why, why, spare=spare)})

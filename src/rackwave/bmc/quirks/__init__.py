@@ -7,6 +7,7 @@
 from .quirks import (
     PLAIN,
     ApplyTime,
+    BankSwitch,
     BootMarker,
     HttpPushForm,
     Naming,
@@ -23,6 +24,7 @@ from .shipped import load_roster
 __all__ = [
     "PLAIN",
     "ApplyTime",
+    "BankSwitch",
     "BootMarker",
     "Facts",
     "HttpPushForm",

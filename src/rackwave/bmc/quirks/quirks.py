@@ -45,6 +45,14 @@ class HttpPushForm(StrEnum):
     OWN = "own"
 
 
+class BankSwitch(StrEnum):
+    """How a component is told to run what its other bank has; NONE: not at all."""
+
+    NONE = "none"
+    SIMPLE_UPDATE = "SimpleUpdate"
+    """By SimpleUpdate, whose ImageURI is the inventory's member of that version."""
+
+
 class TaskWord(StrEnum):
     """What a maker's word for the state of a task means. STAGED: it is written and waits for the reset."""
 
@@ -59,7 +67,8 @@ class Naming:
     """How this make lists one component. Every pattern is shell-style; ``{name}`` stands for the component's name.
 
     A member is the component's where each of *id*, *title* (its Name), *software_id* and *description* that is
-    given matches. *staged* are patterns of the Id of the member that shows the version that waits for a reset.
+    given matches. *staged* are patterns of the Id of the member that shows the version that waits for a reset,
+    *previous* of the one that shows what the component's other bank has.
     """
 
     id: tuple[str, ...] = ()
@@ -67,6 +76,7 @@ class Naming:
     software_id: tuple[str, ...] = ()
     description: tuple[str, ...] = ()
     staged: tuple[str, ...] = ()
+    previous: tuple[str, ...] = ()
 
 
 @frozen
@@ -106,6 +116,7 @@ class Quirks:
     *apply_time*: when what takes a host reset is to be applied; None: what the service lists decides.
     *start_update*: an upload is only verified, and begins by StartUpdate.
     *claims_push_targets*: a push is claimed before by HttpPushUriTargetsBusy, and released after it (P09).
+    *bank_switch*: how a component is brought back from its other bank.
     *update_state*: the path in the UpdateService at which the state of an update stands where there is no task.
     *task_state*: the path in a Task at which its state stands, before TaskState; *task_words*: what words mean there.
     """
@@ -119,6 +130,7 @@ class Quirks:
     apply_time: ApplyTime | None = None
     start_update: bool = False
     claims_push_targets: bool = False
+    bank_switch: BankSwitch = BankSwitch.NONE
     update_state: str = ""
     task_state: str = ""
     task_words: Mapping[str, TaskWord] = field(factory=dict, converter=frozen_map)

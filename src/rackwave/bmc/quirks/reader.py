@@ -11,7 +11,7 @@ from attrs import fields
 
 from ...core.observation import Post
 from ...errors import QuirkError
-from .quirks import ApplyTime, HttpPushForm, Quirks, TargetsSent, TaskWord, UpdateWay
+from .quirks import ApplyTime, BankSwitch, HttpPushForm, Quirks, TargetsSent, TaskWord, UpdateWay
 from .record import Match, Range, Record, dotted
 
 _KEYS = ("id", "match", "differs", "why", "since", "source")
@@ -46,7 +46,7 @@ def _word(value: object, enum: Any) -> object:
 
 
 # The hook of str would take these too, being more general.
-for _enum in (UpdateWay, TargetsSent, ApplyTime, HttpPushForm, TaskWord, Post):
+for _enum in (UpdateWay, TargetsSent, ApplyTime, HttpPushForm, BankSwitch, TaskWord, Post):
     _converter.register_structure_hook(_enum, _word)
 
 

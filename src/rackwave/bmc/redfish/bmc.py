@@ -10,12 +10,13 @@ from typing import Any, TypeAlias
 
 from attrs import evolve
 
-from ...core.bundle import AttributeValue
+from ...core.bundle import Activation, AttributeValue
 from ...core.identity import ComponentName, NodeName
 from ...core.log import LogMark
-from ...core.observation import Component, Identity, Lack, Look, Observation, TaskPhase, TaskSeen, Unknown
+from ...core.observation import NOT_ASKED, Component, Identity, Lack, Look, Observation, TaskPhase, TaskSeen, Unknown
 from ...core.receipt import Accepted, Ground, Receipt, Refused
 from ...core.settings_check import SettingsCheck
+from ...core.step import ImageWay
 from ...errors import (
     BmcAnswerError,
     BmcCertificateError,
@@ -43,7 +44,7 @@ from .surveyor import Surveyor
 from .tracker import Tracker
 from .transport import Budget, Timeouts, Transport
 from .trust import SystemTrust, TlsTrust
-from .update import Prefer
+from .update import NoWay, Prefer, Pull
 from .updater import Updater
 
 _NEWS = 100
@@ -165,13 +166,33 @@ class RedfishBmc:
         except NodeError as error:
             return Unknown(str(error))
 
+    async def way_of(self, component: ComponentName, *, activation: Activation) -> ImageWay | Unknown:
+        """Return the way that an image for *component* would go over now.
+
+        Raises:
+            BmcLoginError, BmcCertificateError: a person must act first.
+        """
+        try:
+            way = await self.updater.way_of(component, activation)
+        except (BmcLoginError, BmcCertificateError):
+            raise
+        except NodeError as error:
+            return Unknown(str(error))
+        if isinstance(way, NoWay):
+            return Unknown(way.reason, Lack.ABSENT)
+        return ImageWay.PULL if isinstance(way, Pull) else ImageWay.PUSH
+
     def _parts(self, look: Look) -> Iterator[Part]:
         """What to read for *look*, what decides first."""
         if look.task is not None:
             task = look.task
             yield lambda seen: self._see_task(seen, task), lambda seen, why: evolve(seen, task=why)
         for name in sorted(look.components):
-            yield partial(self._see_component, name=name, staged=look.tasks), partial(_lost_component, name=name)
+            spare = name in look.spares
+            yield (
+                partial(self._see_component, name=name, staged=look.tasks, spare=spare),
+                partial(_lost_component, name=name, spare=spare),
+            )
         if look.system:
             yield self._see_system, _lost_system
         if look.bmc:
@@ -200,7 +221,7 @@ class RedfishBmc:
     async def _see_tasks(self, seen: Observation) -> Observation:
         return evolve(seen, tasks=await self._tracker.all())
 
-    async def _see_component(self, seen: Observation, *, name: ComponentName, staged: bool) -> Observation:
+    async def _see_component(self, seen: Observation, *, name: ComponentName, staged: bool, spare: bool) -> Observation:
         component = await self.service.inventory.component(name)
         if isinstance(component.installed, str):
             if self._installed.setdefault(name, component.installed) != component.installed:
@@ -211,6 +232,9 @@ class RedfishBmc:
             # It costs a reading of the whole collection, and is of use where a write is in doubt:
             # then every task is asked for, too (Look.tasks).
             component = evolve(component, staged=await self.service.inventory.staged(name))
+        if spare:
+            kept = await self.service.inventory.spare(name)
+            component = evolve(component, spare=kept[1] if isinstance(kept, tuple) else kept)
         return evolve(seen, components={**seen.components, name: component})
 
     async def _see_system(self, seen: Observation) -> Observation:
@@ -242,6 +266,10 @@ class RedfishBmc:
     async def start_update(self, component: ComponentName) -> Receipt:
         """Have the BMC begin with what it holds, once."""
         return self._followed(await self.updater.start(component), component)
+
+    async def switch_bank(self, component: ComponentName, version: str, *, activation: Activation) -> Receipt:
+        """Have *component* run what its other bank has, once."""
+        return self._followed(await self.updater.switch_bank(component, version, activation), component)
 
     def _followed(self, receipt: Receipt, component: ComponentName) -> Receipt:
         if isinstance(receipt, Accepted) and receipt.task is not None and not receipt.held:
@@ -387,8 +415,9 @@ def _is_busy(error: NodeError) -> bool:
     return isinstance(error, BmcRefusedError) and error.status in (429, 503)
 
 
-def _lost_component(seen: Observation, why: Unknown, *, name: ComponentName) -> Observation:
-    return evolve(seen, components={**seen.components, name: Component(name, why, why)})
+def _lost_component(seen: Observation, why: Unknown, *, name: ComponentName, spare: bool) -> Observation:
+    lost = Component(name, why, why, spare=why if spare else NOT_ASKED)
+    return evolve(seen, components={**seen.components, name: lost})
 
 
 def _lost_system(seen: Observation, why: Unknown) -> Observation:

@@ -158,6 +158,22 @@ class FirmwareInventory:
             return None
         return text(document, "Version")
 
+    async def spare(self, name: ComponentName) -> tuple[str, str] | Unknown | None:
+        """Find what the other bank of *name* has: the member's URI, and the version; None: it has nothing.
+
+        The URI of such a member holds its version and comes and goes with it, so the inventory is listed anew.
+        """
+        naming = (await self._names()).naming(name)
+        if naming is None or not naming.previous:
+            return Unknown(f"of this make it is not known how to tell what else {name} has", Lack.ABSENT)
+        self._uris = await self._listing()
+        uris = [uri for uri in self._uris if _like(last(uri), naming.previous, name)]
+        if len(uris) > 1:
+            return _ambiguous(f"show what else {name} has", uris)
+        document = await self._read(uris[0]) if uris else None
+        version = text(document, "Version") if document is not None else None
+        return None if version is None else (uris[0], version)
+
     async def learn_staged(self, name: ComponentName) -> None:
         """Find out, while an image waits in *name*, whether this make shows that; only where nobody knows yet."""
         if self._shows_staged(name) is None and await self.staged(name) is NOT_ASKED:

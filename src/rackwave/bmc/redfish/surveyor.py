@@ -6,14 +6,12 @@ Each thing is read for itself, so that what one service lacks, or answers with n
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 from ...core.bundle import Activation
 from ...core.capability import Capability, ComponentSurvey, Survey
-from ...core.identity import ComponentName, Digest
+from ...core.identity import ComponentName
 from ...core.observation import Unknown
 from ...errors import BmcCertificateError, BmcLoginError, NodeError, UsageError
-from ...ports import Image
 from ..quirks import ApplyTime
 from .bios import Bios
 from .document import dig, link, strings, text, uri_path
@@ -187,17 +185,7 @@ class Surveyor:
             component = ComponentName(name)
         except UsageError as error:
             raise _UntoldError(str(error)) from error
-        image = Image(
-            component=component,
-            version="",
-            digest=Digest("sha256:" + "0" * 64),
-            size=0,
-            path=Path(),
-            file_name="image",
-            url="https://image-server/image",
-            activation=Activation.HOST_RESET,
-        )
-        way = await self._updater.way(image)
+        way = await self._updater.way_of(component, Activation.HOST_RESET)
         if isinstance(way, NoWay):
             raise _UntoldError(way.reason)
         return describe(way)

@@ -104,6 +104,21 @@ class HttpPush:
 
 
 @frozen
+class Recall:
+    """Send a SimpleUpdate to *uri* whose image is one that the BMC keeps: the inventory's *member*."""
+
+    uri: str
+    member: str
+    when: ApplyTime | None = None
+
+    name = "SimpleUpdate"
+
+    def body(self, *, now: float) -> dict[str, object]:
+        """The action's parameters."""
+        return {"ImageURI": self.member, **_asked(self.when, force=False, now=now)}
+
+
+@frozen
 class NoWay:
     """The image cannot be handed over, for this reason."""
 
@@ -153,6 +168,14 @@ def choose_way(
     return NoWay("; ".join(reasons))
 
 
+def recall(service: Document, member: str, activation: Activation, quirks: Quirks) -> Recall | NoWay:
+    """Choose how what *member* of the inventory shows is written again by a BMC that kept it."""
+    uri = uri_path(text(dig(service, "Actions", "#UpdateService.SimpleUpdate"), "target"))
+    if uri is None:
+        return NoWay("the BMC has no SimpleUpdate")
+    return Recall(uri, member, _when(_times_of_pull(service), activation, quirks))
+
+
 def is_claimed(service: Document, quirks: Quirks) -> bool:
     """Whether a push has to be claimed by HttpPushUriTargetsBusy first, and released after (P09)."""
     return quirks.claims_push_targets or isinstance(service.get("HttpPushUriTargetsBusy"), bool)
@@ -171,7 +194,7 @@ def _pull(service: Document, image: Image, member: str, quirks: Quirks, info: Do
         return NoWay(f"the BMC does not fetch by {protocol}, only by {', '.join(protocols)}")
     # XCC lists only BMC-Backup as a target: for all else the image itself says where it belongs.
     listed = strings(action, "Targets@Redfish.AllowableValues") or _told(info, "Targets")
-    when = _when(strings(action, "@Redfish.OperationApplyTimeSupport", "SupportedValues"), image, quirks)
+    when = _when(_times_of_pull(service), image.activation, quirks)
     force = image.force and any(text(entry, "Name") == "ForceUpdate" for entry in items(info, "Parameters"))
     return Pull(uri, protocol, _targets(member, listed, quirks), when, force)
 
@@ -181,7 +204,7 @@ def _push(service: Document, image: Image, member: str, quirks: Quirks) -> Push 
     if uri is None:
         return NoWay("the BMC has no MultipartHttpPushUri")
     listed = strings(service, "MultipartHttpPushUri@Redfish.OperationApplyTimeSupport", "SupportedValues")
-    when = _when(listed, image, quirks)
+    when = _when(listed, image.activation, quirks)
     if quirks.start_update:
         when = ApplyTime.ON_START
     held = when is ApplyTime.ON_START
@@ -196,7 +219,7 @@ def _http_push(service: Document, image: Image, member: str, quirks: Quirks) -> 
         return NoWay("its HttpPushUri takes a form of the maker's own, which is not spoken")
     options = dig(service, "HttpPushUriOptions", "HttpPushUriApplyTime")
     listed = strings(options, "ApplyTime@Redfish.AllowableValues")
-    when = _when(listed, image, quirks) if listed else None
+    when = _when(listed, image.activation, quirks) if listed else None
     if when is None and text(options, "ApplyTime") == ApplyTime.ON_START:
         when = ApplyTime.ON_START  # as it is set already
     has_targets = isinstance(service.get("HttpPushUriTargets"), list)
@@ -214,9 +237,14 @@ def _targets(member: str, listed: tuple[str, ...], quirks: Quirks) -> tuple[str,
             return (member,) if not listed or member in listed else ()
 
 
-def _when(listed: tuple[str, ...], image: Image, quirks: Quirks) -> ApplyTime | None:
+def _times_of_pull(service: Document) -> tuple[str, ...]:
+    action = dig(service, "Actions", "#UpdateService.SimpleUpdate")
+    return strings(action, "@Redfish.OperationApplyTimeSupport", "SupportedValues")
+
+
+def _when(listed: tuple[str, ...], activation: Activation, quirks: Quirks) -> ApplyTime | None:
     """When to have it applied; None: the service lists nothing that could be asked for."""
-    is_host = image.activation is Activation.HOST_RESET
+    is_host = activation is Activation.HOST_RESET
     wanted = _BEFORE_A_HOST_RESET if is_host else _AT_ONCE
     if is_host and quirks.apply_time is not None and (not listed or quirks.apply_time in listed):
         return quirks.apply_time

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from pathlib import Path
 from typing import assert_never
 
 from attrs import evolve
 
-from ...core.identity import ComponentName
+from ...core.bundle import Activation
+from ...core.identity import ComponentName, Digest
 from ...core.observation import Unknown
 from ...core.receipt import Accepted, Ambiguous, Ground, Receipt, Refused
 from ...errors import NodeError, SecretError
 from ...ports import Clock, Completing, Image
+from ..quirks import BankSwitch
 from . import receipts
 from .answer import Answer
 from .document import dig, text, uri_path
 from .patch import Patcher
 from .resources import Service
 from .session import Session
-from .update import HttpPush, NoWay, Prefer, Pull, Push, Way, choose_way, is_claimed
+from .update import HttpPush, NoWay, Prefer, Pull, Push, Way, choose_way, is_claimed, recall
 from .update_state import UpdateState
 from .upload import Multipart, Raw
 
@@ -60,6 +63,15 @@ class Updater:
         info = (await self._service.get(info_uri)).document if info_uri is not None else None
         return choose_way(service, image, member, prefer=self._prefer, quirks=quirks, info=info)
 
+    async def way_of(self, component: ComponentName, activation: Activation) -> Way | NoWay:
+        """Say which way a file for *component* would go; no file is there, and none is sent.
+
+        Raises:
+            NodeError: something that decides cannot be read.
+        """
+        nothing, nowhere = Digest("sha256:" + "0" * 64), "https://image-server/image"
+        return await self.way(Image(component, "", nothing, 0, Path(), "image", nowhere, activation))
+
     async def write(self, image: Image, *, completing: Completing) -> Receipt:
         """Hand *image* over, once."""
         try:
@@ -85,6 +97,25 @@ class Updater:
             if target is None:
                 return Refused("the BMC has no StartUpdate", ground=Ground.UNABLE)
             return await self._judged(await self._session.act("POST", target, {}), "StartUpdate")
+        except NodeError as error:
+            return receipts.of_error(error)
+
+    async def switch_bank(self, component: ComponentName, version: str, activation: Activation) -> Receipt:
+        """Have *component* run what its other bank has, once, where that is *version*."""
+        try:
+            quirks = await self._service.quirks("bank_switch", "apply_time")
+            if quirks.bank_switch is BankSwitch.NONE:
+                return Refused("of this make no switch to another bank is known", ground=Ground.UNABLE)
+            found = await self._service.inventory.spare(component)
+            if not isinstance(found, tuple) or found[1] != version:
+                has = f"is {found}" if isinstance(found, Unknown) else f"has {found[1] if found else 'nothing'}"
+                return Refused(f"the other bank of {component} {has}, not {version}", ground=Ground.UNABLE)
+            way = recall(await self._service.update_service(), found[0], activation, quirks)
+            if isinstance(way, NoWay):
+                return Refused(way.reason, ground=Ground.UNABLE)
+            return await self._judged(
+                await self._session.act("POST", way.uri, way.body(now=self._clock.now())), way.name
+            )
         except NodeError as error:
             return receipts.of_error(error)
 

@@ -36,6 +36,7 @@ from .bundle_manager import BundleManager
 from .bundle_orchestrator import BundleOrchestrator, not_ended
 from .clock import SystemClock
 from .core.bundle import Bundle
+from .core.due import words_by_node
 from .core.eta import Eta
 from .core.event import Bound, Recorded, RolloutStarted
 from .core.forecast import Forecast
@@ -583,6 +584,7 @@ class Automation:
             load=self.bundle,
             bring=self.stock.bring,
             holders=self.records.holders,
+            due=lambda nodes: words_by_node(self.releases.due(nodes)),
             windows=self._windows,
             watch=self.inventory.watch,
             policy=self.policy(),

@@ -43,6 +43,7 @@ from .core.watching import (
     drift_of,
     is_doubted,
     left_alone,
+    maintenance,
     next_look,
 )
 from .core.window import Windows
@@ -51,6 +52,7 @@ from .engine.logbook import Logbook
 from .errors import (
     BmcCertificateError,
     BmcLoginError,
+    BundleError,
     LeaseError,
     NodeError,
     RackwaveError,
@@ -64,6 +66,9 @@ BY = "watch"
 
 HOLDERS_FOR = 5.0
 """Seconds for which it is remembered who works on which node: to find out costs a look at every such process."""
+
+DUE_FOR = 60.0
+"""Seconds for which it is remembered which bundles are due: that is found in the repository, whatever the nodes."""
 
 GAP = 5.0
 """Seconds between two looks at a node, whatever its BMC tells: one that flaps must not be asked without an end."""
@@ -93,6 +98,7 @@ class Watch:
         load: Callable[[BundleId], Bundle],
         bring: Callable[[Iterable[BundleId]], Awaitable[None]],
         holders: Callable[[], Mapping[NodeName, str]],
+        due: Callable[[Sequence[NodeName]], Mapping[NodeName, Mapping[Lineage, str]]],
         windows: Callable[[NodeName], Sequence[Windows]],
         watch: WatchPolicy,
         policy: Policy,
@@ -107,6 +113,7 @@ class Watch:
             load: Loads a bundle of the repository.
             bring: Brings bundles here that are only in the registry behind it.
             holders: Who works on which node now.
+            due: Which bundle of each lineage is due on which of some nodes, in words.
             windows: The maintenance windows that a node has of its own.
             watch: What the watch may do by itself.
             policy: The policy of rollouts, for what it begins.
@@ -118,6 +125,7 @@ class Watch:
         self._load = load
         self._bring = bring
         self._find_holders = holders
+        self._find_due = due
         self._windows = windows
         self._watch = watch
         self._policy = policy
@@ -126,6 +134,8 @@ class Watch:
         self._memories: dict[NodeName, _Memory] = {}
         self._holders: Mapping[NodeName, str] = {}
         self._holders_at: float | None = None
+        self._due: Mapping[NodeName, Mapping[Lineage, str]] = {}
+        self._due_at: float | None = None
         self._acting: set[BundleOrchestrator] = set()
         self._mending: set[NodeName] = set()
         self._waiting: dict[NodeName, None] = {}
@@ -165,7 +175,10 @@ class Watch:
         last = memory.last
         condition = memory.last = await self._look(node, memory)
         memory.looked_at = self._clock.now()
-        await self._logbook.record(*changes(node, self._logbook.node(node).sightings, last, condition))
+        known = self._logbook.node(node).sightings
+        await self._logbook.record(
+            *changes(node, known, last, condition), *maintenance(node, known, self._due_on(node))
+        )
         if self._stopping:
             return None
         decision = self._decide(node, last, condition)
@@ -238,6 +251,14 @@ class Watch:
         if self._holders_at is None or now - self._holders_at >= HOLDERS_FOR:
             self._holders, self._holders_at = self._find_holders(), now
         return self._holders.get(node, "")
+
+    def _due_on(self, node: NodeName) -> Mapping[Lineage, str]:
+        now = self._clock.monotonic()
+        if self._due_at is None or now - self._due_at >= DUE_FOR:
+            self._due_at = now
+            with suppress(BundleError):  # what was known stands; who plans a rollout is told what is wrong
+                self._due = self._find_due(tuple(self._memories))
+        return self._due.get(node, {})
 
     # -- looking ---------------------------------------------------------------------------------
 

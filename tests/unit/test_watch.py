@@ -10,11 +10,11 @@ import pytest
 from attrs import define, field
 
 from rackwave.core import event as ev
-from rackwave.core.identity import NodeName
+from rackwave.core.identity import Lineage, NodeName
 from rackwave.core.policy import Policy
 from rackwave.core.step import WriteImage
 from rackwave.core.watch_policy import WatchPolicy
-from rackwave.core.watching import LEFT_ALONE
+from rackwave.core.watching import LEFT_ALONE, amiss, maintenance_told
 from rackwave.engine.leases import Holder, Lease
 from rackwave.engine.memory import MemoryLeases
 from rackwave.errors import LeaseError
@@ -56,6 +56,7 @@ class Service:
     rig: Rig
     policy: WatchPolicy = field(factory=WatchPolicy)
     holders: dict[NodeName, str] = field(factory=dict)
+    due: dict[NodeName, dict[Lineage, str]] = field(factory=dict)
 
     def begin(self) -> Watch:
         """Compose a watch."""
@@ -70,6 +71,7 @@ class Service:
             load=self.rig.shelf.bundles.__getitem__,
             bring=bring,
             holders=lambda: self.holders,
+            due=lambda _: self.due,
             windows=lambda _: (),
             watch=self.policy,
             policy=self.rig.policy,
@@ -426,3 +428,31 @@ def test_a_watch_that_starts_again_tells_nothing_that_it_told_before(rig: Rig) -
     Service(rig).run(HOUR)
 
     assert before == len(list(rig.journal.events()))
+
+
+def test_maintenance_that_is_due_is_told_once_and_done_by_nobody(rig: Rig) -> None:
+    """A newer bundle is published, then another; one node gets it from somebody. Nothing is begun by the watch."""
+    service, line = Service(rig), Lineage("A")
+    first, other, third = rig.nodes
+
+    def published(bundle: str, *left: NodeName) -> Callable[[], None]:
+        return lambda: service.due.update({node: {line: bundle} if node in left else {} for node in rig.nodes})
+
+    service.run(
+        4 * HOUR,
+        {
+            HOUR: published("A.2", *rig.nodes),
+            2 * HOUR: published("A.3, critical, CVE-2026-1", *rig.nodes),
+            3 * HOUR: published("A.3, critical, CVE-2026-1", first, other),
+        },
+    )
+
+    told = [
+        (each.event.before, each.event.after)
+        for each in events(rig, ev.ConditionChanged, third)
+        if isinstance(each.event, ev.ConditionChanged) and each.event.what == "due A"
+    ]
+    assert [("", "A.2"), ("A.2", "A.3, critical, CVE-2026-1"), ("A.3, critical, CVE-2026-1", "")] == told
+    known = rig.logbook().node(first).sightings
+    assert ((), True) == (amiss(known), "A.3, critical, CVE-2026-1 is due since" in maintenance_told(known)[0])
+    assert [] == events(rig, ev.Intended)

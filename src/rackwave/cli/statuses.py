@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..core.observation import Unknown
 from ..core.report import NodeStatus
-from ..core.watching import amiss
+from ..core.watching import amiss, maintenance_told
 from ..leave import words
 from .render import print_table
 
@@ -51,7 +51,7 @@ def _note(status: NodeStatus) -> str:
     if seen is not None and isinstance(seen.power, Unknown) and isinstance(seen.health, Unknown):
         told.append(seen.power.reason)  # nothing was read, and the table has no room to say so in every column
     elif seen is None:
-        told += amiss(history.sightings)
+        told += (*amiss(history.sightings), *maintenance_told(history.sightings))
     return "; ".join(told) or status.held_by
 
 

@@ -68,3 +68,13 @@ def maintenance_due(
             since = min(each.at for each in newer)
             found.append(Due(carries.lineage, carries, ids, since, tuple(sorted(nodes)), releases))
     return tuple(sorted(found, key=lambda due: (due.since, due.carries)))
+
+
+def words_by_node(found: Iterable[Due]) -> dict[NodeName, dict[Lineage, str]]:
+    """Say for each node, by lineage, which bundle is due on it and what speaks for haste: ``A.3, critical, CVE-…``."""
+    told: dict[NodeName, dict[Lineage, str]] = {}
+    for due in found:
+        words = ", ".join(filter(None, (str(due.bundles[-1]), due.severity, *due.cves)))
+        for node in due.nodes:
+            told.setdefault(node, {})[due.lineage] = words
+    return told

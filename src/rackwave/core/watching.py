@@ -38,6 +38,9 @@ from .watch_policy import WatchPolicy
 from .waves import why_shut
 from .window import Windows
 
+DUE = "due "
+"""What the name begins with under which it is kept which bundle of a lineage is due."""
+
 LEFT_ALONE = "left alone"
 """Under which name it is kept why something is wrong with a node and nothing is done about it."""
 
@@ -165,12 +168,30 @@ def left_alone(node: NodeName, known: Sightings, why: str) -> tuple[ConditionCha
     return (ConditionChanged(node, LEFT_ALONE, before, why),) if why != before else ()
 
 
+def maintenance(node: NodeName, known: Sightings, due: Mapping[Lineage, str]) -> tuple[ConditionChanged, ...]:
+    """Return the changes where what is *due* on a node, by lineage, is not what is *known*."""
+    now = {f"{DUE}{lineage}": words for lineage, words in due.items()}
+    before = {name: each.word for name, each in known.items() if name.startswith(DUE)}
+    return tuple(
+        ConditionChanged(node, name, before.get(name, ""), now.get(name, ""))
+        for name in sorted({*now, *before})
+        if before.get(name, "") != now.get(name, "")
+    )
+
+
+def maintenance_told(known: Sightings) -> tuple[str, ...]:
+    """Say which bundles are due on a node, and since when that is known: the node is as it should be all the same."""
+    return tuple(
+        f"{each.word} is due since {_moment(each.since)}" for name, each in known.items() if name.startswith(DUE)
+    )
+
+
 _AS_IT_SHOULD = frozenset({*map(str, Reach), Power.ON, Post.COMPLETE, Health.OK, "level"} - {Reach.AWAY, Reach.REFUSED})
 
 
 def amiss(known: Sightings) -> tuple[str, ...]:
     """Say what of *known* is not as it should be, and since when; empty where all is well, or nothing was seen."""
-    found = (name for name, each in known.items() if each.word not in _AS_IT_SHOULD)
+    found = (name for name, each in known.items() if each.word not in _AS_IT_SHOULD and not name.startswith(DUE))
     if "bmc" in known and known["bmc"].word == Reach.AWAY:
         found = (name for name in ("bmc", LEFT_ALONE) if name in known)
     return tuple(f"{name} {known[name].word} since {_moment(known[name].since)}" for name in found)

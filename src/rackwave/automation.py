@@ -83,6 +83,7 @@ from .releases import Releases
 from .repository.metadata.key_box import AskSecret
 from .repository.open_trust import PUBLISHER_KEY, TRUST
 from .repository.repository import BundleRepository
+from .requesting import Requests
 from .rollout_control import Aborting, RolloutControl
 from .secrets import Passphrases, ReferencedSecrets
 from .serving.images import ImageServerProcess
@@ -517,6 +518,11 @@ class Automation:
     def holds(self) -> Holds:
         """What persons want left alone."""
         return Holds(self.logbook, self.fleet, clock=self._clock, by=self._by)
+
+    @property
+    def requests(self) -> Requests:
+        """What puts on the record that a node is to be recovered, for the watch to do."""
+        return Requests(self.logbook, self.fleet, by=self._by)
 
     @property
     def leave(self) -> NodeLeave:

@@ -28,6 +28,7 @@ from .core.observation import Lack, Look, Observation, Post, Power, Unknown
 from .core.pace import spread
 from .core.policy import Policy
 from .core.recovery import CONVERGE
+from .core.request import Want
 from .core.watch_policy import WatchPolicy
 from .core.watching import (
     Condition,
@@ -344,8 +345,9 @@ class Watch:
         match decision:
             case GoOn(lineage):
                 await orchestrator.finish((node,), lineage, self._policy)
-            case Recover(lineage, evidence):
-                await self._climb(orchestrator, node, lineage, self._policy.recovery, evidence)
+            case Recover(lineage, evidence, want):
+                ladder = "rollback" if want is Want.PRIOR else self._policy.recovery
+                await self._climb(orchestrator, node, lineage, ladder, evidence)
             case Reassert(lineage, what):
                 await self._climb(orchestrator, node, lineage, CONVERGE, what)
             case _:
@@ -360,7 +362,7 @@ class Watch:
         evidence: tuple[str, ...],
     ) -> None:
         await orchestrator.run_recovery(
-            (node,), lineage, self._policy, ladder=ladder, failed=False, evidence=evidence, by=BY
+            (node,), lineage, self._policy, ladder=ladder, failed=ladder == "rollback", evidence=evidence, by=BY
         )
 
 

@@ -12,6 +12,7 @@ from attrs import define, field
 from rackwave.core import event as ev
 from rackwave.core.identity import Lineage, NodeName
 from rackwave.core.policy import Policy
+from rackwave.core.request import AskingWithdrawn, RecoveryAsked, Want
 from rackwave.core.step import WriteImage
 from rackwave.core.watch_policy import WatchPolicy
 from rackwave.core.watching import LEFT_ALONE, amiss, maintenance_told
@@ -456,3 +457,68 @@ def test_maintenance_that_is_due_is_told_once_and_done_by_nobody(rig: Rig) -> No
     known = rig.logbook().node(first).sightings
     assert ((), True) == (amiss(known), "A.3, critical, CVE-2026-1 is due since" in maintenance_told(known)[0])
     assert [] == events(rig, ev.Intended)
+
+
+def ask(rig: Rig, node: NodeName, want: Want) -> None:
+    """Put on the record what a machine's own software asks for."""
+    rig.clock.run(rig.journal.append(RecoveryAsked(node, Lineage("A"), want, "its disk is read-only", str(node))))
+
+
+def test_what_a_machine_asks_for_is_done_once(rig: Rig) -> None:
+    """It runs, and says that it is not well: it is restarted, found level, and another look finds nothing to do."""
+    ask(rig, rig.nodes[0], Want.ASSIGNED)
+    Service(rig, WatchPolicy(dead="report")).run(HOUR)
+
+    (begun,) = events(rig, ev.RecoveryRequested)
+    assert isinstance(begun.event, ev.RecoveryRequested)
+    assert ("resend-then-prior", rig.nodes[0]) == (begun.event.policy, begun.event.node)
+    assert "recovery is asked for by r1n01: its disk is read-only" in begun.event.evidence
+    assert (1, None) == (len(events(rig, ev.RecoveryEnded)), rig.logbook().node(rig.nodes[0]).asked)
+    assert [] == [e for e in events(rig, ev.Intended) if isinstance(getattr(e.event, "step", None), WriteImage)]
+
+
+def test_a_machine_that_asks_for_the_bundle_before_gets_it(shelf: Shelf) -> None:
+    """By the ladder that a person's roll-back takes."""
+    rig = on_its_bundle(shelf, nodes(1))
+    before = shelf.bundle("A.0", {BIOS: "0.9.0", NIC: "20.0"})
+    rig.journal = type(rig.journal)(rig.clock)
+    for bundle in (before, next(iter(shelf.bundles.values()))):
+        rig.clock.run(rig.assign(bundle))
+    ask(rig, rig.nodes[0], Want.PRIOR)
+    Service(rig).run(HOUR)
+
+    assert "A.0" == rig.assigned(rig.nodes[0])
+    assert "0.9.0" == rig.rack.machine("r1n01").truth()["installed"]["BIOS"]["version"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (lambda node: ev.Held(node, "memory is swapped", "ann"), "it is held by ann"),
+        (lambda node: AskingWithdrawn(node, "ann"), ""),
+        (lambda node: ev.Quarantined(node, ("smoke",)), ""),
+    ],
+)
+def test_who_asks_goes_over_nobodys_head(rig: Rig, said: Callable[[NodeName], ev.Event], why: str) -> None:
+    """A person's word counts for more than a machine's."""
+    node = rig.nodes[0]
+    ask(rig, node, Want.ASSIGNED)
+    rig.clock.run(rig.journal.append(said(node)))
+    Service(rig).run(HOUR)
+
+    assert [] == events(rig, ev.RecoveryRequested)
+    assert why in sighted(rig, node).get(LEFT_ALONE, "")
+
+
+def test_a_machine_that_asks_without_an_end_is_left_to_a_person(rig: Rig) -> None:
+    """Its recoveries are counted like any others."""
+    node = rig.nodes[0]
+    service = Service(rig)
+    service.run(6 * HOUR, {number * HOUR: lambda: asyncio.ensure_future(_ask(rig, node)) for number in range(1, 6)})
+
+    assert rig.policy.recoveries == len(events(rig, ev.RecoveryRequested))
+    assert "a person must look" in sighted(rig, node)[LEFT_ALONE]
+
+
+async def _ask(rig: Rig, node: NodeName) -> None:
+    await rig.journal.append(RecoveryAsked(node, Lineage("A"), Want.ASSIGNED, "again", str(node)))

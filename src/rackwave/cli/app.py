@@ -44,6 +44,7 @@ _COMMANDS = {
     "simulate": ("simulations", "simulate"),
     "rollback": ("recovering", "rollback"),
     "recover": ("recovering", "recover"),
+    "request": ("requests", "request"),
     "snapshot": ("snapshots", "snapshot"),
     "restore": ("snapshots", "restore"),
     "status": ("nodes", "status"),

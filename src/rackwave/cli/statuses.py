@@ -45,6 +45,8 @@ def _note(status: NodeStatus) -> str:
         return "; ".join(history.quarantined)
     told = [words(history.hold)] if history.hold is not None else []
     told += map(str, history.set_back)
+    if history.asked is not None:
+        told.append(str(history.asked))
     if history.held_back:
         told.append(f"waits: {history.held_back}")
     seen = status.seen

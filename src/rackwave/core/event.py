@@ -20,6 +20,7 @@ from .pin import PinGround
 from .policy import Policy
 from .receipt import Receipt
 from .release_event import ReleaseEvent
+from .request import AskingWithdrawn, RecoveryAsked
 from .step import Step
 
 
@@ -498,6 +499,8 @@ NodeEvent: TypeAlias = (
     | AttemptEnded
     | Assigned
     | Adopted
+    | RecoveryAsked
+    | AskingWithdrawn
     | RecoveryRequested
     | RecoveryEnded
     | Quarantined

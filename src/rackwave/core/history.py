@@ -25,6 +25,7 @@ from .identity import BundleId, ComponentName, Digest, Lineage, NodeName
 from .login import RefusedLogin, with_refusal, without_way
 from .pin import Pin
 from .receipt import Refused
+from .request import Asked, AskingWithdrawn, RecoveryAsked
 from .sighting import POWER, OffByHand, Sighting, Sightings, after_act, after_look
 from .step import ResetBmc, Write
 
@@ -67,6 +68,7 @@ class NodeHistory:
     retries: int = 0
     recovery: Recovery | None = None
     recoveries: int = 0
+    asked: Asked | None = None
     quarantined: tuple[str, ...] | None = None
     revived: tuple[float, ...] = ()
     sessions: frozenset[str] = frozenset()
@@ -107,8 +109,8 @@ def apply_to_node(history: NodeHistory, event: ev.NodeEvent, at: float) -> NodeH
             return _apply_to_attempt(evolve(history, held_back=""), event, at)
         case ev.Bound(_, _, digest, binding):
             return evolve(history, bindings={**history.bindings, digest: binding})
-        case ev.Held() | ev.Unheld() | ev.HeldBack() | ev.Enforced():
-            return _apply_hold(history, event, at)
+        case ev.Held() | ev.Unheld() | ev.HeldBack() | ev.Enforced() | RecoveryAsked() | AskingWithdrawn():
+            return _apply_word(history, event, at)
         case ev.AttemptStarted(_, attempt, goal, rollout, rung):
             recovery, retries = history.recovery, history.retries
             if recovery is not None and rung is not None:
@@ -125,11 +127,12 @@ def apply_to_node(history: NodeHistory, event: ev.NodeEvent, at: float) -> NodeH
                 history,
                 recovery=Recovery(policy, bundle, failed, evidence),
                 recoveries=history.recoveries + 1,
+                asked=None,
             )
         case ev.RecoveryEnded():
             return evolve(history, recovery=None)
         case ev.Quarantined(_, evidence):
-            return evolve(history, quarantined=evidence, attempt=None, recovery=None)
+            return evolve(history, quarantined=evidence, attempt=None, recovery=None, asked=None)
         case ev.Readmitted():
             return evolve(history, quarantined=None, retries=0, refused_logins=())
         case ev.SessionOpened() | ev.SessionClosed() | ev.LoginRefused() | ev.Pinned() | ev.PinForgotten():
@@ -142,8 +145,17 @@ def apply_to_node(history: NodeHistory, event: ev.NodeEvent, at: float) -> NodeH
             assert_never(event)
 
 
-def _apply_hold(history: NodeHistory, event: ev.Held | ev.Unheld | ev.HeldBack | ev.Enforced, at: float) -> NodeHistory:
+def _apply_word(
+    history: NodeHistory,
+    event: ev.Held | ev.Unheld | ev.HeldBack | ev.Enforced | RecoveryAsked | AskingWithdrawn,
+    at: float,
+) -> NodeHistory:
+    """Apply what somebody says is to be done to the node, or is not."""
     match event:
+        case RecoveryAsked(_, lineage, want, evidence, by):
+            return evolve(history, asked=Asked(lineage, want, evidence, by, at))
+        case AskingWithdrawn():
+            return evolve(history, asked=None)
         case ev.Held(_, reason, by, until):
             return evolve(history, hold=Hold(reason, by, at, until))
         case ev.Unheld():

@@ -260,6 +260,15 @@ class NodeStatus:
                 "until": timestamp(history.hold.until) if history.hold.until is not None else None,
             },
             "waits": history.held_back or None,
+            "asked": None
+            if history.asked is None
+            else {
+                "lineage": str(history.asked.lineage),
+                "want": history.asked.want.value,
+                "evidence": history.asked.evidence,
+                "by": history.asked.by,
+                "since": timestamp(history.asked.at),
+            },
             "set_back": [
                 {
                     "component": str(back.component),

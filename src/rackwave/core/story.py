@@ -9,6 +9,7 @@ from . import event as ev
 from . import release_event as rel
 from .blame import whose
 from .receipt import Accepted, Ambiguous, Receipt, Refused
+from .request import AskingWithdrawn, RecoveryAsked
 from .step import describe
 
 
@@ -48,6 +49,8 @@ def _tell_course(
     | ev.AttemptEnded
     | ev.Assigned
     | ev.Adopted
+    | RecoveryAsked
+    | AskingWithdrawn
     | ev.RecoveryRequested
     | ev.RecoveryEnded
     | ev.Quarantined
@@ -69,6 +72,10 @@ def _tell_course(
             return f"taken in as {bundle} by {by}" + (
                 f"; missing for the way back: {'; '.join(missing)}" if missing else ""
             )
+        case RecoveryAsked(_, lineage, want, evidence, by):
+            return f"{by} asks for its {want} bundle of {lineage}: {evidence}"
+        case AskingWithdrawn(_, by):
+            return f"{by} withdraws what was asked for it"
         case ev.RecoveryRequested(_, policy, bundle, failed, evidence):
             blame = f"back from {failed}" if failed is not None else f"no fault of {bundle}"
             return f"recovery {policy} ({blame}): {'; '.join(evidence)}"

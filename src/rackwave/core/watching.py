@@ -33,6 +33,7 @@ from .identity import Lineage, NodeName
 from .observation import NOT_ASKED, Health, Observation, Post, Power, Unknown
 from .pace import spread
 from .policy import Policy
+from .request import Asked, Want
 from .sighting import POWER, Sightings
 from .watch_policy import WatchPolicy
 from .waves import why_shut
@@ -266,10 +267,14 @@ class GoOn:
 
 @frozen
 class Recover:
-    """The host is dead: it gets the bundle of *lineage* again that is assigned to it."""
+    """The host is dead, or somebody asks for it: it gets the bundle of *lineage* again that is assigned to it.
+
+    *want* is which of its bundles is asked for; None: nobody asks.
+    """
 
     lineage: Lineage
     evidence: tuple[str, ...]
+    want: Want | None = None
 
 
 @frozen
@@ -342,6 +347,8 @@ def _wish(
         return GoOn(history.attempt.goal.bundle.lineage)
     if now.why:
         return Leave(now.why)
+    if history.asked is not None:
+        return _asked_for(history.asked, history)
     if now.dead:
         if not _is_surely_dead(last, now, watch):
             return None
@@ -356,6 +363,13 @@ def _wish(
         if lineage in history.assigned and not isinstance(what, Unknown):
             return Reassert(lineage, what)
     return None
+
+
+def _asked_for(asked: Asked, history: NodeHistory) -> Recover | Leave:
+    held = history.prior if asked.want is Want.PRIOR else history.assigned
+    if asked.lineage not in held:
+        return Leave(f"{asked}; it has no {asked.want} bundle of {asked.lineage} any more")
+    return Recover(asked.lineage, (str(asked),), asked.want)
 
 
 def _why_not_touch(history: NodeHistory, at: float, holder: str) -> str | None:
@@ -394,9 +408,9 @@ def _why_not(
     else:
         if history.off_by_hand is not None and now.power is Power.OFF:
             return f"it was switched off by {history.off_by_hand.by}"
-        if watch.off == "leave" and now.power is Power.OFF:
+        if wish.want is None and watch.off == "leave" and now.power is Power.OFF:
             return "the host is off, which is left as it is"
-        if watch.dead != "recover":
+        if wish.want is None and watch.dead != "recover":
             return f"{now.dead}, which is only reported"
     if history.recoveries >= policy.recoveries:
         bundle = history.assigned[wish.lineage].bundle

@@ -86,7 +86,13 @@ def test_every_record_that_ships_concerns_something(tmp_path: Path) -> None:
     [
         (
             "dell-r750",
-            {"dell-inventory-by-fqdd", "dell-post-by-lifecycle-controller", "dell-apply-on-reset", "dell-job-state"},
+            {
+                "dell-inventory-by-fqdd",
+                "dell-goes-back-by-simple-update",
+                "dell-post-by-lifecycle-controller",
+                "dell-apply-on-reset",
+                "dell-job-state",
+            },
         ),
         ("hpe-dl385g10p", {"hpe-inventory-by-name", "hpe-post-state", "hpe-boot-marker", "hpe-own-upload"}),
         (

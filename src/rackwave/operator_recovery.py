@@ -139,12 +139,14 @@ class OperatorRecovery:
         return await self._told(names)
 
     async def readmit(self, nodes: str, reason: str) -> tuple[NodeName, ...]:
-        """Take nodes out of quarantine, and forget the logins that they refused: a person has looked at them.
+        """Take nodes out of quarantine, and forget the logins that they refused and how often they were recovered.
 
-        Return those that were concerned.
+        A person has looked at them. Return those that were concerned.
         """
         chosen = self._histories(self._named(nodes))
-        readmitted = tuple(each.node for each in chosen if each.quarantined is not None or each.refused_logins)
+        readmitted = tuple(
+            each.node for each in chosen if each.quarantined is not None or each.refused_logins or each.recoveries
+        )
         await self._logbook.record(*(Readmitted(name, reason, self._by) for name in readmitted))
         return readmitted
 

@@ -294,6 +294,12 @@ def test_a_machine_that_keeps_dying_is_left_to_a_person_in_the_end(rig: Rig) -> 
     assert 2 == len(events(rig, ev.RecoveryRequested))
     assert "brought back 2 times on A.1 already" in sighted(rig, rig.nodes[0])[LEFT_ALONE]
 
+    rig.clock.run(rig.journal.append(ev.Readmitted(rig.nodes[0], "a new power supply", "ann")))
+    Service(rig).run(HOUR)
+
+    assert 3 == len(events(rig, ev.RecoveryRequested))
+    assert LEFT_ALONE not in sighted(rig, rig.nodes[0])
+
 
 def drifted(shelf: Shelf, count: int) -> Rig:
     """Return a rack on A.1 by the journal, and on another BIOS by its BMCs."""
@@ -517,7 +523,7 @@ def test_a_machine_that_asks_without_an_end_is_left_to_a_person(rig: Rig) -> Non
     service.run(6 * HOUR, {number * HOUR: lambda: asyncio.ensure_future(_ask(rig, node)) for number in range(1, 6)})
 
     assert rig.policy.recoveries == len(events(rig, ev.RecoveryRequested))
-    assert "a person must look" in sighted(rig, node)[LEFT_ALONE]
+    assert "look at it, then" in sighted(rig, node)[LEFT_ALONE]
 
 
 async def _ask(rig: Rig, node: NodeName) -> None:

@@ -345,7 +345,7 @@ class Quarantined:
 
 @frozen
 class Readmitted:
-    """A person has looked at *node*: it leaves quarantine, and logins that it refused are forgotten."""
+    """A person has looked at *node*: it leaves quarantine; logins that it refused and its recoveries are forgotten."""
 
     node: NodeName
     reason: str

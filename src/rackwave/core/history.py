@@ -134,7 +134,7 @@ def apply_to_node(history: NodeHistory, event: ev.NodeEvent, at: float) -> NodeH
         case ev.Quarantined(_, evidence):
             return evolve(history, quarantined=evidence, attempt=None, recovery=None, asked=None)
         case ev.Readmitted():
-            return evolve(history, quarantined=None, retries=0, refused_logins=())
+            return evolve(history, quarantined=None, retries=0, recoveries=0, refused_logins=())
         case ev.SessionOpened() | ev.SessionClosed() | ev.LoginRefused() | ev.Pinned() | ev.PinForgotten():
             return _apply_to_access(history, event, at)
         case ev.Identified():

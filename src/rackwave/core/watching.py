@@ -414,7 +414,9 @@ def _why_not(
             return f"{now.dead}, which is only reported"
     if history.recoveries >= policy.recoveries:
         bundle = history.assigned[wish.lineage].bundle
-        return f"it was brought back {history.recoveries} times on {bundle} already: a person must look"
+        return (
+            f"it was brought back {history.recoveries} times on {bundle} already: look at it, then 'rackwave readmit'"
+        )
     return None
 
 

@@ -32,7 +32,7 @@ from .core.way_back import Consent, Lack, lacking, unconsented
 from .engine.logbook import Logbook
 from .errors import BmcCertificateError, BmcLoginError, NodeError, PlanRefusedError, SecretError
 from .leave import words
-from .ports import Bmc, ChoosesWay, Clock, Leave, Lists
+from .ports import Bmc, Clock, Leave, Lists
 from .repository.repository import BundleRepository
 
 AT_ONCE = 2000
@@ -163,8 +163,8 @@ class RackPlanner:
     async def _kept(self, bmc: Bmc, bundle: Bundle, plan: NodePlan) -> frozenset[ComponentName]:
         """Return the components of which the machine keeps what ran before, of those with no other way back."""
         history = self._logbook.node(bmc.node)
-        target = way_back(history, bundle.id)
-        if target is None or not plan.steps:
+        target = way_back(history, bundle.id) if plan.steps else None
+        if target is None or (self._load(target.bundle).manifest.keeps_images and not history.set_back):
             return frozenset()
         elements = self._meant(target.bundle, history).manifest.elements
         asked = frozenset(each.component for each in elements if each.switches and each.payload is None)
@@ -227,8 +227,6 @@ class RackPlanner:
 
 
 async def _ways_of(bmc: Bmc, plan: NodePlan) -> dict[str, ImageWay | Unknown]:
-    if not isinstance(bmc, ChoosesWay):
-        return {}
     return {
         step.element: await bmc.way_of(step.component, activation=step.activation)
         for step in plan.steps

@@ -102,6 +102,10 @@ class Bmc(Protocol):
         """Read what *look* asks for, now, from the BMC."""
         ...
 
+    async def way_of(self, component: ComponentName, *, activation: Activation) -> ImageWay | Unknown:
+        """Return by which way an image would go over now; Unknown where there is none, or it cannot be read."""
+        ...
+
     async def write(self, image: Image, *, completing: Completing) -> Receipt:
         """Hand *image* to the BMC for its component, once.
 
@@ -204,15 +208,6 @@ class Lists(Protocol):
 
     async def list_components(self) -> frozenset[ComponentName] | Unknown:
         """Return the names of all components that it lists now; Unknown where that cannot be read."""
-        ...
-
-
-@runtime_checkable
-class ChoosesWay(Protocol):
-    """A `Bmc` that can say beforehand by which way an image would go over."""
-
-    async def way_of(self, component: ComponentName, *, activation: Activation) -> ImageWay | Unknown:
-        """Return the way, touching nothing; Unknown where there is none now, or it cannot be read."""
         ...
 
 

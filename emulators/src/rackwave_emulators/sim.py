@@ -35,6 +35,7 @@ from rackwave.core.observation import (
 )
 from rackwave.core.receipt import Accepted, Ambiguous, Ground, Receipt, Refused
 from rackwave.core.settings_check import SettingsCheck
+from rackwave.core.step import ImageWay
 from rackwave.ports import Clock, Completing, Fetch, Image, Means, ResetKind
 
 from .bios import Attribute
@@ -230,6 +231,11 @@ class SimBmc:
         if not self._machine.bmc_alive or self._fate("list", "GET", "/redfish/v1") is not WireFate.OK:
             return Unknown("the BMC does not answer", Lack.AWAY)
         return frozenset(view.name for view in self._machine.components)
+
+    async def way_of(self, component: ComponentName, *, activation: Activation) -> ImageWay | Unknown:
+        """Return how `write` hands an image over, where that has a URL."""
+        del component, activation
+        return ImageWay.PULL if self._machine.personality.rules.pull else ImageWay.PUSH
 
     async def write(self, image: Image, *, completing: Completing) -> Receipt:
         """Hand *image* to the BMC, once; an upload that was not lost on its way awaits *completing*."""

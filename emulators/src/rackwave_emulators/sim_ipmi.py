@@ -15,6 +15,7 @@ from rackwave.core.identity import ComponentName
 from rackwave.core.observation import NOT_ASKED, Component, Lack, Look, Observation, Unknown
 from rackwave.core.receipt import Accepted, Ground, Receipt, Refused
 from rackwave.core.settings_check import SettingsCheck
+from rackwave.core.step import ImageWay
 from rackwave.ports import Completing, Image, Means, ResetKind
 
 from .faults import IpmiSilent
@@ -51,6 +52,10 @@ class SimIpmi(SimBmc):
             staged_settings=_NONE if look.settings else NOT_ASKED,
             tasks=() if look.tasks else NOT_ASKED,
         )
+
+    async def way_of(self, component: ComponentName, *, activation: Activation) -> ImageWay | Unknown:  # noqa: ARG002
+        """None."""
+        return _NONE
 
     async def write(self, image: Image, *, completing: Completing) -> Receipt:  # noqa: ARG002
         """Refuse."""

@@ -39,7 +39,7 @@ from ..core.receipt import Accepted, Ambiguous, Ground, Receipt, Refused
 from ..core.settings_check import SettingsCheck
 from ..core.step import ImageWay
 from ..errors import BmcCertificateError, BmcKeyChangedError, BmcLoginError
-from ..ports import Announces, Bmc, ChoosesWay, Clock, Completing, Image, Lists, Means, ResetKind
+from ..ports import Announces, Bmc, Clock, Completing, Image, Lists, Means, ResetKind
 
 LONGEST_REST = 120.0
 """The most seconds for which a dead way is left alone. A BMC takes 90 to over 200 s to come back (P36):
@@ -308,7 +308,7 @@ class FailoverBmc:
         """Return by which way an image would go over: the first of the two that has one."""
         found: ImageWay | Unknown = Unknown(f"neither way to {self.node} tells", Lack.ABSENT)
         for way in self._ways:
-            if isinstance(way.bmc, ChoosesWay) and way.resting is None:
+            if way.resting is None:
                 found = await way.bmc.way_of(component, activation=activation)
             if isinstance(found, ImageWay):
                 break

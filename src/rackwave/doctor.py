@@ -5,14 +5,11 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import AsyncIterator
-from enum import StrEnum
 from pathlib import Path
-from typing import Any
-
-from attrs import frozen
 
 from .automation import Automation
 from .bmc.redfish.inspection import Inspection
+from .check import Check, Outcome
 from .core.identity import AttemptId, Digest, NodeName
 from .core.observation import Look, Unknown
 from .core.receipt import Accepted, Refused
@@ -20,6 +17,7 @@ from .errors import BmcLoginError, NodeError, RackwaveError, SecretError, StateE
 from .inventory import ManagedNode
 from .planning import each
 from .records import IMAGES
+from .surroundings import examine_surroundings
 
 CLOCK_TOLERANCE = 300.0
 """Seconds a BMC's clock may be off: beyond that certificates, task times and logs mislead (P33)."""
@@ -31,31 +29,11 @@ _PROBE = b"\0" * 32768 + b"\x01CD001\x01" + b"\0" * 2041 + b"\0" * 2048
 """The start of an ISO 9660 image without content: enough for a BMC that looks at what it mounts."""
 
 
-class Outcome(StrEnum):
-    """How a check went; UNKNOWN: it could not be tried."""
-
-    GOOD = "good"
-    WARNING = "warning"
-    BAD = "bad"
-    UNKNOWN = "unknown"
-
-
-@frozen
-class Check:
-    """One check of one node."""
-
-    node: NodeName
-    name: str
-    outcome: Outcome
-    detail: str
-
-    def document(self) -> dict[str, Any]:
-        """Return the check as JSON values."""
-        return {"node": str(self.node), "check": self.name, "outcome": str(self.outcome), "detail": self.detail}
-
-
 async def examine(automation: Automation, nodes: str | None, *, reach: bool) -> tuple[Check, ...]:
-    """Examine the nodes that the expression *nodes* names; with *reach*, have each BMC fetch a probe image."""
+    """Examine the nodes that the expression *nodes* names, and what the rack needs beside them.
+
+    With *reach* each BMC is to fetch a probe image.
+    """
     chosen = automation.fleet.select(nodes)
     probe = automation.state / IMAGES / "probe.iso"
     if reach:
@@ -74,7 +52,7 @@ async def examine(automation: Automation, nodes: str | None, *, reach: bool) -> 
         return checks
 
     found = await each(one, [node.name for node in chosen])
-    return tuple(check for checks in found for check in checks)
+    return (*await examine_surroundings(automation.inventory), *(check for checks in found for check in checks))
 
 
 async def _examine_node(automation: Automation, node: NodeName, probe: Path | None) -> AsyncIterator[Check]:

@@ -36,6 +36,12 @@ class DrainConfig:
     name: str = "{node}"
     timeout: float = 10.0
 
+    @property
+    def program(self) -> str:
+        """The program that is run; empty where nobody is asked."""
+        words = SCHEDULERS[self.hook].command if self.hook else self.command
+        return words[0] if words else ""
+
 
 def _by_exit_code(ran: Ran) -> str | None:
     if ran.code == 0:

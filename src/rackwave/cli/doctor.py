@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from ..automation import Automation
-from ..doctor import Check, Outcome, examine
+from ..check import Check, Outcome
+from ..doctor import examine
 from .app import Exit, Setting
 from .render import json_option, nodes_option, print_json, print_table
 
@@ -17,6 +18,8 @@ from .render import json_option, nodes_option, print_json, print_table
 @click.pass_obj
 def doctor(setting: Setting, nodes: str | None, no_reach: bool, as_json: bool) -> int:
     """Check what a rollout will need of each node: login, clock, sessions, the way to the image server.
+
+    And of the rack: the programs that the inventory names can be run, its webhooks' hosts take connections.
 
     Whether the BMC can reach the image server is tried by putting a small image into a free virtual
     drive and taking it out again; nothing is flashed and nothing restarts.
@@ -31,6 +34,9 @@ def doctor(setting: Setting, nodes: str | None, no_reach: bool, as_json: bool) -
     else:
         print_table(
             ["NODE", "CHECK", "OUTCOME", "DETAIL"],
-            [(str(check.node), check.name, str(check.outcome), check.detail) for check in checks],
+            [
+                ("-" if check.node is None else str(check.node), check.name, str(check.outcome), check.detail)
+                for check in checks
+            ],
         )
     return Exit.FAILED if any(check.outcome is Outcome.BAD for check in checks) else Exit.DONE

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
+from .core.bundle import frozen_map
 from .core.identity import BundleId, NodeName
 from .core.report import NodeStatus, RackPlan, RolloutReport, timestamp
 from .core.snapshot import MOST, Carried, NodeSnapshot, Snapshot, Target, target_of
@@ -17,6 +18,7 @@ from .fleet import Fleet
 from .ports import Clock
 from .records import Records
 from .stock import Stock
+from .together import side_by_side
 
 
 class Deploys(Protocol):
@@ -39,10 +41,14 @@ class Deploys(Protocol):
 
 @frozen
 class RestoreReport:
-    """What each node takes, or why it cannot be brought back; and the rollouts that did it, where they were run."""
+    """What each node takes, or why it cannot be brought back; and the rollouts that did it, where they were run.
+
+    *left_out* are bundles that were not begun with, and why.
+    """
 
     targets: tuple[Target, ...]
     rollouts: tuple[RolloutReport, ...] = ()
+    left_out: Mapping[BundleId, str] = field(factory=dict, converter=frozen_map)
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -52,7 +58,7 @@ class RestoreReport:
     @property
     def succeeded(self) -> bool:
         """Whether all nodes are back."""
-        return not self.problems and all(each.succeeded for each in self.rollouts)
+        return not self.problems and not self.left_out and all(each.succeeded for each in self.rollouts)
 
     def document(self) -> dict[str, Any]:
         """Return it as JSON values."""
@@ -66,6 +72,7 @@ class RestoreReport:
                 for each in self.targets
             ],
             "rollouts": [str(report.state.id) for report in self.rollouts],
+            "left_out": [{"bundle": str(bundle), "why": why} for bundle, why in self.left_out.items()],
             "succeeded": self.succeeded,
         }
 
@@ -132,13 +139,16 @@ class Snapshots:
                 reasons=found.problems,
                 advice="Mend what is named, or leave those nodes out with --nodes.",
             )
-        reports = []
-        for carried, names in _groups({each.node: each for each in found.targets}).items():
-            report = await self._deploys.deploy(carried.bundle, ",".join(names), no_way_back=no_way_back)
-            reports.append(report)
-            if not report.succeeded:
-                break
-        return evolve(found, rollouts=tuple(reports))
+        groups = _groups({each.node: each for each in found.targets})
+        on = {carried.bundle: frozenset(names) for carried, names in groups.items()}
+        ends = await side_by_side(
+            on, lambda bundle: self._deploys.deploy(bundle, ",".join(sorted(on[bundle])), no_way_back=no_way_back)
+        )
+        return evolve(
+            found,
+            rollouts=tuple(end for end in ends.values() if isinstance(end, RolloutReport)),
+            left_out={bundle: end for bundle, end in ends.items() if isinstance(end, str)},
+        )
 
     async def _problems(
         self, carried: Carried, names: tuple[NodeName, ...], no_way_back: Consent

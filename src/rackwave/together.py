@@ -7,7 +7,7 @@ on a node begins only once what went before is done there, on all of its nodes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import combinations
 from typing import Protocol
 
@@ -92,27 +92,43 @@ async def deploy_together(
             advice="See 'rackwave plan' of each; leave those nodes out with --nodes, or mend what is named.",
         )
     on = {plan.bundle: frozenset(each.node for each in plan.nodes) for plan in plans}
+    ends = await side_by_side(
+        on, lambda bundle: deploys.deploy(bundle, names[bundle], policy=policy, no_way_back=no_way_back)
+    )
+    return RunReport(
+        tuple(end for end in ends.values() if isinstance(end, RolloutReport)),
+        {bundle: end for bundle, end in ends.items() if isinstance(end, str)},
+    )
+
+
+async def side_by_side(
+    on: Mapping[BundleId, frozenset[NodeName]], deploy: Callable[[BundleId], Awaitable[RolloutReport]]
+) -> dict[BundleId, RolloutReport | str]:
+    """Deploy each bundle to the nodes that it is *on*, at the same time; in that order where two share a node.
+
+    Return how each ended, or why it was not begun: what goes before it on a node is not done there. What one of them
+    raises is raised once all have ended.
+    """
     begun: dict[BundleId, asyncio.Task[RolloutReport | str]] = {}
 
-    async def deploy(bundle: BundleId, earlier: tuple[BundleId, ...]) -> RolloutReport | str:
+    async def begin(bundle: BundleId, earlier: Sequence[BundleId]) -> RolloutReport | str:
         for before in earlier:
             if on[before].isdisjoint(on[bundle]):
                 continue
             told = await begun[before]
             if isinstance(told, str) or not told.succeeded:
                 return f"{before} goes to some of the same nodes before it, and is not done there"
-        return await deploys.deploy(bundle, names[bundle], policy=policy, no_way_back=no_way_back)
+        return await deploy(bundle)
 
-    for index, bundle in enumerate(bundles):
-        begun[bundle] = asyncio.ensure_future(deploy(bundle, tuple(bundles[:index])))
-    ends = dict(zip(bundles, await asyncio.gather(*begun.values(), return_exceptions=True), strict=True))
-    for end in ends.values():
+    for bundle in on:
+        begun[bundle] = asyncio.ensure_future(begin(bundle, tuple(begun)))
+    ended = await asyncio.gather(*begun.values(), return_exceptions=True)
+    ends: dict[BundleId, RolloutReport | str] = {}
+    for bundle, end in zip(begun, ended, strict=True):
         if isinstance(end, BaseException):
             raise end
-    return RunReport(
-        tuple(end for end in ends.values() if isinstance(end, RolloutReport)),
-        {bundle: end for bundle, end in ends.items() if isinstance(end, str)},
-    )
+        ends[bundle] = end
+    return ends
 
 
 def _clashes(deploys: Deploys, one: RackPlan, other: RackPlan) -> list[tuple[NodeName, str]]:

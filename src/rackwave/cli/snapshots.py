@@ -79,3 +79,5 @@ def _show(report: RestoreReport, *, as_json: bool) -> None:
         bundles = ", ".join(str(carried.bundle) for carried in each.sends)
         rows.append((str(each.node), state, bundles, "; ".join(each.problems)))
     print_table(["NODE", "RESTORED", "BUNDLES", "WHY NOT"], rows)
+    for bundle, why in report.left_out.items():
+        click.echo(f"{bundle} was not begun: {why}")

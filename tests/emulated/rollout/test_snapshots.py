@@ -79,3 +79,18 @@ def test_a_node_that_is_not_there_any_more_is_named(workplace: Workplace) -> Non
     assert "r1n04  cannot be" in told.out
     assert "it is not in the inventory" in told.out
     assert "r9n04 is not in the snapshot" in strange.err
+
+
+def test_bundles_for_different_nodes_are_sent_at_the_same_time(workplace: Workplace) -> None:
+    """Half the rack carried A.1 and half A.2; each half has the other by now."""
+    assert 0 == workplace.run("deploy", "A.2", "--nodes", "r1n[01-02]", *WHOLE).code
+    assert 0 == workplace.run("snapshot", "-o", "mixed.json").code
+    assert 0 == workplace.run("deploy", "A.2", "--nodes", "r1n[03-04]", *WHOLE).code
+    assert 0 == workplace.run("rollback", "A", "--nodes", "r1n[01-02]").code
+    done = workplace.run("restore", "mixed.json", "--json")
+
+    assert 0 == done.code, done.err
+    assert ["2.0.0", "2.0.0", "1.0.0", "1.0.0"] == list(workplace.installed().values())
+    assert (2, []) == (len(done.json["rollouts"]), done.json["left_out"])
+    events = [e["event"] for e in workplace.run("history", "--json").json if e["event"].startswith("Rollout")]
+    assert ["RolloutStarted", "RolloutStarted", "RolloutFinished", "RolloutFinished"] == events[-4:]

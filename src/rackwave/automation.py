@@ -421,7 +421,10 @@ class Automation:
     def control(self) -> RolloutControl:
         """What pauses, approves and aborts rollouts, also those that another process runs."""
         return RolloutControl(
-            self.records, by=self._by, why_not_sendable=lambda bundle: self.repository.why_not_sendable(bundle)
+            self.records,
+            clock=self._clock,
+            by=self._by,
+            why_not_sendable=lambda bundle: self.repository.why_not_sendable(bundle),
         )
 
     async def abort(self, rollout: str, reason: str, *, now: bool = False, roll_back: bool = False) -> Aborting:

@@ -15,8 +15,8 @@ from typing import Protocol
 
 from .core.binding import meant
 from .core.bundle import Bundle
-from .core.closing import close, goes_back_next
-from .core.deployment import Context
+from .core.closing import close, goes_back_next, why_ended
+from .core.deployment import Context, call_off
 from .core.event import (
     Bound,
     Enforced,
@@ -206,10 +206,18 @@ class BundleOrchestrator:
             await self._let_go(nodes)
 
     async def finish(self, nodes: tuple[NodeName, ...], lineage: Lineage, policy: Policy) -> None:
-        """Bring what an earlier run left open on *nodes*, outside of any rollout, to its end; begin nothing new."""
+        """Bring what an earlier run left open on *nodes*, outside of any rollout, to its end; begin nothing new.
+
+        What a rollout that is over never came to send is not sent now.
+        """
+
+        async def turn(node: NodeName) -> float | None:
+            await self._called_off(node)
+            return await self._turn(node, self._recovery.context(node, lineage, policy, None))
+
         await self._hold(nodes)
         try:
-            await self._run(nodes, lambda node: self._turn(node, self._recovery.context(node, lineage, policy, None)))
+            await self._run(nodes, turn)
         finally:
             await self._let_go(nodes)
 
@@ -236,6 +244,8 @@ class BundleOrchestrator:
         self._logbook.refresh()  # another process may have paused, approved or aborted it
         state, history = self._logbook.ledger.rollouts[rollout], self._logbook.node(node)
         context = self._recovery.context(node, state.bundle.lineage, state.policy, state)
+        if await self._called_off(node, state):
+            history = self._logbook.node(node)
         if history.is_open:
             if state.finished is not None and state.aborted is not None and state.aborted.now:
                 await self._bmcs.release(node)
@@ -262,6 +272,27 @@ class BundleOrchestrator:
         if shut is not None and history.quarantined is None:
             await self._logbook.record(Enforced(node, shut))
         return await self._turn_of(rollout, node, context)
+
+    async def _called_off(self, node: NodeName, rollout: RolloutState | None = None) -> bool:
+        """End the node's attempt where nothing is sent yet and its rollout does not want it any more, or not now.
+
+        It was waiting, for a person or a scheduler, and must not begin once these let it. *rollout* is the one that
+        is driven; an attempt that another one left is called off where that one is over.
+        """
+        history = self._logbook.node(node)
+        attempt = history.attempt
+        if attempt is None or attempt.rollout is None or attempt.steps:
+            return False
+        why: str | None = None
+        if rollout is not None and attempt.rollout == rollout.id:
+            why = may_begin(rollout, self._clock.now(), self._expected(node, rollout), self._windows(node))
+        else:
+            other = self._logbook.ledger.rollouts.get(attempt.rollout)
+            if other is not None and other.finished is not None:
+                why = f"its rollout is over: {other.finished.result}"
+        ended = call_off(history, why) if why is not None else ()
+        await self._logbook.record(*ended)
+        return bool(ended)
 
     async def _turn_of(self, rollout: RolloutId, node: NodeName, context: Context) -> float:
         """Do one turn of the node's attempt, and let the rollout go on from it."""
@@ -374,11 +405,13 @@ class BundleOrchestrator:
             at_once = state.aborted is not None and state.aborted.now
             if not at_once and self._logbook.ledger.works_on(state):
                 return False
-            if back := goes_back_next(state, self._logbook.node):
+            now = self._clock.now()
+            if back := goes_back_next(state, self._logbook.node, now):
                 await self._bring_back(back, state, verdict.why)
                 return False
             result = RolloutResult.ABORTED if verdict.aborted else RolloutResult.STOPPED
-            await self._logbook.record(*close(state, self._logbook.node, result, verdict.why))
+            why = why_ended(state, self._logbook.node, verdict.why, now)
+            await self._logbook.record(*close(state, self._logbook.node, result, why))
             self._engine.wake(state.nodes)
             return True
         if state.wave >= 0 and not state.is_wave_over:

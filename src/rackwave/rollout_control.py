@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from attrs import frozen
 
-from .core.closing import close, goes_back_next, is_on_new
+from .core.closing import close, goes_back_next, is_on_new, why_ended, why_stays
 from .core.event import (
     RolloutAborted,
     RolloutContinued,
@@ -23,6 +23,7 @@ from .core.rollout import RolloutState
 from .core.step import describe
 from .engine.logbook import Logbook
 from .errors import PlanRefusedError, UsageError
+from .ports import Clock
 from .records import Records
 
 
@@ -38,9 +39,12 @@ class Aborting:
 class RolloutControl:
     """Puts wishes on the record."""
 
-    def __init__(self, records: Records, *, by: str, why_not_sendable: Callable[[BundleId], str | None]) -> None:
+    def __init__(
+        self, records: Records, *, clock: Clock, by: str, why_not_sendable: Callable[[BundleId], str | None]
+    ) -> None:
         """*why_not_sendable* says of a bundle why it cannot be sent, None where it can."""
         self._records = records
+        self._clock = clock
         self._why_not_sendable = why_not_sendable
         self._by = by
 
@@ -129,17 +133,22 @@ class RolloutControl:
         await self._logbook.record(RolloutAborted(state.id, reason, self._by, now, roll_back))
         runs = not set(state.nodes).isdisjoint(self._records.holders())
         state = self.find(state.id)
-        if not runs and (now or not left) and not goes_back_next(state, self._logbook.node):
-            why = f"aborted by {self._by}: {reason}"
+        at = self._clock.now()
+        if not runs and (now or not left) and not goes_back_next(state, self._logbook.node, at):
+            why = why_ended(state, self._logbook.node, f"aborted by {self._by}: {reason}", at)
             await self._logbook.record(*close(state, self._logbook.node, RolloutResult.ABORTED, why))
         return Aborting(self.find(state.id), left, runs)
 
     def _check_way_back(self, state: RolloutState) -> None:
         reasons = []
         for history in map(self._logbook.node, state.nodes):
+            if not is_on_new(state, history):
+                continue
             prior = history.prior.get(state.bundle.lineage)
-            why = "it has no prior bundle" if prior is None else self._why_not_sendable(prior.bundle)
-            if is_on_new(state, history) and why is not None:
+            why = why_stays(state, history, self._clock.now())
+            if why is None and prior is not None:
+                why = self._why_not_sendable(prior.bundle)
+            if why is not None:
                 reasons.append(f"{history.node}: {why}")
         if reasons:
             raise PlanRefusedError(

@@ -19,20 +19,37 @@ def is_on_new(rollout: RolloutState, history: NodeHistory) -> bool:
     return is_there and result is not None and result.result is NodeResult.ON_NEW
 
 
-def goes_back_next(rollout: RolloutState, histories: Histories) -> tuple[NodeName, ...]:
-    """Return the nodes to bring back next in a rollout that was aborted so; none: all are back.
+def why_stays(rollout: RolloutState, history: NodeHistory, now: float) -> str | None:
+    """Say why a node cannot be brought back from the bundle of *rollout* now; None where it can."""
+    if history.quarantined is not None:
+        return "it is in quarantine"
+    if history.hold is not None and history.hold.stands(now):
+        return f"it is held by {history.hold.by}: {history.hold.reason}"
+    return None if rollout.bundle.lineage in history.prior else "it has no prior bundle"
 
-    The last wave first, and wave after wave: no more are away at once than were on the way there. A node without a
-    prior bundle stays where it is.
+
+def goes_back_next(rollout: RolloutState, histories: Histories, now: float) -> tuple[NodeName, ...]:
+    """Return the nodes to bring back next in a rollout that was aborted so; none: all are back that can be.
+
+    The last wave first, and wave after wave: no more are away at once than were on the way there.
     """
     if rollout.aborted is None or not rollout.aborted.roll_back:
         return ()
     for wave in reversed(rollout.waves[: rollout.wave + 1]):
-        left = [node for node in wave if is_on_new(rollout, histories(node))]
-        found = tuple(node for node in left if rollout.bundle.lineage in histories(node).prior)
+        left = [histories(node) for node in wave if is_on_new(rollout, histories(node))]
+        found = tuple(each.node for each in left if why_stays(rollout, each, now) is None)
         if found:
             return found
     return ()
+
+
+def why_ended(rollout: RolloutState, histories: Histories, why: str, now: float) -> str:
+    """Say why *rollout* ended, and what stays on its bundle although it was to go back."""
+    if rollout.aborted is None or not rollout.aborted.roll_back:
+        return why
+    left = [history for history in map(histories, rollout.nodes) if is_on_new(rollout, history)]
+    told = ", ".join(f"{each.node} ({why_stays(rollout, each, now)})" for each in left)
+    return f"{why}; left on {rollout.bundle}: {told}" if told else why
 
 
 def close(

@@ -89,6 +89,14 @@ def conclude(
     return (ended, *_not_level(after, attempt, context))
 
 
+def call_off(history: NodeHistory, why: str) -> tuple[AttemptEnded, ...]:
+    """Return the event that ends an attempt of a rollout that has sent nothing yet; none where there is no such one."""
+    attempt = history.attempt
+    if attempt is None or attempt.rollout is None or attempt.steps or history.recovery is not None:
+        return ()
+    return (AttemptEnded(history.node, attempt.id, AttemptResult.CALLED_OFF, (why,)),)
+
+
 def request_recovery(
     history: NodeHistory,
     context: Context,

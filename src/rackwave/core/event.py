@@ -43,13 +43,15 @@ class Outcome(StrEnum):
 class AttemptResult(StrEnum):
     """How an attempt ended. NOTHING_WRITTEN: it failed and the node is provably as before.
 
-    ILL: all that it sent is there and in force, and the machine is not well with it.
+    ILL: all that it sent is there and in force, and the machine is not well with it. CALLED_OFF: before anything
+    was sent, since its rollout does not want it any more, or not yet.
     """
 
     LEVEL = "level"
     FAILED = "failed"
     ILL = "ill"
     NOTHING_WRITTEN = "nothing-written"
+    CALLED_OFF = "called-off"
     DEAD = "dead"
     LOST = "lost"
 

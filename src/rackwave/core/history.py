@@ -211,6 +211,7 @@ def _end_attempt(history: NodeHistory, result: ev.AttemptResult, evidence: tuple
     goal = history.attempt.goal
     touched = history.touched | history.attempt.touched
     retries = history.retries + 1 if result is ev.AttemptResult.NOTHING_WRITTEN else 0
+    retries = history.retries if result is ev.AttemptResult.CALLED_OFF else retries
     return evolve(
         history,
         attempt=None,

@@ -13,14 +13,17 @@ from attrs import evolve
 from rackwave.core.bundle import Bundle
 from rackwave.core.event import (
     Event,
+    Held,
     Intended,
     NodeResult,
+    Quarantined,
     RecoveryRequested,
     RolloutAborted,
     RolloutContinued,
     RolloutPaused,
     RolloutResult,
     RolloutWaits,
+    Unheld,
     WaveApproved,
     WaveStarted,
 )
@@ -224,3 +227,63 @@ def test_a_killed_abort_with_roll_back_is_gone_on_with(rig: Rig, later: int) -> 
     assert RolloutResult.ABORTED is state.finished.result  # type: ignore[union-attr]  # it is over
     assert ["A.1"] * 3 == [rig.assigned(node) for node in rig.nodes]
     assert_never_twice(rig)
+
+
+def test_an_abort_calls_off_what_waits_to_be_let_begin(rig: Rig) -> None:
+    """The canary is held before anything is sent to it: the rollout ends at once, and the hold's end begins nothing."""
+    held = Held(rig.nodes[0], "memory is swapped", "me")
+    abort = RolloutAborted(ROLLOUT, "wrong bundle", "me")
+    state = play(rig, {0.0: held, 500.0: abort, 2000.0: Unheld(rig.nodes[0], "me")})
+
+    assert RolloutResult.ABORTED is state.finished.result  # type: ignore[union-attr]  # it is over
+    assert {NodeResult.NOT_STARTED} == set(results(state).values())
+    assert [] == writes(rig, rig.nodes[0])
+    assert not rig.logbook().node(rig.nodes[0]).is_open
+
+
+def test_a_pause_keeps_what_waits_to_be_let_begin_from_beginning(rig: Rig) -> None:
+    """Held, paused, and no longer held: the canary begins once the rollout goes on, and is written once."""
+    held, free = Held(rig.nodes[0], "memory is swapped", "me"), Unheld(rig.nodes[0], "me")
+    pause, on = RolloutPaused(ROLLOUT, "lunch", "me"), RolloutContinued(ROLLOUT, "me")
+    state = play(rig, {0.0: held, 500.0: pause, 700.0: free, 3000.0: on})
+
+    assert when(rig, Intended) >= 3000.0
+    assert {NodeResult.ON_NEW} == set(results(state).values())
+    assert_never_twice(rig)
+
+
+def test_what_waited_through_its_window_begins_in_the_next_one(rig: Rig) -> None:
+    """Held while the window was open, it does not begin when the hold ends outside of it."""
+    now = datetime.fromtimestamp(rig.clock.now(), UTC)
+    rig.policy = evolve(CANARY, window=f"{now.hour:02d}:00-{(now.hour + 1) % 24:02d}:00 UTC")
+    free = Unheld(rig.nodes[0], "me")
+    play(rig, {0.0: Held(rig.nodes[0], "memory is swapped", "me"), 2 * 3600.0: free})
+    begun = min(each.at for each in rig.journal.events() if isinstance(each.event, Intended))
+
+    assert now.hour == datetime.fromtimestamp(begun, UTC).hour
+    assert begun > now.timestamp() + 20 * 3600
+
+
+def test_what_an_abort_at_once_left_before_anything_was_sent_is_not_begun_later(rig: Rig) -> None:
+    """The process is killed, the rollout ended: who tidies up calls the node's attempt off."""
+    held = Held(rig.nodes[0], "memory is swapped", "me")
+    play(rig, {0.0: held, 500.0: RolloutAborted(ROLLOUT, "fire", "me", now=True)})
+    rig.clock.run(rig.journal.append(Unheld(rig.nodes[0], "me")))
+    rig.clock.run(rig.orchestrator().finish((rig.nodes[0],), Lineage("A"), rig.policy))
+
+    assert not rig.logbook().node(rig.nodes[0]).is_open
+    assert [] == writes(rig, rig.nodes[0])
+
+
+@pytest.mark.parametrize("word", [Held, Quarantined])
+def test_an_abort_with_roll_back_leaves_what_nobody_may_touch_and_says_so(rig: Rig, word: type[Held]) -> None:
+    """The canary is done, then held or in quarantine: the others go back, and the rollout ends."""
+    said = {Held: Held(rig.nodes[0], "memory is swapped", "me"), Quarantined: Quarantined(rig.nodes[0], ("smoke",))}
+    abort = RolloutAborted(ROLLOUT, "it hangs", "me", roll_back=True)
+    rig.policy = evolve(CANARY, waves=2)
+    state = play(rig, {248.0: said[word], 250.0: abort})
+
+    assert RolloutResult.ABORTED is state.finished.result  # type: ignore[union-attr]  # it is over
+    assert "left on A.2: r1n01" in state.finished.reason  # type: ignore[union-attr]  # as above
+    assert ["A.2", "A.1", "A.1"] == [rig.assigned(node) for node in rig.nodes]
+    assert 1 == len(writes(rig, rig.nodes[0]))

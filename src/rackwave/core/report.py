@@ -303,6 +303,8 @@ def event_document(recorded: Recorded) -> dict[str, Any]:
         "at": timestamp(recorded.at),
         "event": type(recorded.event).__name__,
         "node": getattr(recorded.event, "node", None),
+        "rollout": getattr(recorded.event, "rollout", None),
+        "attempt": getattr(recorded.event, "attempt", None),
         "text": tell(recorded.event),
     }
 

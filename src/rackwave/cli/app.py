@@ -11,6 +11,7 @@ import asyncio
 import gc
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Awaitable, Callable
 from enum import IntEnum
@@ -204,6 +205,7 @@ def cli(ctx: click.Context, inventory: Path, state: Path) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit; operators' mistakes end in a sentence, never in a traceback."""
+    _open_standard_streams()
     gc.set_threshold(_GARBAGE_AFTER, *gc.get_threshold()[1:])
     try:
         code = cli.main(arguments, standalone_mode=False)
@@ -233,6 +235,13 @@ def main(arguments: list[str] | None = None) -> None:
         click.echo(f"Error: {where}{error.strerror or str(error) or type(error).__name__}", err=True)
         sys.exit(Exit.FAILED)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _open_standard_streams() -> None:
+    """Have all three standard streams open: a journal that got the number of one would be written to as such."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 (for good)
 
 
 def exit_code(error: errors.RackwaveError) -> Exit:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from ..core.event import Event, Recorded
@@ -9,6 +10,8 @@ from ..core.history import NodeHistory
 from ..core.identity import NodeName
 from ..core.ledger import Ledger
 from ..ports import Journal
+
+_log = logging.getLogger(__name__)
 
 
 class Logbook:
@@ -18,6 +21,7 @@ class Logbook:
         """*ledger* is what *journal* is folded into; an empty one where it is None."""
         self._journal = journal
         self._subscribers: list[Callable[[Recorded], None]] = []
+        self._failed: list[Callable[[Recorded], None]] = []
         self._read = 0
         self._ours: set[int] = set()
         self.ledger = ledger or Ledger()
@@ -32,16 +36,31 @@ class Logbook:
         self._ours.clear()
 
     def subscribe(self, subscriber: Callable[[Recorded], None]) -> None:
-        """Call *subscriber* with every event of ours from now on, once it is durable. It must not block."""
+        """Call *subscriber* with every event of ours from now on, once it is durable. It must not block.
+
+        What it raises is logged, the first time, and stops nothing.
+        """
         self._subscribers.append(subscriber)
 
     async def record(self, *events: Event) -> None:
         """Write *events*, all or none; afterwards ``ledger`` knows them."""
-        for recorded in await self._journal.append(*events):
+        written = await self._journal.append(*events)
+        for recorded in written:
             self._ours.add(recorded.number)
             self.ledger.apply(recorded)
-            for subscriber in self._subscribers:
-                subscriber(recorded)
+        for recorded in written:
+            for subscriber in tuple(self._subscribers):
+                self._tell(subscriber, recorded)
+
+    def _tell(self, subscriber: Callable[[Recorded], None], recorded: Recorded) -> None:
+        """Tell *subscriber*; work on machines does not stop because somebody cannot be told of it."""
+        try:
+            subscriber(recorded)
+        except Exception as error:  # noqa: BLE001 - whatever a listener of anybody's raises
+            if subscriber not in self._failed:
+                self._failed.append(subscriber)
+                trace = None if isinstance(error, OSError) else error  # a terminal or a pipe that is gone needs none
+                _log.warning("What happens cannot be told: %s. The work goes on.", error, exc_info=trace)
 
     def node(self, name: NodeName) -> NodeHistory:
         """Return all that is recorded of *name*."""

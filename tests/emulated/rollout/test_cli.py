@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -187,6 +189,10 @@ def test_history_tells_what_ran_on_which_evidence(workplace: Workplace) -> None:
     for words in ("write BIOS 1.0.0 -> 2.0.0", "accepted by SimpleUpdate", "ended well", "A.2 is committed"):
         assert words in told.out
     assert sorted(range(1, len(events) + 1)) == [event["number"] for event in events]
+    rollouts = [each["rollout"] for each in workplace.run("rollout", "list", "--json").json]
+    begun = {each["attempt"]: each["rollout"] for each in events if each["event"] == "AttemptStarted"}
+    assert rollouts[-1] in begun.values()
+    assert set(begun) == {each["attempt"] for each in events if each["attempt"] is not None}
 
 
 MISTAKES = [
@@ -344,6 +350,30 @@ def test_reading_makes_and_writes_nothing(workplace: Workplace) -> None:
     assert [0, 0, 0] == [done.code for done in told], told
     assert [4, 0, 0] == [len(done.json) for done in told]
     assert not workplace.state.exists()
+
+
+def test_a_command_without_standard_streams_ends_as_it_would_with_them(workplace: Workplace) -> None:
+    """A service manager may start it with none, and what it opens must not take their places."""
+    command = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-m", "rackwave", "status"]
+    done = subprocess.run(command, cwd=workplace.directory, env=workplace.environment, timeout=60, check=False)
+
+    assert 0 == done.returncode
+
+
+def test_a_rollout_goes_on_though_nobody_reads_what_it_says(workplace: Workplace) -> None:
+    """Whoever read its progress went away: it comes to its end all the same, and its exit code says so."""
+    workplace.make_bundles("A.1")
+    workplace.run("deploy", "A.1")
+    workplace.publish("A.2")
+    deploying = workplace.start("deploy", "A.2")
+    assert deploying.stderr is not None
+    deploying.stderr.close()
+    deploying.stderr = None
+    out, _ = deploying.communicate(timeout=120)
+
+    assert 0 == deploying.returncode
+    assert "of A.2: done" in out
+    assert {"2.0.0"} == set(workplace.installed().values())
 
 
 def test_a_plan_that_was_read_is_applied_as_it_was_read_or_not_at_all(workplace: Workplace) -> None:

@@ -31,7 +31,7 @@ def install(session: nox.Session, *what: str) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests, on three processes, which wait more than they work; options of pytest may follow after '--'."""
     install(session, *WITH_DEV)
-    session.run("pytest", "-n", "3", "--dist", "worksteal", *session.posargs)
+    session.run("pytest", "-n", "3", "--dist", "worksteal", "--durations", "30", *session.posargs)
 
 
 @nox.session

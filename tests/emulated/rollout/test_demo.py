@@ -12,7 +12,11 @@ import pytest
 @pytest.mark.parametrize(
     ("options", "killed"),
     [
-        (["--nodes", "5", "--seed", "3", "--bad", "1", "--dead", "1", "--kill-at", "2"], True),
+        pytest.param(
+            ["--nodes", "5", "--seed", "3", "--bad", "1", "--dead", "1", "--kill-at", "2"],
+            True,
+            marks=pytest.mark.long,  # README's own demo is killed, too, wherever all tests are run
+        ),
         (["--nodes", "3", "--bad", "0", "--dead", "1", "--kill-at", "0", "--personality", "openbmc"], False),
     ],
 )

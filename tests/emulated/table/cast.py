@@ -70,7 +70,7 @@ from rackwave_emulators.faults import (
 from rackwave_emulators.personality import Personality, Rules
 
 MAKES = ("plain", "idrac", "ilo5", "ilo6", "xcc", "supermicro", "openbmc", "hgx")
-_LONG = ("ilo6", "xcc", "supermicro")
+_LONG = ("ilo6", "xcc", "supermicro", "hgx")
 """Makes that ``nox -s pathologies`` and ``nox -s long`` play: in a run of all tests others stand for them."""
 
 

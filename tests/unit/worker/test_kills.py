@@ -97,8 +97,13 @@ def test_a_ladder_killed_at_any_step_is_climbed_on(shelf: Shelf, recovery: str, 
             raise AssertionError(f"killed {point} ({number}): {error}") from error
 
 
-@pytest.mark.parametrize("away", [0.0, 7200.0])
-@pytest.mark.parametrize("make", ["plain", "openbmc"])
+@pytest.mark.parametrize(
+    ("make", "away"),
+    [
+        *(("plain", 0.0), ("openbmc", 7200.0)),
+        *(pytest.param(*each, marks=pytest.mark.long) for each in (("plain", 7200.0), ("openbmc", 0.0))),
+    ],
+)
 def test_a_run_killed_at_any_step_resumes(shelf: Shelf, make: str, away: float) -> None:
     """Whichever request or journal entry the kill strikes, before or after it, the next start ends it all alike."""
     for number, point in enumerate(points(shelf, make)):

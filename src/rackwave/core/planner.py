@@ -255,10 +255,10 @@ def _other_bank(element: Element, component: Component, version: str, goal: Goal
         )
     if not is_kept:
         return None
-    if found == version:
-        return Level(f"{component.name} has {version}, and there is no image to write it again")
     if isinstance(component.spare, Unknown) and component.spare.lack is not Lack.ABSENT:
         return Blocked(f"there is no image of {component.name} {version}, and its other bank is {component.spare}")
+    if found == version:  # what was written over it broke off, and may have left it damaged
+        return Impossible(f"{component.name} reads {version} after a write that failed, and there is no image of that")
     other = f"its other bank has {component.spare}" if isinstance(component.spare, str) else "it has no other bank"
     return Impossible(f"{component.name} has {found}; there is no image of {version}, and as far as is known {other}")
 

@@ -204,10 +204,10 @@ def _goal(
 
 
 def images_of(*bundles: Bundle) -> frozenset[ComponentName]:
-    """Return the components that *bundles* write images to."""
+    """Return the components that *bundles* write images to; what only a machine itself has cannot be written again."""
     return frozenset(
         element.component
         for bundle in bundles
         for element in bundle.manifest.elements
-        if element.kind.is_image and element.component is not None
+        if element.payload is not None and element.kind.is_image and element.component is not None
     )

@@ -50,12 +50,16 @@ class Pace:
 
 @frozen
 class Part:
-    """One updateable part: the *version* that it has now, and the *seconds* that a flash of it takes."""
+    """One updateable part: the *version* that it has now, and the *seconds* that a flash of it takes.
+
+    *keeps*: the machine keeps what ran before, and can bring it back.
+    """
 
     component: ComponentName
     activation: Activation
     version: str
     seconds: float
+    keeps: bool = False
 
 
 @frozen
@@ -133,6 +137,7 @@ def stand_in(node: Node, bundle: Bundle, held: Sequence[Bundle], took: Took, pac
     for element in (element for each in held for element in each.manifest.elements):
         if element.component is not None and element.version is not None:
             there.setdefault(element.component, element.version)
+    keeps = {element.component for each in held for element in each.manifest.elements if element.switches}
     parts: dict[ComponentName, Part] = {}
     comes: dict[ComponentName, str] = {}
     for element in (element for each in (bundle, *held) for element in each.manifest.elements):
@@ -141,7 +146,9 @@ def stand_in(node: Node, bundle: Bundle, held: Sequence[Bundle], took: Took, pac
         if element.component not in parts:
             seconds = lasts("a flash", pace.flash, flashes.get(element.component), FLASH[element.kind])
             version = there.get(element.component) or _before(element)
-            parts[element.component] = Part(element.component, element.activation, version, seconds)
+            parts[element.component] = Part(
+                element.component, element.activation, version, seconds, element.component in keeps
+            )
     for element in bundle.manifest.elements:
         if element.component in parts and element.version != parts[element.component].version:
             comes[element.component] = element.version or ""

@@ -118,9 +118,13 @@ def test_what_the_machine_keeps_is_a_way_back(workplace: Workplace) -> None:
     workplace.make_bundles("A.2")
     adopted = workplace.run("adopt", "A", "--json")
     shown = workplace.run("plan", "A.2", "--json")
+    odds = ("--fail", "100%", "--die", "0", "--trouble", "0", "--flash", "1", "--post", "1", "--seeds", "12")
+    forecast = workplace.run("simulate", "A.2", "--canary", "0", "--failure-budget", "2", *odds, "--json")
     workplace.inject("r1n01", {"fault": "bad-health", "component": "BIOS", "version": "2.*"})
     done = workplace.run("deploy", "A.2", "--canary", "0", "--waves", "1", "--failure-budget", "2")
 
+    back, aside = (sum(each[how] for each in forecast.json["outcomes"]) for how in ("rolled_back", "quarantined"))
+    assert min(back, aside) > 0, "a flash that broke off is for a person, all else goes back"
     assert 0 == adopted.code, adopted.out + adopted.err
     assert [[{"component": "BIOS", "version": "1.0.0"}]] * 2 == [each["kept"] for each in adopted.json["nodes"]]
     assert [[]] * 2 == [each["no_way_back"] for each in shown.json["nodes"]]

@@ -117,3 +117,13 @@ def test_a_pattern_counts_as_one_part() -> None:
 
     assert "NIC.Slot.1-1" == sample(pattern)
     assert ["NIC.Slot.1-1"] == [element.component for element in bound.manifest.elements]
+
+
+def test_a_machine_that_is_brought_back_by_itself_keeps_what_it_runs() -> None:
+    """Its bundle has no image of it: the forecast of a roll-back must not miss one."""
+    kept = image("1.0.0", payload=None, reversibility=Reversibility.BANK_SWITCH)
+
+    assert [True] == [part.keeps for part in stranger(bundle("A.1", image("2.0.0")), bundle("A.0", kept)).parts]
+    assert [False] == [
+        part.keeps for part in stranger(bundle("A.1", image("2.0.0")), bundle("A.0", image("1.0.0"))).parts
+    ]

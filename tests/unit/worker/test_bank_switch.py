@@ -123,6 +123,30 @@ def test_a_host_that_dies_on_what_nobody_can_write_again_is_told(shelf: Shelf) -
     assert SwitchBank not in steps(rig)
 
 
+@pytest.mark.parametrize("leaves", [Leaves.CORRUPT, Leaves.OLD])
+def test_what_a_failed_write_may_have_damaged_is_not_called_level(shelf: Shelf, leaves: Leaves) -> None:
+    """It reads as before, and the host still runs on what it has in memory: nobody can say what it boots next."""
+    rig = make_rig(shelf, keeping(BIOS))
+    rig.rack.machine("r1n01").inject(FlashFails(component="BIOS", leaves=leaves))
+    state = rig.run(shelf.bundle("A.2", NEW))
+
+    assert_settled(rig, state)
+    assert ["r1n01"] == quarantined(rig)
+    told = "; ".join(rig.logbook().node(rig.nodes[0]).quarantined or ())
+    assert "BIOS reads 1.0.0 after a write that failed, and there is no image of that" in told
+
+
+def test_a_host_that_dies_by_itself_is_restarted_on_what_it_keeps(shelf: Shelf) -> None:
+    """Its bundle has no image to send again, and needs none: a restart brings it back."""
+    rig = Rig(shelf, nodes(1), policy=POLICY, personality=keeping(BIOS))
+    rig.clock.run(rig.assign(shelf.bundle("A.1", {BIOS: "1.0.0"}, kept=[BIOS])))
+    rig.rack.machine("r1n01").inject(HostDead(revived_by=RevivedBy.RESTART))
+    state = rig.run(shelf.bundle("A.2", NEW))
+
+    assert_settled(rig, state)
+    assert ({"r1n01": NodeResult.ON_NEW}, [WriteImage]) == (results(state), steps(rig))
+
+
 def once(act: str, fate: WireFate) -> Wire:
     """A wire that meets the first *act* with *fate*."""
     left = [fate]

@@ -22,8 +22,17 @@ from .core.look import full_look
 from .core.node import Node
 from .core.observation import Look, Observation, Unknown
 from .core.version import SCHEMES
+from .engine.leases import Holder
 from .engine.logbook import Logbook
-from .errors import BundleNotFoundError, NodeError, PackageFormatError, SecretError, UsageError
+from .errors import (
+    BundleNotFoundError,
+    LeaseError,
+    NodeError,
+    PackageFormatError,
+    SecretError,
+    StateError,
+    UsageError,
+)
 from .fleet import Fleet
 from .importers import Image, Package, read
 from .importers.sidecar import SUFFIX
@@ -126,7 +135,9 @@ class Adopting:
                 bundle = await asyncio.to_thread(self._publish, made, sources)
         taken = {each.node: take_in(each, manifest) for each in found}
         if bundle is not None and not dry_run:
-            await self._write(bundle, taken)
+            gone = await self._write(bundle, taken)
+            left |= gone
+            taken = {node: own for node, own in taken.items() if node not in gone}
         return AdoptionReport(lineage, manifest.id if manifest is not None else None, taken, left, unused)
 
     # -- inside ------------------------------------------------------------------------------------
@@ -162,15 +173,16 @@ class Adopting:
                     )
 
     def _why_not(self, node: NodeName, lineage: Lineage) -> str | None:
+        holder = self._records.holders().get(node)
+        return self._why_not_by_itself(node, lineage) or (f"{holder} works on it" if holder is not None else None)
+
+    def _why_not_by_itself(self, node: NodeName, lineage: Lineage) -> str | None:
         history = self._logbook.node(node)
         if lineage in history.assigned:
             return f"it carries {history.assigned[lineage].bundle} already"
         if history.quarantined is not None:
             return "it is in quarantine"
-        if history.is_open:
-            return "work on it is not finished"
-        holder = self._records.holders().get(node)
-        return f"{holder} works on it" if holder is not None else None
+        return "work on it is not finished" if history.is_open else None
 
     async def _look(
         self, node: Node, current: Bundle | None, images: Sequence[KnownImage]
@@ -209,14 +221,34 @@ class Adopting:
             manager.publish(built, REASON, may_be_old=True)
         return built.bundle
 
-    async def _write(self, bundle: Bundle, taken: Mapping[NodeName, TakenIn]) -> None:
+    async def _write(self, bundle: Bundle, taken: Mapping[NodeName, TakenIn]) -> dict[NodeName, str]:
+        """Write down who is taken in; return those that others have taken since they were looked at, and how."""
+        leases, holder = self._records.leases(), Holder.here()
+        if leases is None:
+            raise StateError("the state directory is open for reading only")
+        gone: dict[NodeName, str] = {}
         for node, own in taken.items():
-            if own.binding is not None:
+            if own.binding is None:
+                continue
+            try:
+                lease = await leases.acquire(node, holder)
+            except LeaseError as error:
+                gone[node] = error.whole
+                continue
+            try:
+                self._logbook.refresh()
+                why = self._why_not_by_itself(node, bundle.id.lineage)
+                if why is not None:
+                    gone[node] = why
+                    continue
                 missing = tuple(str(lack) for lack in own.missing)
                 await self._logbook.record(
                     Bound(node, bundle.id, bundle.digest, own.binding),
                     Adopted(node, bundle.id, bundle.digest, self._by, missing),
                 )
+            finally:
+                await leases.release(lease)
+        return gone
 
 
 def _packages(folder: Path | None) -> tuple[tuple[Package, ...], tuple[str, ...]]:

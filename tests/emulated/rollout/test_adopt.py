@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -132,3 +134,25 @@ def test_what_the_machine_keeps_is_a_way_back(workplace: Workplace) -> None:
     assert {"r1n01": "1.0.0", "r1n02": "2.0.0"} == workplace.installed()
     assert "switch BIOS 2.0.0 -> 1.0.0, which is in its other bank" in workplace.run("history", "r1n01").out
     assert 0 == workplace.run("history", "verify").code
+
+
+@pytest.mark.lab(nodes=2, slow=(1, 0.7))
+def test_a_node_that_a_rollout_takes_meanwhile_is_left_to_it(workplace: Workplace) -> None:
+    """While the other machine is still read, the first is brought to A.2: it is not written down as found before."""
+    workplace.make_bundles("A.1", "A.2")
+    adopting = workplace.start("adopt", "A", "--json")
+
+    def is_first_read() -> bool:
+        first = workplace.truth()["nodes"]["r1n01"]
+        return first["sessions_opened"] > 0 and first["sessions_open"] == 0
+
+    assert workplace.wait_until(is_first_read, process=adopting), "both were read too soon to show anything"
+    adopting.send_signal(signal.SIGSTOP)
+    deployed = workplace.run("deploy", "A.2", "--nodes", "r1n01", "--no-way-back", "all")
+    adopting.send_signal(signal.SIGCONT)
+    out, complaint = adopting.communicate(timeout=60)
+    told = {each["node"]: (each["adopted"], each["left"]) for each in json.loads(out)["nodes"]}
+
+    assert 0 == deployed.code, deployed.err
+    assert {"r1n01": (False, "it carries A.2 already"), "r1n02": (True, None)} == told, complaint
+    assert "A.2" == workplace.run("status", "--nodes", "r1n01", "--json").json[0]["assigned"]["A"]

@@ -110,4 +110,5 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
         "elements": elements,
         **draw(EXTRAS),
     }
+    made |= draw(st.sampled_from([{}, {"enforce_by": "2026-12-01T06:00+01:00"}]))
     return {**made, "payloads": payloads} if payloads else made

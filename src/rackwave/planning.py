@@ -13,7 +13,7 @@ from .bundle_orchestrator import BmcPool
 from .core.binding import Binding, bind, has_patterns, meant, needs_binding, why_not
 from .core.bundle import Activation, Bundle
 from .core.drift import drift_from
-from .core.enforce import with_date
+from .core.enforce import for_bundle, with_date
 from .core.goal import Cause, Goal
 from .core.history import NodeHistory
 from .core.identity import BundleId, ComponentName, NodeName
@@ -75,6 +75,7 @@ class RackPlanner:
 
     async def plan(self, bundle: Bundle, nodes: Sequence[Node], policy: Policy, *, no_way_back: Consent) -> RackPlan:
         """Plan *bundle* for *nodes*; *no_way_back* are the elements whose having no way back is consented to."""
+        policy = for_bundle(policy, bundle)
         record = self._validation(bundle) if policy.validated else None
         self._bindings, self._keeps, self._ways, self._policy = {}, {}, {}, policy
         planned = await each(lambda node: self._plan_node(node, bundle), nodes)

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 from attrs import field, frozen
 
 from .identity import BundleId, ComponentName, ComponentPattern, Digest
+from .moment import moment
 
 AttributeValue: TypeAlias = str | int | bool | None
 """A BIOS attribute's value, as the Redfish attribute registry types it."""
@@ -159,7 +160,11 @@ class Element:
 
 @frozen
 class Manifest:
-    """A bundle's description of itself; *elements* stand in the order in which they are applied."""
+    """A bundle's description of itself; *elements* stand in the order in which they are applied.
+
+    *enforce_by* is a date and time with its zone, from which on it is deployed whatever a node's scheduler and
+    windows say; empty: none.
+    """
 
     id: BundleId
     purpose: str
@@ -167,7 +172,13 @@ class Manifest:
     payloads: tuple[Payload, ...] = ()
     applies_to: AppliesTo = AppliesTo()
     image: RunnableImage | None = None
+    enforce_by: str = ""
     extra: Mapping[str, Any] = field(factory=dict, converter=frozen_map)
+
+    @property
+    def enforced_from(self) -> float | None:
+        """*enforce_by* in epoch seconds; None where it names no date."""
+        return moment(self.enforce_by) if self.enforce_by else None
 
     # Asked in every turn of every node, and always the same.
 

@@ -1,12 +1,23 @@
-"""Until when a node's own wishes count: its scheduler's work and maintenance windows, past a date that policy names.
+"""Until when a node's own wishes count: its scheduler's work and windows, past a date that policy or bundle names.
 
 What persons say is no wish of the node: a hold, a pause and an approval that is wanted stand, whatever the date.
 """
 
 from __future__ import annotations
 
+from attrs import evolve
+
+from .bundle import Bundle
 from .policy import Policy
 from .window import utc
+
+
+def for_bundle(policy: Policy, bundle: Bundle) -> Policy:
+    """Return *policy* as it holds for *bundle*, which may have a date of its own: the earlier one counts."""
+    own, given = bundle.manifest.enforced_from, policy.enforced_from
+    if own is None or (given is not None and given <= own):
+        return policy
+    return evolve(policy, enforce_by=bundle.manifest.enforce_by)
 
 
 def is_enforced(policy: Policy, now: float) -> bool:

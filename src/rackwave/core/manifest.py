@@ -71,6 +71,7 @@ def manifest_from_document(document: Any) -> Manifest:
         payloads=tuple(_payload(item) for item in record.records("payloads", most=MAX_PAYLOADS, optional=True)),
         applies_to=_applies_to(record),
         image=_image(record),
+        enforce_by=record.moment("enforce_by") if record.optional("enforce_by") else "",
         extra=record.rest(),
     )
     check_manifest(manifest)
@@ -95,7 +96,9 @@ def manifest_to_document(manifest: Manifest) -> dict[str, Any]:
     if manifest.image is not None:
         told = {"digest": str(manifest.image.digest), "size": manifest.image.size}
         document["image"] = _with_extra(told, manifest.image.extra, "image")
-    return _with_extra(document, manifest.extra, "", reserved=("payloads", "image"))
+    if manifest.enforce_by:
+        document["enforce_by"] = manifest.enforce_by
+    return _with_extra(document, manifest.extra, "", reserved=("payloads", "image", "enforce_by"))
 
 
 def check_manifest(manifest: Manifest) -> None:

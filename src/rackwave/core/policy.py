@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from datetime import datetime
 from typing import Any
 
 from attrs import Attribute, field, frozen
 
 from ..errors import UsageError
+from .moment import ADVICE, moment
 from .window import read_windows
 
 GATE_UNKNOWNS = ("stop", "wait")
@@ -62,22 +62,12 @@ def _check_terms(policy: Policy, attribute: Attribute[Any], value: object) -> No
 
 def _check_moment(policy: Policy, attribute: Attribute[Any], value: object) -> None:
     _check_text(policy, attribute, value)
-    advice = "Write a date and time with its zone: '2026-12-01T06:00+01:00'."
+    if not value:
+        return
     try:
-        if _moment(str(value)) is None:
-            return
+        moment(str(value))
     except (ValueError, OverflowError) as error:
-        raise UsageError(f"policy {attribute.name} is {value!r}", advice=advice) from error
-
-
-def _moment(text: str) -> float | None:
-    if not text:
-        return None
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        message = "it has no time zone"
-        raise ValueError(message)
-    return moment.timestamp()
+        raise UsageError(f"policy {attribute.name} is {value!r}", advice=ADVICE) from error
 
 
 def _parts(text: str) -> tuple[str, ...]:
@@ -206,4 +196,4 @@ class Policy:
     @property
     def enforced_from(self) -> float | None:
         """When a node's own wishes end, in epoch seconds; None: never."""
-        return _moment(self.enforce_by)
+        return moment(self.enforce_by) if self.enforce_by else None

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from ..errors import ManifestError, UsageError
 from .bundle import AttributeValue
+from .moment import ADVICE, moment
 
 MAX_VERSION_LENGTH = 128
 MAX_SECONDS = 7 * 24 * 3600.0  # a write that takes longer than a week is a typing error
@@ -68,6 +69,15 @@ class Record:
             raise bad_field(self.at(key), f"must be a whole number, not {show_value(value)}")
         if not 0 <= value <= highest:
             raise bad_field(self.at(key), f"must be from 0 to {highest}, not {value}")
+        return value
+
+    def moment(self, key: str) -> str:
+        """Take a date and time with its zone, verbatim."""
+        value = self.text(key)
+        try:
+            moment(value)
+        except (ValueError, OverflowError):
+            raise bad_field(self.at(key), f"{value!r} is no date and time with a zone", ADVICE) from None
         return value
 
     def seconds(self, key: str, *, default: float) -> float:

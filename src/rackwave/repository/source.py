@@ -47,7 +47,7 @@ from .layout import ImageLayout, LayoutIndex
 SOURCE_NAME = "bundle.toml"
 MAX_SOURCE = 1024 * 1024
 
-_TOP = ("lineage", "seq", "purpose", "applies_to", "elements", "payloads", "image")
+_TOP = ("lineage", "seq", "purpose", "enforce_by", "applies_to", "elements", "payloads", "image")
 _APPLIES_TO = ("vendor", "model")
 _ELEMENT = (
     "name",

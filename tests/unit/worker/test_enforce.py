@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
+from rackwave.core.enforce import for_bundle
 from rackwave.core.event import Enforced, Held, HeldBack, Intended, NodeResult, Unheld
 from rackwave.core.policy import Policy
 from rackwave.core.step import WriteImage
@@ -120,3 +121,21 @@ def test_a_hold_stands_whatever_the_date(rig: Rig) -> None:
     assert began(rig, 0) >= begin + 5000
     assert ["held by ann: memory is swapped"] == said(rig, HeldBack)
     assert [] == said(rig, Enforced)
+
+
+@pytest.mark.parametrize(
+    ("own", "given", "counts"),
+    [
+        ("", "", ""),
+        ("2026-12-01T06:00+01:00", "", "2026-12-01T06:00+01:00"),
+        ("", "2026-12-01T06:00+01:00", "2026-12-01T06:00+01:00"),
+        ("2026-12-01T06:00+01:00", "2026-12-01T05:30Z", "2026-12-01T06:00+01:00"),
+        ("2026-12-01T06:00+01:00", "2026-12-01T04:30Z", "2026-12-01T04:30Z"),
+    ],
+)
+def test_the_earlier_date_counts(rig: Rig, own: str, given: str, counts: str) -> None:
+    """A bundle's own or the policy's, whatever the zones in which they are written."""
+    plain = rig.shelf.bundle("A.2", {BIOS: "2.0.0"})
+    bundle = evolve(plain, manifest=evolve(plain.manifest, enforce_by=own))
+
+    assert counts == for_bundle(evolve(PLAIN, enforce_by=given), bundle).enforce_by

@@ -290,7 +290,9 @@ class BundleOrchestrator:
             other = self._logbook.ledger.rollouts.get(attempt.rollout)
             if other is not None and other.finished is not None:
                 why = f"its rollout is over: {other.finished.result}"
-        ended = call_off(history, why) if why is not None else ()
+        if why is None:
+            return False
+        ended = call_off(history, why)
         await self._logbook.record(*ended)
         return bool(ended)
 

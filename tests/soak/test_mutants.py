@@ -77,11 +77,12 @@ def no_intent(patch: Patch) -> None:
 
     async def late(self: Logbook, *events: Any) -> None:
         waiting = self.__dict__.setdefault("waiting", {})
-        if isinstance(events[0], Intended):
-            waiting[events[0].node] = events[0]
+        first = events[0] if events else None
+        if isinstance(first, Intended):
+            waiting[first.node] = first
             return
-        if isinstance(events[0], Acted) and events[0].node in waiting:
-            events = (waiting.pop(events[0].node), *events)
+        if isinstance(first, Acted) and first.node in waiting:
+            events = (waiting.pop(first.node), *events)
         await record(self, *events)
 
     patch.setattr(Logbook, "record", late)

@@ -115,7 +115,8 @@ class Adopting:
         images = [known for package in given for known in _known(package)]
         if current is None and not images:
             raise UsageError(
-                f"there is no bundle of lineage {lineage} and no image to be used: nothing says what to look at",
+                f"there is no bundle of lineage {lineage} and no image to be used: nothing says what to look at"
+                + "".join(f"\n  not used: {line}" for line in unused),
                 advice="Publish the lineage's first bundle, or name a folder with images of what runs with --from.",
             )
         self._logbook.refresh()

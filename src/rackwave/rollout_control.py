@@ -121,12 +121,18 @@ class RolloutControl:
             roll_back: What it brought to its bundle goes back to what each node had before, the last wave first.
 
         Raises:
-            UsageError: it is over; it is to end at once and to bring nodes back.
+            UsageError: it is over; it is to end at once and to bring nodes back; it brings nodes back already.
             PlanRefusedError: it is to bring nodes back, and one has no way back; it was not aborted.
         """
         if now and roll_back:
             raise UsageError("it ends at once, or brings nodes back, not both")
         state = self._open(rollout)
+        before = state.aborted
+        if before is not None and before.roll_back and not (now or roll_back):
+            raise UsageError(
+                f"rollout {state.id} was aborted already, by {before.by}: {before.reason}; what is done goes back",
+                advice="It ends by itself. With --now it ends at once and leaves the rest as it is.",
+            )
         if roll_back:
             self._check_way_back(state)
         left = self.under_way(rollout)

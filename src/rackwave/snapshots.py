@@ -60,6 +60,11 @@ class RestoreReport:
         """Whether all nodes are back."""
         return not self.problems and not self.left_out and all(each.succeeded for each in self.rollouts)
 
+    def is_back(self, target: Target) -> bool:
+        """Whether a node carries all that it was to be sent, by the rollouts that were run."""
+        back = {report.state.bundle for report in self.rollouts if target.node in report.on_new}
+        return all(carried.bundle in back for carried in target.sends)
+
     def document(self) -> dict[str, Any]:
         """Return it as JSON values."""
         return {

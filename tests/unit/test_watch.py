@@ -10,7 +10,7 @@ import pytest
 from attrs import define, field
 
 from rackwave.core import event as ev
-from rackwave.core.identity import Lineage, NodeName
+from rackwave.core.identity import BundleId, Lineage, NodeName
 from rackwave.core.policy import Policy
 from rackwave.core.request import AskingWithdrawn, RecoveryAsked, Want
 from rackwave.core.step import WriteImage
@@ -462,6 +462,7 @@ def test_maintenance_that_is_due_is_told_once_and_done_by_nobody(rig: Rig) -> No
     assert [("", "A.2"), ("A.2", "A.3, critical, CVE-2026-1"), ("A.3, critical, CVE-2026-1", "")] == told
     known = rig.logbook().node(first).sightings
     assert ((), True) == (amiss(known), "A.3, critical, CVE-2026-1 is due since" in maintenance_told(known)[0])
+    assert () == maintenance_told(known, [BundleId.parse("A.3")])
     assert [] == events(rig, ev.Intended)
 
 

@@ -20,20 +20,25 @@ from .render import json_option, nodes_option, print_json, print_table
 @nodes_option
 @click.option("-o", "--out", type=click.Path(path_type=Path, dir_okay=False), help="A file that is not there yet.")
 @click.pass_obj
-def snapshot(setting: Setting, nodes: str | None, out: Path | None) -> None:
+def snapshot(setting: Setting, nodes: str | None, out: Path | None) -> int:
     """Write down what nodes carry, run and are set to now, to be brought back to: rackwave restore.
 
-    It looks and changes nothing. What cannot be read is written down as such.
+    It looks and changes nothing. What cannot be read is written down as such, and a node of which nothing could be
+    read is named.
     """
 
     async def work(automation: Automation) -> Snapshot:
         return await automation.snapshots.take(nodes)
 
-    text = json.dumps(setting.run(work).document(), indent=2, ensure_ascii=False)
+    taken = setting.run(work)
+    text = json.dumps(taken.document(), indent=2, ensure_ascii=False)
     if out is None:
         click.echo(text)
     else:
         write_new(out, f"{text}\n")
+    for node in taken.unread:
+        click.echo(f"{node} could not be read: only which bundles it carries is written down", err=True)
+    return Exit.SOME_FAILED if taken.unread else Exit.DONE
 
 
 @click.command()
@@ -74,7 +79,7 @@ def _show(report: RestoreReport, *, as_json: bool) -> None:
         return
     rows = []
     for each in report.targets:
-        state = "back" if report.rollouts else "to be sent"
+        state = "to be sent" if not report.rollouts else "back" if report.is_back(each) else "not back"
         state = "cannot be" if each.problems else state if each.sends else "as it was"
         bundles = ", ".join(str(carried.bundle) for carried in each.sends)
         rows.append((str(each.node), state, bundles, "; ".join(each.problems)))

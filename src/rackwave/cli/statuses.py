@@ -53,7 +53,8 @@ def _note(status: NodeStatus) -> str:
     if seen is not None and isinstance(seen.power, Unknown) and isinstance(seen.health, Unknown):
         told.append(seen.power.reason)  # nothing was read, and the table has no room to say so in every column
     elif seen is None:
-        told += (*amiss(history.sightings), *maintenance_told(history.sightings))
+        carried = [held.bundle for held in history.assigned.values()]
+        told += (*amiss(history.sightings), *maintenance_told(history.sightings, carried))
     return "; ".join(told) or status.held_by
 
 

@@ -193,6 +193,7 @@ class RolloutReport:
     def __str__(self) -> str:
         state = self.state
         going = "paused" if state.paused is not None else "under way"
+        going = going if state.aborted is None else "being aborted"
         end = f"{state.finished.result}" if state.finished is not None else going
         counts = f"{len(self.on_new)} on {state.bundle}, {len(self.rolled_back)} rolled back"
         lines = [f"Rollout {state.id} of {state.bundle}: {end}; {counts}, {len(self.quarantined)} quarantined"]

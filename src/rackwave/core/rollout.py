@@ -143,7 +143,7 @@ def apply_to_rollout(state: RolloutState, event: AfterItsStart, at: float) -> Ro
         case ev.RolloutWaits(_, why):
             return evolve(state, waits=why)
         case ev.RolloutAborted():
-            return evolve(state, aborted=event)
+            return evolve(state, aborted=event, waits="")
         case ev.WaveApproved(_, wave):
             return evolve(state, approved=state.approved | {wave})
         case ev.Attributed():

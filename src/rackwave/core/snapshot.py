@@ -90,6 +90,15 @@ class Snapshot:
     by: str
     nodes: tuple[NodeSnapshot, ...]
 
+    @property
+    def unread(self) -> tuple[NodeName, ...]:
+        """The nodes of which neither who they are nor what they run could be read."""
+        return tuple(
+            each.node
+            for each in self.nodes
+            if each.serial is None and each.power is None and not any(each.components.values())
+        )
+
     def document(self) -> dict[str, Any]:
         """Return it as JSON values, with its digest."""
         body = {"format": FORMAT, "at": self.at, "by": self.by, "nodes": [each.document() for each in self.nodes]}

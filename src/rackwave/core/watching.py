@@ -17,7 +17,7 @@ Example: a host is seen off at 12:00:00, and still at 12:01:02: it is put on the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TypeAlias
@@ -29,7 +29,7 @@ from .drift import drift_from
 from .event import ConditionChanged
 from .gate import Ill, judge
 from .history import NodeHistory
-from .identity import Lineage, NodeName
+from .identity import BundleId, Lineage, NodeName
 from .observation import NOT_ASKED, Health, Observation, Post, Power, Unknown
 from .pace import spread
 from .policy import Policy
@@ -180,10 +180,16 @@ def maintenance(node: NodeName, known: Sightings, due: Mapping[Lineage, str]) ->
     )
 
 
-def maintenance_told(known: Sightings) -> tuple[str, ...]:
-    """Say which bundles are due on a node, and since when that is known: the node is as it should be all the same."""
+def maintenance_told(known: Sightings, carried: Collection[BundleId] = ()) -> tuple[str, ...]:
+    """Say which bundles are due on a node, and since when that is known: the node is as it should be all the same.
+
+    One that it has been given since, of those that it has *carried*, is due no more, whether or not a watch has looked.
+    """
+    given = set(map(str, carried))
     return tuple(
-        f"{each.word} is due since {_moment(each.since)}" for name, each in known.items() if name.startswith(DUE)
+        f"{each.word} is due since {_moment(each.since)}"
+        for name, each in known.items()
+        if name.startswith(DUE) and each.word.partition(",")[0] not in given
     )
 
 

@@ -80,8 +80,12 @@ def test_nothing_is_known(workplace: Workplace) -> None:
 def test_an_empty_state_says_what_is_wanted(workplace: Workplace) -> None:
     """Neither a bundle nor an image says what to look at."""
     workplace.make_bundles()
+    kept = firmware(workplace, "1.0.0")
+    (kept / "bios-1.0.0.bin.toml").write_text("component = 5")
     done = workplace.run("adopt", "A")
+    spoilt = workplace.run("adopt", "A", "--from", str(kept))
 
+    assert (2, True) == (spoilt.code, "not used: bios-1.0.0.bin: " in spoilt.err), spoilt.err
     assert (2, True) == (done.code, "nothing says what to look at" in done.err)
     assert "Traceback" not in done.err
 

@@ -67,6 +67,16 @@ def test_files_are_kept_and_spoilt_ones_refused(workplace: Workplace) -> None:
     assert "admin" not in text
 
 
+def test_a_node_that_does_not_come_back_is_not_called_back(workplace: Workplace) -> None:
+    """Its flash breaks off on the way to the snapshot, and it stays on what it had."""
+    assert 0 == workplace.run("deploy", "A.2", *WHOLE).code
+    workplace.inject("r1n01", {"fault": "flash-fails", "leaves": "corrupt"})
+    done = workplace.run("restore", "before.json", "--nodes", "r1n01")
+
+    assert 4 == done.code, done.err
+    assert "not back" in done.out
+
+
 def test_a_node_that_is_not_there_any_more_is_named(workplace: Workplace) -> None:
     """It left the inventory; the others can be brought back without it."""
     text = workplace.inventory.read_text()

@@ -118,3 +118,11 @@ def test_what_a_node_takes(status: NodeStatus, sends: list[BundleId], problem: s
     assert sends == [each.bundle for each in found.sends]
     assert bool(problem) == bool(found.problems)
     assert problem in "".join(found.problems)
+
+
+def test_a_node_of_which_nothing_could_be_read_is_named() -> None:
+    """One whose BMC hides its serial, or names no component, was read all the same."""
+    silent = NodeSnapshot(NodeName("n1"), assigned={A: Carried(A1, ONE)}, components={"BIOS": None})
+    hidden = NodeSnapshot(NodeName("n2"), power="on")
+
+    assert (NodeName("n1"),) == Snapshot("2026-11-22T09:12:07.310Z", "ann", (silent, hidden)).unread

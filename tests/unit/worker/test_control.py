@@ -29,6 +29,7 @@ from rackwave.core.event import (
 )
 from rackwave.core.identity import Lineage, RolloutId
 from rackwave.core.policy import Policy
+from rackwave.core.report import RolloutReport
 from rackwave.core.rollout import RolloutState
 from rackwave.core.waves import GoOn, Stop, Wait
 from rackwave_emulators.faults import HostDead
@@ -273,6 +274,18 @@ def test_what_an_abort_at_once_left_before_anything_was_sent_is_not_begun_later(
 
     assert not rig.logbook().node(rig.nodes[0]).is_open
     assert [] == writes(rig, rig.nodes[0])
+
+
+def test_a_rollout_that_is_aborted_waits_for_no_approval(rig: Rig) -> None:
+    """What it waited for is not told any more, nor that it is under way."""
+    rig.policy = evolve(CANARY, approval="each-wave")
+    rig.clock.run(rig.start(bundle(rig)))
+    rig.clock.run(rig.journal.append(RolloutWaits(ROLLOUT, "wave 0 waits for approval")))
+    rig.clock.run(rig.journal.append(RolloutAborted(ROLLOUT, "wrong week", "me")))
+    report = RolloutReport(rig.logbook().ledger.rollouts[ROLLOUT])
+
+    assert "" == report.waits
+    assert "Rollout roll1 of A.2: being aborted;" in str(report)
 
 
 @pytest.mark.parametrize("word", [Held, Quarantined])

@@ -10,6 +10,7 @@ import click
 import pytest
 
 from rackwave.cli.app import cli
+from rackwave.cli.lines import LINE
 
 WITHOUT_JSON = {
     "bundle schema": "prints a JSON Schema as it is",
@@ -53,6 +54,12 @@ def test_a_command_says_what_it_does_and_can_be_read_by_a_program(name: str) -> 
 
     assert (command.help or "").strip().split("\n\n")[0].rstrip().endswith((".", ":", "2026"))
     assert ("--json" in options) != (name in WITHOUT_JSON), "give it --json, or say why not"
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_what_is_written_for_others_is_one_line(name: str) -> None:
+    """A reason stands in tables and in the history."""
+    assert all(each.type is LINE for each in COMMANDS[name].params if each.name in ("reason", "evidence"))
 
 
 def test_every_exception_is_a_command() -> None:

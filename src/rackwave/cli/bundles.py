@@ -15,6 +15,7 @@ from ..core.report import timestamp
 from ..core.sbom import bundle_sbom
 from ..repository.entry import Entry, State
 from .app import Exit, Setting
+from .lines import LINE
 from .linting import lint_, schema
 from .packages import identify, import_
 from .registries import pull, push, tags
@@ -50,7 +51,7 @@ def build(setting: Setting, source: Path, out: Path | None, as_json: bool) -> No
 
 @bundle.command()
 @click.argument("built", type=click.Path(path_type=Path, exists=True))
-@click.option("--reason", default="", help="Why: a release, a CVE.")
+@click.option("--reason", type=LINE, default="", help="Why: a release, a CVE.")
 @click.option("--old", is_flag=True, help="It may be older than the current one: then it goes into the archive.")
 @click.option("--min-seq", type=click.IntRange(0), help="From now on nothing below it is sent, not even to go back.")
 @json_option
@@ -85,7 +86,7 @@ def export(setting: Setting, bundle_id: str, out: Path | None, as_json: bool) ->
 
 @bundle.command()
 @click.argument("bundle_id", metavar="BUNDLE")
-@click.option("--reason", required=True, help="Why, for everybody who deploys it.")
+@click.option("--reason", type=LINE, required=True, help="Why, for everybody who deploys it.")
 @click.option("--min-seq", type=click.IntRange(0), help="From now on nothing below it is sent, not even to go back.")
 @json_option
 @click.pass_obj
@@ -100,7 +101,7 @@ def revert(setting: Setting, bundle_id: str, reason: str, min_seq: int | None, a
 
 @bundle.command()
 @click.argument("bundle_id", metavar="BUNDLE")
-@click.option("--reason", required=True, help="Why, for everybody who carries it.")
+@click.option("--reason", type=LINE, required=True, help="Why, for everybody who carries it.")
 @json_option
 @click.pass_obj
 def withdraw(setting: Setting, bundle_id: str, reason: str, as_json: bool) -> None:

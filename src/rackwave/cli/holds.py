@@ -7,6 +7,7 @@ import click
 from ..automation import Automation
 from ..core.report import NodeStatus
 from .app import Setting
+from .lines import LINE
 from .render import json_option, print_json
 from .statuses import print_statuses
 from .times import MOMENT
@@ -14,7 +15,7 @@ from .times import MOMENT
 
 @click.command()
 @click.argument("nodes")
-@click.option("--reason", required=True, help="Why, for whoever finds it held.")
+@click.option("--reason", type=LINE, required=True, help="Why, for whoever finds it held.")
 @click.option(
     "--until", type=MOMENT, help="When it ends by itself: 4h, 2d, or a date and time such as 2026-12-01T08:00."
 )

@@ -13,6 +13,7 @@ from ..core.report import NodeStatus, event_document, timestamp
 from ..core.story import tell
 from ..engine.chain import Head
 from .app import Setting
+from .lines import LINE
 from .live import LiveStatus, follow
 from .render import json_option, nodes_option, print_json
 from .statuses import print_statuses
@@ -101,7 +102,7 @@ def tell_history(setting: Setting, nodes: str | None, as_json: bool) -> None:
 
 @click.command()
 @click.argument("nodes")
-@click.option("--reason", required=True, help="What you found.")
+@click.option("--reason", type=LINE, required=True, help="What you found.")
 @json_option
 @click.pass_obj
 def readmit(setting: Setting, nodes: str, reason: str, as_json: bool) -> None:

@@ -9,6 +9,7 @@ from ..core.identity import Lineage
 from ..core.recovery import POLICIES
 from ..core.report import NodeStatus
 from .app import Exit, Setting
+from .lines import LINE
 from .progress import run_watched
 from .render import json_option, named_option, print_json
 from .statuses import print_statuses
@@ -22,7 +23,7 @@ from .statuses import print_statuses
 )
 @click.option("--wave", type=click.IntRange(0), help="With --rollout: those of this wave.")
 @click.option("--component", metavar="NAME", help="Only this component; what is assigned stays.")
-@click.option("--reason", help="With --component: why, for whoever finds it so.")
+@click.option("--reason", type=LINE, help="With --component: why, for whoever finds it so.")
 @click.option("--forward", is_flag=True, help="With --component: end it, and write what the assigned bundle has.")
 @click.option("--at-once", is_flag=True, help="All of them, however many the policy lets be away at once.")
 @json_option

@@ -17,6 +17,7 @@ from ..repository.metadata.registry_source import push_metadata
 from ..repository.metadata.trust import MetadataTrust
 from ..secrets import absolute_reference
 from .app import Setting
+from .lines import LINE
 from .render import json_option, print_json
 from .said import publication, say_published
 
@@ -62,7 +63,7 @@ def push(setting: Setting, /, bundle_ids: tuple[str, ...], as_json: bool, **wher
 @click.command()
 @click.argument("bundle_ids", metavar="[BUNDLE]...", nargs=-1)
 @click.option("--all", "every", is_flag=True, help="Every bundle that the registry has and the repository has not.")
-@click.option("--reason", default="", help="Why: a release, a CVE.")
+@click.option("--reason", type=LINE, default="", help="Why: a release, a CVE.")
 @registry_options
 @json_option
 @click.pass_obj

@@ -18,6 +18,7 @@ from ..core.release_book import ReleaseRecord, Stage
 from ..core.report import timestamp
 from ..releases import FeedLook, Releases
 from .app import Exit, Setting
+from .lines import LINE
 from .render import json_option, nodes_option, print_json, print_table
 
 
@@ -169,7 +170,7 @@ def approve(setting: Setting, release_id: str, manifest: str | None, despite: bo
 
 @release.command()
 @click.argument("release_id", metavar="RELEASE")
-@click.option("--reason", required=True, help="Why, for whoever asks later.")
+@click.option("--reason", type=LINE, required=True, help="Why, for whoever asks later.")
 @json_option
 @click.pass_obj
 def reject(setting: Setting, release_id: str, reason: str, as_json: bool) -> None:

@@ -9,16 +9,17 @@ from ..core.identity import Lineage
 from ..core.report import NodeStatus
 from ..core.request import Want
 from .app import Setting
+from .lines import LINE
 from .render import json_option, print_json
 from .statuses import print_statuses
 
 
 @click.command()
 @click.argument("nodes")
-@click.option("--evidence", metavar="TEXT", help="What is wrong, in one line.")
+@click.option("--evidence", metavar="TEXT", type=LINE, help="What is wrong, in one line.")
 @click.option("--prior", is_flag=True, help="Its prior bundle is asked for, not the assigned one.")
 @click.option("--lineage", metavar="LINEAGE", help="Of which lineage; default: that of the bundle committed last.")
-@click.option("--by", metavar="NAME", default="", help="Who asks; default: this user and host.")
+@click.option("--by", metavar="NAME", type=LINE, default="", help="Who asks; default: this user and host.")
 @click.option("--withdraw", is_flag=True, help="Take back what was asked for and was not begun yet.")
 @json_option
 @click.pass_obj

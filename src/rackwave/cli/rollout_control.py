@@ -14,6 +14,7 @@ from ..core.rollout import RolloutState
 from ..errors import UsageError
 from ..rollout_control import Aborting
 from .app import Exit, Setting
+from .lines import LINE
 from .progress import run_watched
 from .render import json_option, print_json
 
@@ -22,7 +23,7 @@ T = TypeVar("T")
 
 @click.command()
 @click.argument("rollout_id", metavar="ROLLOUT")
-@click.option("--reason", required=True, help="Why, for whoever finds it paused.")
+@click.option("--reason", type=LINE, required=True, help="Why, for whoever finds it paused.")
 @json_option
 @click.pass_obj
 def pause(setting: Setting, rollout_id: str, reason: str, as_json: bool) -> None:
@@ -45,7 +46,7 @@ def approve(setting: Setting, rollout_id: str, wave: int | None, as_json: bool) 
 
 @click.command()
 @click.argument("rollout_id", metavar="ROLLOUT")
-@click.option("--reason", required=True, help="Why, for whoever asks later.")
+@click.option("--reason", type=LINE, required=True, help="Why, for whoever asks later.")
 @click.option("--now", is_flag=True, help="Leave what is under way as it is: its writes go on in their BMCs.")
 @click.option("--yes", is_flag=True, help="With --now: do not ask.")
 @click.option("--roll-back", is_flag=True, help="Bring the nodes that are done back to what they had, last wave first.")

@@ -9,6 +9,7 @@ from ..core.retention import Retention
 from ..errors import UsageError
 from ..repository.garbage import Freed, collect
 from .app import Setting
+from .lines import LINE
 from .render import json_option, print_json, print_table
 
 _dry_run = click.option("--dry-run", is_flag=True, help="Only say what would go.")
@@ -16,7 +17,7 @@ _dry_run = click.option("--dry-run", is_flag=True, help="Only say what would go.
 
 @click.command()
 @click.argument("bundle_id", metavar="BUNDLE")
-@click.option("--reason", default="", help="Why it must stay.")
+@click.option("--reason", type=LINE, default="", help="Why it must stay.")
 @click.option("--no-longer", is_flag=True, help="Let it go by the policy again.")
 @click.pass_obj
 def keep(setting: Setting, bundle_id: str, reason: str, no_longer: bool) -> None:

@@ -53,7 +53,6 @@ from .engine.logbook import Logbook
 from .errors import (
     BmcCertificateError,
     BmcLoginError,
-    BundleError,
     LeaseError,
     NodeError,
     RackwaveError,
@@ -257,7 +256,7 @@ class Watch:
         now = self._clock.monotonic()
         if self._due_at is None or now - self._due_at >= DUE_FOR:
             self._due_at = now
-            with suppress(BundleError):  # what was known stands; who plans a rollout is told what is wrong
+            with suppress(RackwaveError):  # what was known stands; who plans a rollout is told what is wrong
                 self._due = self._find_due(tuple(self._memories))
         return self._due.get(node, {})
 

@@ -18,7 +18,7 @@ from rackwave.core.watch_policy import WatchPolicy
 from rackwave.core.watching import LEFT_ALONE, amiss, maintenance_told
 from rackwave.engine.leases import Holder, Lease
 from rackwave.engine.memory import MemoryLeases
-from rackwave.errors import LeaseError
+from rackwave.errors import LeaseError, RackwaveError, TrustError
 from rackwave.ports import Bmc
 from rackwave.watch import Watch
 from rackwave_emulators.faults import HostDead, RevivedBy
@@ -58,6 +58,13 @@ class Service:
     policy: WatchPolicy = field(factory=WatchPolicy)
     holders: dict[NodeName, str] = field(factory=dict)
     due: dict[NodeName, dict[Lineage, str]] = field(factory=dict)
+    unreadable: RackwaveError | None = None
+
+    def find_due(self, _: object) -> dict[NodeName, dict[Lineage, str]]:
+        """Look into the repository, as far as it can be read."""
+        if self.unreadable is not None:
+            raise self.unreadable
+        return self.due
 
     def begin(self) -> Watch:
         """Compose a watch."""
@@ -72,7 +79,7 @@ class Service:
             load=self.rig.shelf.bundles.__getitem__,
             bring=bring,
             holders=lambda: self.holders,
-            due=lambda _: self.due,
+            due=self.find_due,
             windows=lambda _: (),
             watch=self.policy,
             policy=self.rig.policy,
@@ -529,3 +536,12 @@ def test_a_machine_that_asks_without_an_end_is_left_to_a_person(rig: Rig) -> Non
 
 async def _ask(rig: Rig, node: NodeName) -> None:
     await rig.journal.append(RecoveryAsked(node, Lineage("A"), Want.ASSIGNED, "again", str(node)))
+
+
+def test_a_repository_that_cannot_be_trusted_keeps_no_machine_from_being_watched(rig: Rig) -> None:
+    """Who plans a rollout is told what is wrong with it; the watch brings back who dies."""
+    service = Service(rig, unreadable=TrustError("the list of keys is damaged"))
+    service.run(2 * HOUR, {HOUR: lambda: rig.rack.machine("r1n02").inject(HostDead(revived_by=RevivedBy.RESTART))})
+
+    assert 1 == len(events(rig, ev.RecoveryEnded))
+    assert not any(name.startswith("due ") for name in sighted(rig, rig.nodes[0]))

@@ -165,7 +165,7 @@ class RackPlanner:
         """Return the components of which the machine keeps what ran before, of those with no other way back."""
         history = self._logbook.node(bmc.node)
         target = way_back(history, bundle.id) if plan.steps else None
-        if target is None or (self._load(target.bundle).manifest.keeps_images and not history.set_back):
+        if target is None or (self._load(target.bundle).manifest.has_every_image and not history.set_back):
             return frozenset()
         elements = self._meant(target.bundle, history).manifest.elements
         asked = frozenset(each.component for each in elements if each.switches and each.payload is None)

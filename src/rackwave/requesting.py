@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from .core.history import NodeHistory
 from .core.identity import Lineage, NodeName
-from .core.request import MOST, AskingWithdrawn, RecoveryAsked, Want
+from .core.line import MOST, is_line
+from .core.request import AskingWithdrawn, RecoveryAsked, Want
 from .core.watching import latest_lineage
 from .engine.logbook import Logbook
 from .errors import PlanRefusedError, UsageError
@@ -38,7 +39,7 @@ class Requests:
             PlanRefusedError: a node has no such bundle; nothing was asked for any.
         """
         for what, text in (("evidence", evidence), ("who asks", by or self._by)):
-            if not text.strip() or len(text) > MOST or not text.isprintable():
+            if not text.strip() or not is_line(text):
                 raise UsageError(
                     f"{what} is empty, has more than {MOST} characters, or more than a line",
                     advice="Say in one line what is wrong with the node.",

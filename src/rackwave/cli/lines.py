@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import click
 
-MOST = 500
-"""Characters of such a line."""
+from ..core.line import MOST, is_line
 
 
 class Line(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic from click 8.4 on
@@ -16,7 +15,7 @@ class Line(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Read *value*; a usage error where it is more than a line."""
         text = str(value)
-        if len(text) > MOST or not text.isprintable():
+        if not is_line(text):
             return self.fail(f"it takes one line of at most {MOST} characters, and nothing unprintable", param, ctx)
         return text
 

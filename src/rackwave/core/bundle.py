@@ -193,7 +193,7 @@ class Manifest:
         return frozenset(e.component for e in self.elements if e.switches and e.component is not None)
 
     @cached_property
-    def keeps_images(self) -> bool:
+    def has_every_image(self) -> bool:
         """Whether everything that it writes is in it, and nothing is left to what a machine has in another bank."""
         return all(element.payload is not None for element in self.elements if element.kind.is_image)
 

@@ -210,8 +210,7 @@ def _end_attempt(history: NodeHistory, result: ev.AttemptResult, evidence: tuple
         return history
     goal = history.attempt.goal
     touched = history.touched | history.attempt.touched
-    retries = history.retries + 1 if result is ev.AttemptResult.NOTHING_WRITTEN else 0
-    retries = history.retries if result is ev.AttemptResult.CALLED_OFF else retries
+    unharmed = {ev.AttemptResult.NOTHING_WRITTEN: history.retries + 1, ev.AttemptResult.CALLED_OFF: history.retries}
     return evolve(
         history,
         attempt=None,
@@ -219,7 +218,7 @@ def _end_attempt(history: NodeHistory, result: ev.AttemptResult, evidence: tuple
         touched=touched,
         staged=history.attempt.left_staged,
         held=history.attempt.left_held,
-        retries=retries,
+        retries=unharmed.get(result, 0),
     )
 
 

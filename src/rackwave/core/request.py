@@ -12,9 +12,6 @@ from attrs import frozen
 
 from .identity import Lineage, NodeName
 
-MOST = 500
-"""Characters of evidence that are taken: it comes from a machine that may be out of its mind."""
-
 
 class Want(StrEnum):
     """Which of its bundles a node is to get."""

@@ -30,9 +30,10 @@ from rackwave.leave import NodeLeave
 from rackwave.ports import Bmc, Journal, Means
 from rackwave.recovery_manager import RecoveryManager
 from rackwave.worker.worker_orchestrator import WorkerOrchestrator
+from rackwave_emulators import personality
 from rackwave_emulators.clock import VirtualClock
 from rackwave_emulators.images import make_image
-from rackwave_emulators.personality import MemberSpec, Personality, Shows, TaskEnds, load_personality
+from rackwave_emulators.personality import Personality, TaskEnds, load_personality
 from rackwave_emulators.sim import Killed, SimRack, Wire, WireFate, calm
 from rackwave_emulators.sim_ipmi import SimIpmi
 
@@ -126,7 +127,7 @@ class Shelf:
 def keeping(component: ComponentName, *, bank: bool = False, ends: TaskEnds = TaskEnds.WRITTEN) -> Personality:
     """A make that lists what ran before on *component*; *bank*: it switches to it, else it writes its copy again."""
     plain = load_personality("plain")
-    members = (MemberSpec(component), MemberSpec(f"Previous-{{version}}-{component}", Shows.PREVIOUS))
+    members = personality.keeping(component)
     return evolve(
         plain,
         components=tuple(

@@ -131,6 +131,11 @@ class MemberSpec:
         return self.id.replace("{version}", version)
 
 
+def keeping(component: ComponentName) -> tuple[MemberSpec, ...]:
+    """List *component* as a machine does that can bring back what ran before on it."""
+    return MemberSpec(component), MemberSpec(f"Previous-{{version}}-{component}", Shows.PREVIOUS)
+
+
 @frozen
 class ComponentSpec:
     """One updateable part as it leaves the factory."""

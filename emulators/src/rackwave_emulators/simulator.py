@@ -32,7 +32,7 @@ from .faults import BadHealth, Fault, FlashFails, HostDead, Leaves, RevivedBy
 from .host import PowerState
 from .images import ImageFacts
 from .machine import Glimpse, Machine
-from .personality import ComponentSpec, MemberSpec, Personality, Shows, Timing, load_personality
+from .personality import ComponentSpec, Personality, Timing, keeping, load_personality
 from .sim import SimBmc, SimImageServer
 from .updates import MachineTask
 from .weather import Climate, forecast
@@ -209,7 +209,7 @@ def _personality(stand_in: StandIn, chance: random.Random) -> Personality:
             part.version,
             part.activation,
             seconds=slower * part.seconds,
-            members=_keeping(part.component) if part.keeps else (),
+            members=keeping(part.component) if part.keeps else (),
             previous=f"before {part.version}" if part.keeps else None,
         )
         for part in stand_in.parts
@@ -221,11 +221,6 @@ def _personality(stand_in: StandIn, chance: random.Random) -> Personality:
         components=specs,
         timing=Timing(post=post, apply=post / 3, bmc_reset=bmc_reset),
     )
-
-
-def _keeping(component: ComponentName) -> tuple[MemberSpec, ...]:
-    """List *component* as a machine does that can bring back what ran before on it."""
-    return MemberSpec(component), MemberSpec(f"Previous-{{version}}-{component}", Shows.PREVIOUS)
 
 
 class _AnyValue(Attribute):

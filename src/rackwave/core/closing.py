@@ -24,7 +24,7 @@ def why_stays(rollout: RolloutState, history: NodeHistory, now: float) -> str | 
     if history.quarantined is not None:
         return "it is in quarantine"
     if history.hold is not None and history.hold.stands(now):
-        return f"it is held by {history.hold.by}: {history.hold.reason}"
+        return history.hold.why
     return None if rollout.bundle.lineage in history.prior else "it has no prior bundle"
 
 

@@ -17,6 +17,11 @@ class Hold:
     since: float
     until: float | None = None
 
+    @property
+    def why(self) -> str:
+        """Why the node is left alone, in a sentence about it."""
+        return f"it is held by {self.by}: {self.reason}"
+
     def stands(self, now: float) -> bool:
         """Whether it still holds at *now*."""
         return self.until is None or now < self.until

@@ -385,7 +385,7 @@ def _why_not_touch(history: NodeHistory, at: float, holder: str) -> str | None:
     if history.quarantined is not None:
         return "it is in quarantine"
     if history.hold is not None and history.hold.stands(at):
-        return f"it is held by {history.hold.by}: {history.hold.reason}"
+        return history.hold.why
     return None
 
 

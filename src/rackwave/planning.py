@@ -163,17 +163,19 @@ class RackPlanner:
 
     async def _kept(self, bmc: Bmc, bundle: Bundle, plan: NodePlan) -> frozenset[ComponentName]:
         """Return the components of which the machine keeps what ran before, of those with no other way back."""
-        history = self._logbook.node(bmc.node)
-        target = way_back(history, bundle.id) if plan.steps else None
-        if target is None or (self._load(target.bundle).manifest.has_every_image and not history.set_back):
-            return frozenset()
-        elements = self._meant(target.bundle, history).manifest.elements
-        asked = frozenset(each.component for each in elements if each.switches and each.payload is None)
-        wanted = frozenset(each for each in asked if each is not None)
+        back, _ = self._back(bmc.node, bundle) if plan.steps else (None, None)
+        wanted = back.manifest.kept_components if back is not None else frozenset()
         if not wanted:
             return frozenset()
         seen = await bmc.observe(Look(system=False, components=wanted, spares=wanted))
         return frozenset(name for name in wanted if isinstance(seen.component(name).spare, str))
+
+    def _back(self, node: NodeName, bundle: Bundle) -> tuple[Bundle | None, str | None]:
+        """Return what *node* would be rolled back to, as it is meant there, or why that cannot be sent."""
+        history = self._logbook.node(node)
+        target = way_back(history, bundle.id)
+        problem = self._unsendable(target.bundle) if target is not None else None
+        return (None, problem) if target is None or problem is not None else (self._meant(target.bundle, history), None)
 
     async def _waits(self, plan: NodePlan) -> tuple[Note, ...]:
         """Say what would be waited for before anything is done: the scheduler's work."""
@@ -218,12 +220,7 @@ class RackPlanner:
         """A roll-back is proven possible before anything starts."""
         if not plan.steps:
             return ()
-        history = self._logbook.node(node.name)
-        target = way_back(history, bundle.id)
-        if target is None:
-            return lacking(plan, bundle, None, None)
-        problem = self._unsendable(target.bundle)
-        back = None if problem is not None else self._meant(target.bundle, history)
+        back, problem = self._back(node.name, bundle)
         return lacking(plan, bundle, back, problem, self._keeps.get(node.name, frozenset()))
 
 

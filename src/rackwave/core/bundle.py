@@ -193,9 +193,9 @@ class Manifest:
         return frozenset(e.component for e in self.elements if e.switches and e.component is not None)
 
     @cached_property
-    def has_every_image(self) -> bool:
-        """Whether everything that it writes is in it, and nothing is left to what a machine has in another bank."""
-        return all(element.payload is not None for element in self.elements if element.kind.is_image)
+    def kept_components(self) -> frozenset[ComponentName]:
+        """The components that only a machine itself can bring back: no image of them is in it."""
+        return frozenset(e.component for e in self.elements if e.switches and not e.payload and e.component is not None)
 
     @cached_property
     def has_settings(self) -> bool:

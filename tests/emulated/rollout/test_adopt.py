@@ -160,3 +160,17 @@ def test_a_node_that_a_rollout_takes_meanwhile_is_left_to_it(workplace: Workplac
     assert 0 == deployed.code, deployed.err
     assert {"r1n01": (False, "it carries A.2 already"), "r1n02": (True, None)} == told, complaint
     assert "A.2" == workplace.run("status", "--nodes", "r1n01", "--json").json[0]["assigned"]["A"]
+
+
+@pytest.mark.lab(nodes=2, personality="plain")
+def test_a_damaged_bundle_to_go_back_to_is_a_reason_and_ends_no_plan(workplace: Workplace) -> None:
+    """Its manifest is gone: each node is refused for that, by name, until somebody consents."""
+    workplace.make_bundles("A.1")
+    assert 0 == workplace.run("adopt", "A").code
+    workplace.publish("A.2")
+    digest = workplace.run("bundle", "show", "A.0", "--json").json["digest"]
+    (workplace.state / "repository" / "blobs" / "sha256" / digest.removeprefix("sha256:")).unlink()
+    done = workplace.run("plan", "A.2", "--json")
+
+    assert (1, 2) == (done.code, len(done.json["refusals"])), done.err
+    assert all("no way back for bios" in each["reason"] for each in done.json["refusals"])
